@@ -1,0 +1,2 @@
+//! What a pipeline is and how it runs.
+pub mod disk;
