@@ -1,2 +1,22 @@
 //! What a pipeline is and how it runs.
+//!
+//! The engine knows no protocol, no HTTP, no SQL, no Parquet and no model: those live in the crates above it. It knows what
+//! flows ([`reading`], [`window`], [`observation`], in [`batch`]es), what a node is ([`node`]), and where types of node are found
+//! ([`registry`]).
+
+pub mod batch;
+pub mod bytes;
+pub mod clock;
+pub mod context;
 pub mod disk;
+pub mod duration;
+pub mod glob;
+pub mod node;
+pub mod observation;
+pub mod reading;
+pub mod registry;
+pub mod series;
+pub mod testing;
+pub mod time;
+pub mod unit;
+pub mod window;

@@ -1,1 +1,14 @@
-//! Everything that can be named in YAML.
+//! Everything that can be named in YAML: a folder for each node, by kind, and [`registry`], the table of contents.
+
+pub mod io;
+pub mod sinks;
+pub mod sources;
+pub mod transforms;
+
+use smollama_engine::registry::Registry;
+
+/// All nodes there are, one line each.
+#[must_use]
+pub fn registry() -> Registry {
+    Registry::new()
+}

@@ -1,0 +1,218 @@
+//! What a node is given when it is made: who it is, and the host it lives on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use uuid::Uuid;
+
+use crate::disk::{Disk, RealDisk};
+use crate::duration::Duration;
+use crate::series::{Series, SeriesId, SeriesTable, SourceKey, TooManySeries};
+
+/// What belongs to the host and is shared by all nodes.
+#[derive(Debug)]
+pub struct Host {
+    /// Its name, which may change.
+    pub name: String,
+    /// Its id, which may not.
+    pub id: Uuid,
+    /// Where everything it keeps lies.
+    pub data_dir: PathBuf,
+    /// The zone in which users think: time of day and calendar.
+    pub timezone: jiff::tz::TimeZone,
+    /// The way to files that are kept.
+    pub disk: Arc<dyn Disk>,
+    /// Where a node that talks to the person in front of the machine writes.
+    pub console: Arc<dyn Console>,
+    /// All series.
+    pub series: SeriesTable,
+}
+
+impl Host {
+    /// A host for tests: UTC, the real disk, a console that remembers nothing.
+    #[must_use]
+    pub fn for_tests(data_dir: &Path) -> Host {
+        Host {
+            name: "test".into(),
+            id: Uuid::nil(),
+            data_dir: data_dir.to_owned(),
+            timezone: jiff::tz::TimeZone::UTC,
+            disk: RealDisk::shared(),
+            console: Arc::new(Discarded),
+            series: SeriesTable::default(),
+        }
+    }
+}
+
+/// A place for lines that a person reads.
+pub trait Console: fmt::Debug + Send + Sync {
+    /// Writes whole lines at once. A closed pipe is an error of kind `BrokenPipe`.
+    ///
+    /// # Errors
+    /// Whatever the other side says.
+    fn write(&self, lines: &[u8]) -> io::Result<()>;
+
+    /// Whether colour is welcome.
+    fn colour(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Discarded;
+
+impl Console for Discarded {
+    fn write(&self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lines kept in memory, for tests.
+#[derive(Debug, Default)]
+pub struct Kept(Mutex<Vec<u8>>);
+
+impl Kept {
+    /// What was written so far.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl Console for Kept {
+    fn write(&self, lines: &[u8]) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(lines)
+    }
+}
+
+/// What a node is given when it is made.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// `pipeline/node`.
+    pub address: Arc<str>,
+    /// The type part of the series this node makes: `as`, or the node type for sources and `pipeline.node` for transforms.
+    pub type_part: Arc<str>,
+    /// `unit` of the pipeline file: overrides what the source says.
+    pub unit: Option<Arc<str>>,
+    /// `labels` of the pipeline file: laid upon each series of the source.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// `every` of the pipeline file.
+    pub every: Option<Duration>,
+    /// The folder of the pipeline file.
+    pub folder: PathBuf,
+    /// The host.
+    pub host: Arc<Host>,
+    /// How many series this node made, against its cap.
+    made: Arc<AtomicUsize>,
+    series_max: usize,
+}
+
+/// How many series one source node may make.
+pub const SERIES_PER_NODE_MAX: usize = 10_000;
+
+impl Context {
+    /// A node of a host, with no engine words set.
+    #[must_use]
+    pub fn new(host: Arc<Host>, address: &str, type_part: &str) -> Context {
+        Context {
+            address: address.into(),
+            type_part: type_part.into(),
+            unit: None,
+            labels: BTreeMap::new(),
+            every: None,
+            folder: PathBuf::from("."),
+            host,
+            made: Arc::default(),
+            series_max: SERIES_PER_NODE_MAX,
+        }
+    }
+
+    /// The number of a series of this source node. Not for the hot path: keep the number. `series.source` is made from the type
+    /// part and `id`; unit and labels of the pipeline file are laid upon it.
+    ///
+    /// # Errors
+    /// The node or the host holds too many series.
+    pub fn source_series(
+        &self,
+        id: &str,
+        describe: impl FnOnce(Series) -> Series,
+    ) -> Result<SeriesId, TooManySeries> {
+        let mut series = describe(Series::new(SourceKey::local(&self.type_part, id)));
+        if let Some(unit) = &self.unit {
+            series = series.with_unit(unit);
+        }
+        for (name, value) in &self.labels {
+            series.labels.insert(name.clone(), value.clone());
+        }
+        self.intern(&series)
+    }
+
+    /// The number of a series of this source node that names its whole source itself (a recording of other sources, `type:id`).
+    ///
+    /// # Errors
+    /// The node or the host holds too many series.
+    pub fn recorded_series(
+        &self,
+        source: SourceKey,
+        describe: impl FnOnce(Series) -> Series,
+    ) -> Result<SeriesId, TooManySeries> {
+        let mut series = describe(Series::new(source));
+        for (name, value) in &self.labels {
+            series.labels.insert(name.clone(), value.clone());
+        }
+        self.intern(&series)
+    }
+
+    /// The number of a new quantity made from one series: its type part is this node's, its id the input's `type/id`, its labels the
+    /// input's; `describe` sets unit and further labels (the unit is the input's unless it is changed).
+    ///
+    /// # Errors
+    /// The host holds too many series.
+    pub fn derived_series(
+        &self,
+        input: SeriesId,
+        describe: impl FnOnce(Series) -> Series,
+    ) -> Result<SeriesId, TooManySeries> {
+        let input = self.host.series.get(input);
+        let id = format!("{}/{}", input.source.type_part(), input.source.id());
+        let mut series = Series::new(SourceKey::local(&self.type_part, &id));
+        series.unit.clone_from(&input.unit);
+        series.labels.clone_from(&input.labels);
+        self.host.series.intern(&describe(series))
+    }
+
+    fn intern(&self, series: &Series) -> Result<SeriesId, TooManySeries> {
+        if let Some(id) = self.host.series.find(series) {
+            return Ok(id);
+        }
+        if self.made.load(Ordering::Relaxed) >= self.series_max {
+            return Err(TooManySeries { cap: self.series_max });
+        }
+        let id = self.host.series.intern(series)?;
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Ok(id)
+    }
+
+    /// What a series is.
+    #[must_use]
+    pub fn series(&self, id: SeriesId) -> Arc<Series> {
+        self.host.series.get(id)
+    }
+
+    /// A path that this node reads from: relative to the pipeline file.
+    #[must_use]
+    pub fn input_path(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// A path that this node writes to: relative to the data directory.
+    #[must_use]
+    pub fn output_path(&self, path: &Path) -> PathBuf {
+        self.host.data_dir.join(path)
+    }
+}

@@ -1,0 +1,405 @@
+//! What a node is: one verb per kind, and nothing of the engine. A node never sees a channel, an acknowledgement, a shutdown
+//! signal, a retry, a metric or the wall clock: time is an argument.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::batch::{Batch, ItemKind, Items};
+use crate::observation::Observation;
+use crate::reading::Reading;
+use crate::series::{SeriesId, SeriesMap};
+use crate::time::Timestamp;
+use crate::window::Window;
+
+/// What makes readings.
+#[async_trait]
+pub trait Source: Send {
+    /// Waits for what comes next and gives it. The engine polls it, paces it (`every`), journals and acknowledges for it.
+    ///
+    /// Cancel-safe: when the future is dropped before it is ready, nothing is lost. `now` is the time at the call; a node that
+    /// is polled dates its readings so.
+    ///
+    /// # Errors
+    /// [`NodeError::Retry`] is tried again after a pause, [`NodeError::Fatal`] ends the source until it is rebuilt.
+    async fn read(&mut self, now: Timestamp) -> Result<Read, NodeError>;
+
+    /// Whether [`Source::read`] may block its thread (file access); it then gets a thread of its own.
+    fn blocks(&self) -> bool {
+        false
+    }
+}
+
+/// What a source gave.
+#[derive(Debug)]
+pub enum Read {
+    /// Some items, and what could not be understood.
+    Batch(SourceBatch),
+    /// There is nothing more and never will be.
+    Finished,
+}
+
+/// What a source read in one go.
+#[derive(Debug)]
+pub struct SourceBatch {
+    /// What was understood.
+    pub items: Items,
+    /// What was not; it goes to the dead letters.
+    pub rejects: Vec<Reject>,
+    /// Where the source can go on from after this batch, where it can seek.
+    pub position: Option<Position>,
+}
+
+impl SourceBatch {
+    /// Readings, all understood.
+    #[must_use]
+    pub fn readings(readings: Vec<Reading>) -> SourceBatch {
+        SourceBatch { items: Items::Readings(readings), rejects: Vec::new(), position: None }
+    }
+}
+
+/// A place in a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Position {
+    /// Which part: a file, usually.
+    pub part: String,
+    /// The first byte not yet read, or the row group of a Parquet file.
+    pub offset: u64,
+    /// The number of the last line or row read.
+    pub line: u64,
+}
+
+/// Something a node could not take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reject {
+    /// Why, as a fragment: "`abc` is not a number".
+    pub reason: String,
+    /// Where it stood: `data/a.csv:17`.
+    pub origin: String,
+    /// The original bytes, cut to a few KiB.
+    pub bytes: Vec<u8>,
+}
+
+/// What turns items into other items. Synchronous and deterministic: the same input at the same times gives the same output,
+/// however the input is cut into batches.
+pub trait Transform: Send {
+    /// Takes a batch from an input port (an index into the declared ports) and emits what follows from it.
+    ///
+    /// `now` is not before any time given earlier. What depends on time is decided by the readings' own times here, and by
+    /// `now` in [`Transform::tick`].
+    ///
+    /// # Errors
+    /// [`NodeError::Reject`] sends the batch to the dead letters; the state must then be as before.
+    fn apply(
+        &mut self,
+        now: Timestamp,
+        port: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError>;
+
+    /// When [`Transform::tick`] wants to be called, if at all. Asked after every call.
+    fn next_tick(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Does what is due at `now`, which is at or after what [`Transform::next_tick`] said; afterwards that must have moved past
+    /// `now`.
+    ///
+    /// # Errors
+    /// As [`Transform::apply`].
+    fn tick(&mut self, now: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
+        let _ = (now, out);
+        Ok(())
+    }
+
+    /// The input ended: emits what is still held.
+    ///
+    /// # Errors
+    /// As [`Transform::apply`].
+    fn finish(&mut self, now: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
+        let _ = (now, out);
+        Ok(())
+    }
+
+    /// All that a successor needs to go on as if it were this node.
+    ///
+    /// # Errors
+    /// The state cannot be written down.
+    fn snapshot(&self) -> Result<State, StateError> {
+        Ok(State::default())
+    }
+
+    /// Takes the state of a predecessor; called before anything else.
+    ///
+    /// # Errors
+    /// The state is of a version or form this node does not know.
+    fn restore(&mut self, state: &State) -> Result<(), StateError> {
+        let _ = state;
+        Ok(())
+    }
+}
+
+/// What carries items out of the graph.
+#[async_trait]
+pub trait Sink: Send {
+    /// Takes a batch. The engine retries, backs off and dead-letters by the error.
+    ///
+    /// # Errors
+    /// After [`NodeError::Retry`] the same batch comes again, so nothing of it may have taken effect, or the effect must be
+    /// idempotent.
+    async fn write(&mut self, batch: &Batch) -> Result<(), NodeError>;
+
+    /// Makes what was taken durable or sent. Called when the input pauses, regularly while it does not, and at the end.
+    ///
+    /// # Errors
+    /// As [`Sink::write`]; it is called again.
+    async fn flush(&mut self, now: Timestamp) -> Result<(), NodeError> {
+        let _ = now;
+        Ok(())
+    }
+
+    /// The last call: [`Sink::flush`], and what only the end needs, such as finalizing a file.
+    ///
+    /// # Errors
+    /// As [`Sink::write`]; it is called again a few times.
+    async fn close(&mut self, now: Timestamp) -> Result<(), NodeError> {
+        self.flush(now).await
+    }
+
+    /// Whether its calls may block their thread (file access); it then gets a thread of its own.
+    fn blocks(&self) -> bool {
+        false
+    }
+}
+
+/// A node, ready to run.
+pub enum Node {
+    /// Makes readings.
+    Source(Box<dyn Source>),
+    /// Turns items into other items.
+    Transform(Box<dyn Transform>),
+    /// Carries items out.
+    Sink(Box<dyn Sink>),
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Node::Source(_) => "Source",
+            Node::Transform(_) => "Transform",
+            Node::Sink(_) => "Sink",
+        })
+    }
+}
+
+/// What went wrong in a node, said as what the engine must do about it. Texts are fragments that fit after "failed: ".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// It may work later: try the same again.
+    #[error("{0}")]
+    Retry(String),
+    /// It will never work with this input: put it to the dead letters and go on.
+    #[error("{0}")]
+    Reject(String),
+    /// It will not work with any input: rebuild the node.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// Where a transform puts what it emits. Ports are indices into the declared output ports; 0 is `main`.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    ports: Vec<OutPort>,
+    rejects: Vec<Reject>,
+}
+
+#[derive(Debug)]
+struct OutPort {
+    wanted: bool,
+    items: Items,
+}
+
+/// The index of the port `main`.
+pub const MAIN: usize = 0;
+
+impl Outputs {
+    /// One port per entry: the kind it carries, and whether anything reads it.
+    #[must_use]
+    pub fn new(ports: impl IntoIterator<Item = (ItemKind, bool)>) -> Outputs {
+        let ports =
+            ports.into_iter().map(|(kind, wanted)| OutPort { wanted, items: Items::none(kind) });
+        Outputs { ports: ports.collect(), rejects: Vec::new() }
+    }
+
+    /// Whether anything reads a port. What is put on a port that nobody reads is dropped, so asking is only needed where making
+    /// the item costs something.
+    #[inline]
+    #[must_use]
+    pub fn wants(&self, port: usize) -> bool {
+        self.ports.get(port).is_some_and(|port| port.wanted)
+    }
+
+    /// Emits a reading.
+    #[inline]
+    pub fn reading(&mut self, port: usize, reading: Reading) {
+        if let Some(OutPort { wanted: true, items: Items::Readings(items) }) =
+            self.ports.get_mut(port)
+        {
+            items.push(reading);
+        }
+    }
+
+    /// Emits a window.
+    pub fn window(&mut self, port: usize, window: Window) {
+        if let Some(OutPort { wanted: true, items: Items::Windows(items) }) =
+            self.ports.get_mut(port)
+        {
+            items.push(window);
+        }
+    }
+
+    /// Emits an observation.
+    pub fn observation(&mut self, port: usize, observation: Observation) {
+        if let Some(OutPort { wanted: true, items: Items::Observations(items) }) =
+            self.ports.get_mut(port)
+        {
+            items.push(observation);
+        }
+    }
+
+    /// Emits one item of a batch as it is, whatever its kind.
+    #[inline]
+    pub fn copy(&mut self, port: usize, items: &Items, index: usize) {
+        let Some(OutPort { wanted: true, items: into }) = self.ports.get_mut(port) else { return };
+        match (into, items) {
+            (Items::Readings(into), Items::Readings(from)) => into.extend(from.get(index).cloned()),
+            (Items::Windows(into), Items::Windows(from)) => into.extend(from.get(index).cloned()),
+            (Items::Observations(into), Items::Observations(from)) => {
+                into.extend(from.get(index).cloned());
+            }
+            _ => debug_assert!(false, "the checker lets one kind through"),
+        }
+    }
+
+    /// The readings of a port, for a loop that emits many; `None` where nobody reads it.
+    #[inline]
+    pub fn readings_mut(&mut self, port: usize) -> Option<&mut Vec<Reading>> {
+        match self.ports.get_mut(port) {
+            Some(OutPort { wanted: true, items: Items::Readings(items) }) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// Sends something to the dead letters, and goes on with the rest of the batch.
+    pub fn reject(&mut self, reject: Reject) {
+        self.rejects.push(reject);
+    }
+
+    /// What was rejected since the last call.
+    pub fn take_rejects(&mut self) -> Vec<Reject> {
+        std::mem::take(&mut self.rejects)
+    }
+
+    /// What lies on a port; for the engine and for tests.
+    #[must_use]
+    pub fn items(&self, port: usize) -> Option<&Items> {
+        self.ports.get(port).map(|port| &port.items)
+    }
+
+    /// Takes what lies on a port and leaves `spare`, emptied, in its place, so that memory is used again.
+    pub fn swap(&mut self, port: usize, mut spare: Items) -> Option<Items> {
+        let port = self.ports.get_mut(port)?;
+        if port.items.is_empty() {
+            return None;
+        }
+        if spare.kind() == port.items.kind() {
+            spare.clear();
+        } else {
+            spare = Items::none(port.items.kind());
+        }
+        Some(std::mem::replace(&mut port.items, spare))
+    }
+
+    /// How many ports there are.
+    #[must_use]
+    pub fn ports(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// Forgets everything emitted: what a call that failed left behind.
+    pub fn clear(&mut self) {
+        self.ports.iter_mut().for_each(|port| port.items.clear());
+        self.rejects.clear();
+    }
+}
+
+/// A node's state, written down. Series are numbers of this process; the engine writes their names beside them and gives
+/// the numbers of the process that reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// The version of the node's own form; 0 for a node without state.
+    pub version: u32,
+    /// The series the body speaks of, by position.
+    pub series: Vec<SeriesId>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Why a state cannot be written or taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Another version than this node knows.
+    #[error("the state is of version {found}; this node knows version {known}")]
+    Version {
+        /// The version found.
+        found: u32,
+        /// The version known.
+        known: u32,
+    },
+    /// The body is not what the version says.
+    #[error("the state is damaged: {0}")]
+    Damaged(String),
+}
+
+impl State {
+    /// Writes down a state per series and whatever else there is.
+    ///
+    /// # Errors
+    /// The state does not serialise.
+    pub fn of_series<T: Serialize, R: Serialize>(
+        version: u32,
+        map: &SeriesMap<T>,
+        rest: &R,
+    ) -> Result<State, StateError> {
+        let (series, states): (Vec<SeriesId>, Vec<&T>) = map.iter().unzip();
+        let body = postcard::to_stdvec(&(states, rest))
+            .map_err(|error| StateError::Damaged(error.to_string()))?;
+        Ok(State { version, series, body })
+    }
+
+    /// Reads what [`State::of_series`] wrote.
+    ///
+    /// # Errors
+    /// Another version, or a damaged body.
+    pub fn read_series<T: DeserializeOwned, R: DeserializeOwned>(
+        &self,
+        known: u32,
+    ) -> Result<(SeriesMap<T>, R), StateError> {
+        if self.version != known {
+            return Err(StateError::Version { found: self.version, known });
+        }
+        let (states, rest): (Vec<T>, R) = postcard::from_bytes(&self.body)
+            .map_err(|error| StateError::Damaged(error.to_string()))?;
+        if states.len() != self.series.len() {
+            return Err(StateError::Damaged("series and states differ in number".into()));
+        }
+        let mut map = SeriesMap::new();
+        for (id, state) in self.series.iter().zip(states) {
+            map.insert(*id, state);
+        }
+        Ok((map, rest))
+    }
+}

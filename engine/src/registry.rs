@@ -1,0 +1,326 @@
+//! Types of node: what a node author declares, and the list in which the engine finds it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+
+use crate::batch::ItemKind;
+use crate::context::Context;
+use crate::duration::Duration;
+use crate::glob::Glob;
+use crate::node::Node;
+
+/// The four kinds of node: the four sections of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NodeKind {
+    /// Makes readings.
+    Source,
+    /// Turns items into other items.
+    Transform,
+    /// Thinks about items.
+    Agent,
+    /// Carries items out.
+    Sink,
+}
+
+impl NodeKind {
+    /// All kinds, in the order of a pipeline file.
+    pub const ALL: [NodeKind; 4] =
+        [NodeKind::Source, NodeKind::Transform, NodeKind::Agent, NodeKind::Sink];
+
+    /// The section of a pipeline file that holds nodes of this kind.
+    #[must_use]
+    pub const fn section(self) -> &'static str {
+        match self {
+            NodeKind::Source => "sources",
+            NodeKind::Transform => "transforms",
+            NodeKind::Agent => "agents",
+            NodeKind::Sink => "sinks",
+        }
+    }
+}
+
+impl fmt::Display for NodeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NodeKind::Source => "source",
+            NodeKind::Transform => "transform",
+            NodeKind::Agent => "agent",
+            NodeKind::Sink => "sink",
+        })
+    }
+}
+
+/// What a node author writes: the settings (whose field comments are the users' documentation and whose derived schema drives
+/// their editors), and how settings become a node.
+pub trait NodeConfig:
+    DeserializeOwned + JsonSchema + fmt::Debug + Clone + Send + Sync + 'static
+{
+    /// The kind.
+    const KIND: NodeKind;
+    /// The word in YAML: the name of the node's folder.
+    const TYPE: &'static str;
+    /// The smallest whole pipeline that uses it, with `tests:` (`example.yaml`).
+    const EXAMPLE: &'static str;
+
+    /// What the checker needs to know of a node with these settings.
+    fn profile(&self) -> Profile;
+
+    /// What is wrong with settings whose fields are each fine.
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// Makes the node. Opens what is needed, emits nothing.
+    ///
+    /// # Errors
+    /// Something outside is missing: a file, a folder, a permission.
+    fn build(&self, context: &Context) -> Result<Node, Problem>;
+}
+
+/// What is wrong, and with which setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The setting, as a dotted path below the node's type; empty for the node as a whole.
+    pub field: String,
+    /// What is wrong, as a fragment: "`min` is longer than `max`".
+    pub message: String,
+    /// How to mend it.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A problem with one setting.
+    pub fn at(field: impl Into<String>, message: impl Into<String>) -> Problem {
+        Problem { field: field.into(), message: message.into(), help: None }
+    }
+
+    /// With a way to mend it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Problem {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// What the checker needs to know of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    /// Where edges enter.
+    pub inputs: Vec<InputPort>,
+    /// Where edges leave.
+    pub outputs: Vec<OutputPort>,
+    /// When a source speaks; `None` for other kinds.
+    pub pace: Option<Pace>,
+    /// What only one node on the host may hold.
+    pub claims: Vec<Claim>,
+    /// The ids a source can give to its readings (below its type part), as far as that is known beforehand.
+    pub ids: Option<Vec<Glob>>,
+}
+
+impl Profile {
+    /// A source: one output port `main` of readings.
+    #[must_use]
+    pub fn source(pace: Pace) -> Profile {
+        Profile {
+            outputs: vec![OutputPort::main(ItemKind::Readings)],
+            pace: Some(pace),
+            ..Self::default()
+        }
+    }
+
+    /// A transform from readings to readings, both on `main`.
+    #[must_use]
+    pub fn transform() -> Profile {
+        Profile {
+            inputs: vec![InputPort::main(&[ItemKind::Readings])],
+            outputs: vec![OutputPort::main(ItemKind::Readings)],
+            ..Self::default()
+        }
+    }
+
+    /// A sink that takes these kinds on `main`.
+    #[must_use]
+    pub fn sink(accepts: &[ItemKind]) -> Profile {
+        Profile { inputs: vec![InputPort::main(accepts)], ..Self::default() }
+    }
+
+    /// With one more output port.
+    #[must_use]
+    pub fn output(mut self, name: &'static str, carries: Carries) -> Profile {
+        self.outputs.push(OutputPort { name, carries });
+        self
+    }
+
+    /// With something that only one node may hold.
+    #[must_use]
+    pub fn claim(mut self, what: &'static str, key: impl Into<String>) -> Profile {
+        self.claims.push(Claim { what, key: key.into() });
+        self
+    }
+
+    /// With the ids it can give.
+    #[must_use]
+    pub fn ids(mut self, patterns: impl IntoIterator<Item = Glob>) -> Profile {
+        self.ids = Some(patterns.into_iter().collect());
+        self
+    }
+}
+
+/// Where edges enter a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputPort {
+    /// Its name.
+    pub name: &'static str,
+    /// The kinds it takes.
+    pub accepts: Vec<ItemKind>,
+}
+
+impl InputPort {
+    /// The port `main`.
+    #[must_use]
+    pub fn main(accepts: &[ItemKind]) -> InputPort {
+        InputPort { name: "main", accepts: accepts.to_vec() }
+    }
+}
+
+/// Where edges leave a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputPort {
+    /// Its name.
+    pub name: &'static str,
+    /// What it carries.
+    pub carries: Carries,
+}
+
+impl OutputPort {
+    /// The port `main`.
+    #[must_use]
+    pub fn main(kind: ItemKind) -> OutputPort {
+        OutputPort { name: "main", carries: Carries::Kind(kind) }
+    }
+}
+
+/// What an output port carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// Always this kind.
+    Kind(ItemKind),
+    /// The kind that comes in on `main`: for nodes that let things through, such as `filter`.
+    AsInput,
+}
+
+/// When a source speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// When it is asked, every so often; `every` in the pipeline file overrides the default given here.
+    Polled(Duration),
+    /// When something happens outside.
+    Live,
+    /// As fast as it is read, dated in the past: a recording.
+    Recorded,
+}
+
+/// Something that only one node of the host may hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// What it is: "the file", "the listening port".
+    pub what: &'static str,
+    /// Which one.
+    pub key: String,
+}
+
+/// A type of node, as the engine sees it: the same for all, with the author's own type behind it.
+#[derive(Clone)]
+pub struct NodeType {
+    /// The kind.
+    pub kind: NodeKind,
+    /// The word in YAML.
+    pub name: &'static str,
+    /// The smallest whole pipeline that uses it.
+    pub example: &'static str,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl fmt::Debug for NodeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+impl NodeType {
+    fn of<C: NodeConfig>() -> NodeType {
+        NodeType {
+            kind: C::KIND,
+            name: C::TYPE,
+            example: C::EXAMPLE,
+            schema: |generator| generator.subschema_for::<C>(),
+        }
+    }
+
+    /// The schema of its settings.
+    #[must_use]
+    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.schema)(generator)
+    }
+}
+
+/// Settings that were read and can become a node.
+pub trait Settings: fmt::Debug + Send + Sync {
+    /// See [`NodeConfig::profile`].
+    fn profile(&self) -> Profile;
+    /// See [`NodeConfig::problems`].
+    fn problems(&self) -> Vec<Problem>;
+    /// See [`NodeConfig::build`].
+    ///
+    /// # Errors
+    /// As there.
+    fn build(&self, context: &Context) -> Result<Node, Problem>;
+}
+
+impl<C: NodeConfig> Settings for C {
+    fn profile(&self) -> Profile {
+        NodeConfig::profile(self)
+    }
+    fn problems(&self) -> Vec<Problem> {
+        NodeConfig::problems(self)
+    }
+    fn build(&self, context: &Context) -> Result<Node, Problem> {
+        NodeConfig::build(self, context)
+    }
+}
+
+/// All types of node there are.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    types: Vec<Arc<NodeType>>,
+}
+
+impl Registry {
+    /// None.
+    #[must_use]
+    pub fn new() -> Registry {
+        Registry::default()
+    }
+
+    /// With one more type.
+    #[must_use]
+    pub fn with<C: NodeConfig>(mut self) -> Registry {
+        debug_assert!(self.get(C::KIND, C::TYPE).is_none(), "{} is listed twice", C::TYPE);
+        self.types.push(Arc::new(NodeType::of::<C>()));
+        self
+    }
+
+    /// The type of that kind and name.
+    #[must_use]
+    pub fn get(&self, kind: NodeKind, name: &str) -> Option<&Arc<NodeType>> {
+        self.types.iter().find(|one| one.kind == kind && one.name == name)
+    }
+
+    /// All types, in the order they were listed.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<NodeType>> {
+        self.types.iter()
+    }
+}

@@ -1,0 +1,212 @@
+//! A bench for one transform: feed it, look at what comes out, restart it in the middle.
+
+use std::sync::Arc;
+
+use crate::batch::{Batch, ItemKind, Items};
+use crate::context::{Context, Host};
+use crate::duration::Duration;
+use crate::node::{Node, NodeError, Outputs, Transform};
+use crate::observation::Observation;
+use crate::reading::{Reading, Value};
+use crate::registry::{Carries, NodeConfig};
+use crate::series::{Series, SeriesId, SourceKey};
+use crate::time::Timestamp;
+use crate::window::Window;
+
+/// The time at which tests begin: 2026-01-01T00:00:00Z.
+pub const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
+
+/// A transform on the bench.
+pub struct Rig<C: NodeConfig> {
+    config: C,
+    context: Context,
+    node: Box<dyn Transform>,
+    outputs: Outputs,
+    now: Timestamp,
+    seq: u64,
+}
+
+impl<C: NodeConfig> Rig<C> {
+    /// From settings.
+    ///
+    /// # Panics
+    /// The settings make no transform.
+    #[must_use]
+    pub fn new(config: C) -> Rig<C> {
+        let host = Arc::new(Host::for_tests(&std::env::temp_dir()));
+        let context = Context::new(host, "test/node", "test.node");
+        let node = build(&config, &context);
+        let outputs =
+            Outputs::new(config.profile().outputs.iter().map(|port| match port.carries {
+                Carries::Kind(kind) => (kind, true),
+                Carries::AsInput => (ItemKind::Readings, true),
+            }));
+        Rig { config, context, node, outputs, now: START, seq: 0 }
+    }
+
+    /// From settings written as YAML's JSON subset: `serde_json::json!({...})`.
+    ///
+    /// # Panics
+    /// The settings cannot be read.
+    #[must_use]
+    pub fn json(settings: serde_json::Value) -> Rig<C> {
+        match serde_json::from_value(settings) {
+            Ok(config) => Rig::new(config),
+            Err(error) => panic!("bad settings: {error}"),
+        }
+    }
+
+    /// The number of a source written `type:id`.
+    ///
+    /// # Panics
+    /// The table is full.
+    #[must_use]
+    pub fn series(&self, source: &str) -> SeriesId {
+        self.series_like(Series::new(SourceKey::parse(source)))
+    }
+
+    /// The number of a series.
+    ///
+    /// # Panics
+    /// The table is full.
+    #[must_use]
+    pub fn series_like(&self, series: Series) -> SeriesId {
+        match self.context.host.series.intern(&series) {
+            Ok(id) => id,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// What a number stands for.
+    #[must_use]
+    pub fn name(&self, id: SeriesId) -> String {
+        self.context.series(id).source.name().to_owned()
+    }
+
+    /// The node's context.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// A reading at so many seconds after [`START`].
+    #[must_use]
+    pub fn reading(&self, seconds: f64, source: &str, value: impl Into<Value>) -> Reading {
+        let time = START + Duration::from_micros((seconds * 1e6).round() as i64);
+        Reading::new(time, self.series(source), value)
+    }
+
+    /// Feeds readings in one batch, after the ticks that are due before the first of them. The clock is then the latest of their times.
+    ///
+    /// # Panics
+    /// The node fails.
+    pub fn feed(&mut self, readings: Vec<Reading>) {
+        let Some(first) = readings.first().map(|reading| reading.time) else { return };
+        self.tick_until(first);
+        let latest = readings.iter().map(|reading| reading.time).max().unwrap_or(first);
+        self.now = self.now.max(latest);
+        self.seq += 1;
+        let batch = Batch { items: Items::Readings(readings), received: self.now, seq: self.seq };
+        self.must(|node, now, out| node.apply(now, 0, &batch, out));
+    }
+
+    /// Feeds readings one by one, with the ticks between them.
+    pub fn feed_each(&mut self, readings: impl IntoIterator<Item = Reading>) {
+        for reading in readings {
+            self.feed(vec![reading]);
+        }
+    }
+
+    /// Feeds one reading.
+    pub fn send(&mut self, seconds: f64, source: &str, value: impl Into<Value>) {
+        let reading = self.reading(seconds, source, value);
+        self.feed(vec![reading]);
+    }
+
+    /// Lets time pass up to so many seconds after [`START`].
+    pub fn wait_until(&mut self, seconds: f64) {
+        self.tick_until(START + Duration::from_micros((seconds * 1e6).round() as i64));
+    }
+
+    fn tick_until(&mut self, to: Timestamp) {
+        while let Some(due) = self.node.next_tick().filter(|&due| due <= to) {
+            self.now = self.now.max(due);
+            self.must(|node, now, out| node.tick(now, out));
+        }
+        self.now = self.now.max(to);
+    }
+
+    /// Ends the input.
+    pub fn finish(&mut self) {
+        self.must(|node, now, out| node.finish(now, out));
+    }
+
+    /// Replaces the node by a new one that is given the old one's state.
+    ///
+    /// # Panics
+    /// The state cannot be written or taken.
+    pub fn restart(&mut self) {
+        let state = self.node.snapshot();
+        let mut node = build(&self.config, &self.context);
+        let restored = state.and_then(|state| node.restore(&state));
+        assert!(restored.is_ok(), "restore failed: {restored:?}");
+        self.node = node;
+    }
+
+    fn must(
+        &mut self,
+        call: impl FnOnce(&mut dyn Transform, Timestamp, &mut Outputs) -> Result<(), NodeError>,
+    ) {
+        let done = call(&mut *self.node, self.now, &mut self.outputs);
+        assert!(done.is_ok(), "the node failed: {done:?}");
+    }
+
+    fn take(&mut self, port: &str) -> Option<Items> {
+        let profile = self.config.profile();
+        let index = profile.outputs.iter().position(|out| out.name == port);
+        let Some(index) = index else { panic!("there is no port `{port}`") };
+        self.outputs.swap(index, Items::none(ItemKind::Readings))
+    }
+
+    /// Takes the readings that lie on a port.
+    pub fn readings(&mut self, port: &str) -> Vec<Reading> {
+        match self.take(port) {
+            Some(Items::Readings(items)) => items,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes the readings that lie on a port, as (seconds after [`START`], source, value).
+    pub fn values(&mut self, port: &str) -> Vec<(f64, String, Value)> {
+        self.readings(port)
+            .into_iter()
+            .map(|one| {
+                let seconds = (one.time.as_micros() - START.as_micros()) as f64 / 1e6;
+                (seconds, self.name(one.series), one.value)
+            })
+            .collect()
+    }
+
+    /// Takes the windows that lie on a port.
+    pub fn windows(&mut self, port: &str) -> Vec<Window> {
+        match self.take(port) {
+            Some(Items::Windows(items)) => items,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes the observations that lie on a port.
+    pub fn observations(&mut self, port: &str) -> Vec<Observation> {
+        match self.take(port) {
+            Some(Items::Observations(items)) => items,
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn build<C: NodeConfig>(config: &C, context: &Context) -> Box<dyn Transform> {
+    match config.build(context) {
+        Ok(Node::Transform(node)) => node,
+        other => panic!("the settings make no transform: {other:?}"),
+    }
+}

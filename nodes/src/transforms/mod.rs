@@ -1,0 +1,1 @@
+//! What turns items into other items.
