@@ -1,2 +1,3 @@
 //! What a pipeline is and how it runs.
+pub mod diagnostic;
 pub mod disk;
