@@ -7,7 +7,9 @@
 pub mod batch;
 pub mod bytes;
 pub mod clock;
+pub mod config;
 pub mod context;
+pub mod diagnostic;
 pub mod disk;
 pub mod duration;
 pub mod glob;

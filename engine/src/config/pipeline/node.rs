@@ -1,0 +1,476 @@
+//! One node: its engine words, and the one key that is its type.
+
+use std::sync::Arc;
+
+use super::{Address, InputSpec, NodeSpec, Section, address::MAIN};
+use crate::{
+    config::{
+        Spanned,
+        tree::{Entry, Key, Mapping, Node, Value},
+    },
+    diagnostic::{Diagnostic, Diagnostics, nearest, one_of, quoted, rules},
+};
+
+/// A key that the engine itself understands in a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EngineWord {
+    /// `inputs`
+    Inputs,
+    /// `as`
+    As,
+    /// `every`
+    Every,
+    /// `unit`
+    Unit,
+    /// `labels`
+    Labels,
+    /// `labels_from`
+    LabelsFrom,
+    /// `when`
+    When,
+    /// `queue`
+    Queue,
+    /// `retry`
+    Retry,
+    /// `renamed_from`
+    RenamedFrom,
+    /// `use`
+    Use,
+}
+
+impl EngineWord {
+    /// All of them, as they are listed in messages.
+    pub const ALL: [Self; 11] = [
+        Self::Inputs,
+        Self::As,
+        Self::Every,
+        Self::Unit,
+        Self::Labels,
+        Self::LabelsFrom,
+        Self::When,
+        Self::Queue,
+        Self::Retry,
+        Self::RenamedFrom,
+        Self::Use,
+    ];
+
+    /// As it is written.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Inputs => "inputs",
+            Self::As => "as",
+            Self::Every => "every",
+            Self::Unit => "unit",
+            Self::Labels => "labels",
+            Self::LabelsFrom => "labels_from",
+            Self::When => "when",
+            Self::Queue => "queue",
+            Self::Retry => "retry",
+            Self::RenamedFrom => "renamed_from",
+            Self::Use => "use",
+        }
+    }
+
+    /// The word that is written so.
+    pub fn from_key(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|word| word.key() == key)
+    }
+
+    /// The sections whose nodes may have it.
+    pub fn sections(self) -> &'static [Section] {
+        use Section::{Agents, Sinks, Sources, Transforms};
+        match self {
+            Self::Every | Self::Unit | Self::Labels | Self::LabelsFrom => &[Sources],
+            Self::As => &[Sources, Transforms],
+            Self::Inputs | Self::When => &[Transforms, Agents, Sinks],
+            Self::Queue | Self::Retry => &[Agents, Sinks],
+            Self::RenamedFrom | Self::Use => &Section::ALL,
+        }
+    }
+
+    /// The words of one section.
+    pub fn of(section: Section) -> impl Iterator<Item = Self> {
+        let words = Self::ALL.into_iter().filter(|&word| word != Self::Use);
+        words.filter(move |word| word.sections().contains(&section))
+    }
+}
+
+/// Reads one node; nothing comes back when it has no type.
+pub(super) fn read(
+    entry: &Entry,
+    section: Section,
+    types: &[&str],
+    diagnostics: &mut Diagnostics,
+) -> Option<NodeSpec> {
+    let name = Spanned::new(entry.key.text.clone(), entry.key.span);
+    let mapping = mapping_of(entry, section, types, diagnostics)?;
+    let (words, candidates) = split(mapping);
+    let uses_template = words.iter().any(|&(word, _)| word == EngineWord::Use);
+    let kind = choose_type(&name, section, types, candidates, uses_template, diagnostics);
+    let mut reader = Reader { section, diagnostics };
+    let mut node = kind.map(|kind| blank(&name, section, entry, kind));
+    for (word, entry) in words {
+        if reader.allows(word, &entry.key) {
+            // Words of a node without a type are read all the same, for their errors.
+            reader.word(word, entry, &mut node);
+        }
+    }
+    node
+}
+
+fn mapping_of<'a>(
+    entry: &'a Entry,
+    section: Section,
+    types: &[&str],
+    diagnostics: &mut Diagnostics,
+) -> Option<&'a Mapping> {
+    let name = quoted(&entry.key.text);
+    match &entry.value.value {
+        Value::Mapping(mapping) => return Some(mapping),
+        Value::Broken => {}
+        _ if entry.value.is_null() => {
+            let message = format!("the {} {name} has no type", section.singular());
+            let error = Diagnostic::error(&rules::NO_NODE_TYPE, entry.key.span, message);
+            diagnostics.push(with_types(error, section, types));
+        }
+        _ => {
+            let found = entry.value.describe();
+            let message =
+                format!("the {} {name} is {found}, expected a mapping", section.singular());
+            let error = Diagnostic::error(&rules::WRONG_TYPE, entry.value.span, message);
+            let example = types.first().unwrap_or(&"type");
+            diagnostics.push(error.help(format!(
+                "write its type as a key: `{}: {{ {example}: {{}} }}`",
+                entry.key.text
+            )));
+        }
+    }
+    None
+}
+
+fn with_types(error: Diagnostic, section: Section, types: &[&str]) -> Diagnostic {
+    let error = match types {
+        [] => error,
+        _ => error.help(format!(
+            "the types of {} are {}",
+            section.key(),
+            one_of(types.iter().copied()).replace(" or ", " and ")
+        )),
+    };
+    let words = one_of(EngineWord::of(section).map(EngineWord::key)).replace(" or ", " and ");
+    error.help(format!("besides its type a {} may have {words}", section.singular()))
+}
+
+/// Engine words, and the other keys.
+fn split(mapping: &Mapping) -> (Vec<(EngineWord, &Entry)>, Vec<&Entry>) {
+    let mut words = Vec::new();
+    let mut candidates = Vec::new();
+    for entry in mapping.entries() {
+        match EngineWord::from_key(&entry.key.text) {
+            Some(word) => words.push((word, entry)),
+            None => candidates.push(entry),
+        }
+    }
+    (words, candidates)
+}
+
+/// The one key that is the type, after complaining about all others.
+fn choose_type<'a>(
+    name: &Spanned<Arc<str>>,
+    section: Section,
+    types: &[&str],
+    candidates: Vec<&'a Entry>,
+    uses_template: bool,
+    diagnostics: &mut Diagnostics,
+) -> Option<&'a Entry> {
+    let is_type = |entry: &&Entry| types.contains(&&*entry.key.text);
+    if uses_template && candidates.is_empty() {
+        return None;
+    }
+    let known = candidates.iter().filter(|entry| is_type(entry)).count();
+    let chosen = match candidates.as_slice() {
+        [] => {
+            let message = format!("the {} `{}` has no type", section.singular(), &**name);
+            let error = Diagnostic::error(&rules::NO_NODE_TYPE, name.span, message);
+            diagnostics.push(with_types(error, section, types));
+            return None;
+        }
+        [only] => return Some(only),
+        // A misspelt engine word is not a second type.
+        several if known == 0 => several.iter().find(|e| near_word(&e.key.text, section).is_none()),
+        several => several.iter().find(|entry| is_type(entry)),
+    };
+    let chosen = chosen.or(candidates.first()).copied()?;
+    for other in candidates.iter().filter(|other| !std::ptr::eq(**other, chosen)) {
+        diagnostics.push(surplus_key(chosen, other, section, is_type(other)));
+    }
+    Some(chosen)
+}
+
+fn near_word(key: &str, section: Section) -> Option<&'static str> {
+    nearest(key, EngineWord::of(section).map(EngineWord::key))
+}
+
+/// A key that is neither an engine word nor the type.
+fn surplus_key(chosen: &Entry, other: &Entry, section: Section, is_type: bool) -> Diagnostic {
+    let (type_name, key) = (quoted(&chosen.key.text), quoted(&other.key.text));
+    if is_type {
+        let message = format!("{type_name} and {key} are both types, a node has one");
+        return Diagnostic::error(&rules::TWO_NODE_TYPES, other.key.span, message)
+            .label("a second type")
+            .also(chosen.key.span, "the first")
+            .help("write two nodes, each with a name of its own");
+    }
+    let message = format!("unknown key {key} beside the type {type_name}");
+    let error = Diagnostic::error(&rules::UNKNOWN_KEY, other.key.span, message)
+        .also(chosen.key.span, "the type");
+    match near_word(&other.key.text, section) {
+        Some(word) => error.help(format!("did you mean `{word}`?")),
+        None => error.help(format!("if it is a setting of {type_name}, write it under that key")),
+    }
+}
+
+fn blank(name: &Spanned<Arc<str>>, section: Section, node: &Entry, kind: &Entry) -> NodeSpec {
+    NodeSpec {
+        name: name.clone(),
+        section,
+        span: node.value.span,
+        type_name: Spanned::new(kind.key.text.clone(), kind.key.span),
+        settings: kind.value.clone(),
+        inputs: Vec::new(),
+        inputs_span: name.span,
+        inputs_broken: false,
+        as_type: None,
+        unit: None,
+        labels: Vec::new(),
+        labels_from: None,
+        renamed_from: None,
+        every: None,
+        when: None,
+        queue: None,
+        retry: None,
+    }
+}
+
+struct Reader<'a> {
+    section: Section,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Reader<'_> {
+    fn allows(&mut self, word: EngineWord, key: &Key) -> bool {
+        if word == EngineWord::Use {
+            let message = "templates are not available in this version";
+            let error = Diagnostic::error(&rules::TEMPLATES_UNAVAILABLE, key.span, message)
+                .help("write the node out");
+            self.diagnostics.push(error);
+            return false;
+        }
+        if word.sections().contains(&self.section) {
+            return true;
+        }
+        let message = format!("{} has no `{}`", self.section.with_article(), word.key());
+        let owners: Vec<_> = word.sections().iter().map(|s| s.key()).collect();
+        let owners = match owners.as_slice() {
+            [only] => format!("only {only} have it"),
+            [.., _] => format!("only {} have it", owners.join(", ")),
+            [] => String::new(),
+        };
+        let error = Diagnostic::error(&rules::MISPLACED_WORD, key.span, message).help(owners);
+        self.diagnostics.push(error);
+        false
+    }
+
+    fn word(&mut self, word: EngineWord, entry: &Entry, node: &mut Option<NodeSpec>) {
+        let value = &entry.value;
+        let tree = || Some(value.clone()).filter(|value| !matches!(value.value, Value::Broken));
+        match word {
+            EngineWord::Inputs => {
+                let before = self.diagnostics.errors();
+                let inputs = self.inputs(value);
+                let broken = self.diagnostics.errors() > before || has_broken(value);
+                if let Some(node) = node {
+                    node.inputs = inputs;
+                    node.inputs_span = if value.is_null() { entry.key.span } else { value.span };
+                    node.inputs_broken = broken;
+                }
+            }
+            EngineWord::Labels => {
+                let labels = self.labels(value);
+                if let Some(node) = node {
+                    node.labels = labels;
+                }
+            }
+            EngineWord::As
+            | EngineWord::Unit
+            | EngineWord::LabelsFrom
+            | EngineWord::RenamedFrom => {
+                let text = self.text(word.key(), entry);
+                if let Some(node) = node {
+                    match word {
+                        EngineWord::As => node.as_type = text,
+                        EngineWord::Unit => node.unit = text,
+                        EngineWord::LabelsFrom => node.labels_from = text,
+                        _ => node.renamed_from = text,
+                    }
+                }
+            }
+            EngineWord::Every | EngineWord::When | EngineWord::Queue | EngineWord::Retry => {
+                if let Some(node) = node {
+                    match word {
+                        EngineWord::Every => node.every = tree(),
+                        EngineWord::When => node.when = tree(),
+                        EngineWord::Queue => node.queue = tree(),
+                        _ => node.retry = tree(),
+                    }
+                }
+            }
+            EngineWord::Use => {}
+        }
+    }
+
+    fn text(&mut self, what: &str, entry: &Entry) -> Option<Spanned<Arc<str>>> {
+        text(&format!("`{what}`"), &entry.key, &entry.value, self.diagnostics)
+    }
+
+    fn labels(&mut self, value: &Node) -> Vec<(Spanned<Arc<str>>, Spanned<Arc<str>>)> {
+        let Some(mapping) = value.as_mapping() else {
+            self.expected(
+                "labels",
+                "a mapping from names to texts",
+                "labels: { room: kitchen }",
+                value,
+            );
+            return Vec::new();
+        };
+        let label = |entry: &Entry| {
+            let text = self.text(&entry.key.text, entry)?;
+            Some((Spanned::new(entry.key.text.clone(), entry.key.span), text))
+        };
+        mapping.entries().iter().filter_map(label).collect()
+    }
+
+    fn inputs(&mut self, value: &Node) -> Vec<InputSpec> {
+        match &value.value {
+            Value::Sequence(list) => self.list(&Spanned::new(MAIN.into(), value.span), list),
+            Value::Mapping(ports) => {
+                ports.entries().iter().flat_map(|port| self.port(port)).collect()
+            }
+            _ => {
+                let example = input_example(value);
+                self.expected(
+                    "inputs",
+                    "a list, or a mapping from ports to lists",
+                    &example,
+                    value,
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    fn port(&mut self, entry: &Entry) -> Vec<InputSpec> {
+        let port = Spanned::new(entry.key.text.clone(), entry.key.span);
+        match entry.value.as_sequence() {
+            Some(list) => self.list(&port, list),
+            None => {
+                let example = format!(
+                    "{}: {}",
+                    entry.key.text,
+                    &input_example(&entry.value)["inputs: ".len()..]
+                );
+                self.expected(&entry.key.text, "a list of nodes", &example, &entry.value);
+                Vec::new()
+            }
+        }
+    }
+
+    fn list(&mut self, port: &Spanned<Arc<str>>, list: &[Node]) -> Vec<InputSpec> {
+        list.iter()
+            .filter_map(|node| {
+                let from = self.address(node)?;
+                Some(InputSpec { port: port.clone(), from })
+            })
+            .collect()
+    }
+
+    fn address(&mut self, node: &Node) -> Option<Spanned<Address>> {
+        let scalar = match &node.value {
+            Value::Scalar(scalar) if !scalar.is_null() && scalar.secret().is_none() => scalar,
+            Value::Broken => return None,
+            _ => {
+                let message = format!("expected the address of a node, found {}", node.describe());
+                let error = Diagnostic::error(&rules::WRONG_TYPE, node.span, message).help(
+                    "an input is a node, or a port of it: `air`, `frost.news`, `weather/outdoor`",
+                );
+                self.diagnostics.push(error);
+                return None;
+            }
+        };
+        match Address::parse(scalar.text()) {
+            Ok(address) => Some(Spanned::new(address, node.span)),
+            Err(reason) => {
+                let message = format!("{} is not an address: {reason}", quoted(scalar.text()));
+                let error = Diagnostic::error(&rules::BAD_ADDRESS, node.span, message)
+                    .help("write `node`, `node.port`, `pipeline/node` or `pipeline/node.port`");
+                self.diagnostics.push(error);
+                None
+            }
+        }
+    }
+
+    fn expected(&mut self, key: &str, expected: &str, example: &str, value: &Node) {
+        if !matches!(value.value, Value::Broken) {
+            let message = format!("`{key}` is {}, expected {expected}", value.describe());
+            let error = Diagnostic::error(&rules::WRONG_TYPE, value.span, message)
+                .help(format!("write `{example}`"));
+            self.diagnostics.push(error);
+        }
+    }
+}
+
+/// How a single input would be written as a list.
+fn input_example(value: &Node) -> String {
+    match value.as_scalar() {
+        Some(scalar) if Address::parse(scalar.text()).is_ok() => {
+            format!("inputs: [{}]", scalar.text())
+        }
+        _ => "inputs: [node]".to_owned(),
+    }
+}
+
+fn has_broken(node: &Node) -> bool {
+    match &node.value {
+        Value::Broken => true,
+        Value::Sequence(nodes) => nodes.iter().any(has_broken),
+        Value::Mapping(mapping) => mapping.entries().iter().any(|entry| has_broken(&entry.value)),
+        Value::Scalar(_) => false,
+    }
+}
+
+/// A value that has to be text.
+pub(super) fn text(
+    what: &str,
+    key: &Key,
+    value: &Node,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<Arc<str>>> {
+    let error = match &value.value {
+        Value::Broken => return None,
+        Value::Scalar(scalar) if scalar.secret().is_some() => {
+            let message = format!("{what} is shown in plans and logs and cannot hold a secret");
+            Diagnostic::error(&rules::SECRET_SHOWN, value.span, message)
+                .help("use `${NAME}` if the value is no secret")
+        }
+        Value::Scalar(scalar) if !scalar.is_null() => {
+            return Some(Spanned::new(scalar.text.clone(), value.span));
+        }
+        _ => {
+            let span = if value.span.start == value.span.end { key.span } else { value.span };
+            let message = format!("{what} is {}, expected text", value.describe());
+            Diagnostic::error(&rules::WRONG_TYPE, span, message)
+        }
+    };
+    diagnostics.push(error);
+    None
+}

@@ -1,0 +1,113 @@
+//! Where all stages put what they found.
+
+use super::{Diagnostic, Files, Severity, render::Renderer};
+
+/// Diagnostics that are kept; further ones are only counted.
+const KEPT_MAX: usize = 10_000;
+/// Diagnostics that are shown; the rest is named by its number.
+const SHOWN_MAX: usize = 1_000;
+
+/// A bounded list of diagnostics.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnostics {
+    kept: Vec<Diagnostic>,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Diagnostics {
+    /// An empty list.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        match diagnostic.severity {
+            Severity::Error => self.errors += 1,
+            Severity::Warning => self.warnings += 1,
+        }
+        if self.kept.len() < KEPT_MAX {
+            self.kept.push(diagnostic);
+        }
+    }
+
+    /// Takes over what another stage found.
+    pub fn append(&mut self, other: Self) {
+        self.errors += other.errors;
+        self.warnings += other.warnings;
+        let room = KEPT_MAX.saturating_sub(self.kept.len());
+        self.kept.extend(other.kept.into_iter().take(room));
+    }
+
+    /// Whether anything found is an error.
+    pub fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    /// Errors found, kept or not.
+    pub fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Warnings found, kept or not.
+    pub fn warnings(&self) -> usize {
+        self.warnings
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.errors + self.warnings == 0
+    }
+
+    /// What is kept, in the order of finding.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.kept.iter()
+    }
+
+    /// What is kept, by file, then by place.
+    pub fn sorted(&self) -> Vec<&Diagnostic> {
+        let mut sorted: Vec<_> = self.kept.iter().collect();
+        sorted.sort_by_key(|d| d.primary.span);
+        sorted
+    }
+
+    /// All of it as text for a terminal: the first thousand with source lines, then the counts.
+    pub fn render(&self, files: &Files, colour: bool) -> String {
+        let renderer = Renderer::new(files, colour);
+        let mut text = String::new();
+        for diagnostic in self.sorted().into_iter().take(SHOWN_MAX) {
+            text.push_str(&renderer.render(diagnostic));
+            text.push_str("\n\n");
+        }
+        if !self.is_empty() {
+            text.push_str(&self.summary());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// "3 errors and 1 warning", with how many are not shown.
+    pub fn summary(&self) -> String {
+        let number = |count: usize, word: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {word}")),
+            _ => Some(format!("{count} {word}s")),
+        };
+        let counts: Vec<_> = [number(self.errors, "error"), number(self.warnings, "warning")]
+            .into_iter()
+            .flatten()
+            .collect();
+        let total = self.errors + self.warnings;
+        match total.saturating_sub(SHOWN_MAX.min(self.kept.len())) {
+            0 => counts.join(" and "),
+            hidden => format!("{} ({hidden} more not shown)", counts.join(" and ")),
+        }
+    }
+}
+
+impl Extend<Diagnostic> for Diagnostics {
+    fn extend<I: IntoIterator<Item = Diagnostic>>(&mut self, diagnostics: I) {
+        diagnostics.into_iter().for_each(|diagnostic| self.push(diagnostic));
+    }
+}

@@ -1,0 +1,292 @@
+//! Rules about the graph that the pipelines make together.
+
+use super::{Fix, Rule};
+
+/// This table, by id.
+pub(super) static ALL: &[&Rule] = &[
+    &UNKNOWN_NODE_TYPE,
+    &DANGLING_INPUT,
+    &UNKNOWN_PORT,
+    &KIND_MISMATCH,
+    &SELF_LOOP,
+    &CYCLE,
+    &NO_INPUTS,
+    &DUPLICATE_INPUT,
+    &DUPLICATE_PIPELINE,
+    &OUTPUT_CONFLICT,
+    &SOURCE_CONFLICT,
+    &RESOURCE_CONFLICT,
+    &UNUSED_OUTPUT,
+    &MIXED_TIME,
+    &POSSIBLE_SOURCE_CONFLICT,
+];
+
+/// There is no such type of node.
+pub static UNKNOWN_NODE_TYPE: Rule = Rule {
+    id: "SM0070",
+    name: "unknown-node-type",
+    title: "there is no such type of node",
+    meaning: "The key of a node that is no engine word is its type, and this section has no type of \
+        that name. `smollama nodes` lists all.",
+    example: "\
+pipeline: home
+sources:
+  air: { simulat: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  air: { simulate: {} }",
+    ),
+};
+
+/// An input names no node.
+pub static DANGLING_INPUT: Rule = Rule {
+    id: "SM0071",
+    name: "dangling-input",
+    title: "an input names no node",
+    meaning: "The node that the input names does not exist in this pipeline or, when written \
+        `pipeline/node`, in the other one.",
+    example: "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+sinks:
+  screen: { inputs: [iar], console: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+sinks:
+  screen: { inputs: [air], console: {} }",
+    ),
+};
+
+/// A node has no such port.
+pub static UNKNOWN_PORT: Rule = Rule {
+    id: "SM0072",
+    name: "unknown-port",
+    title: "a node has no such port",
+    meaning: "An input names a port of another node that it does not have, or gives readings to a port \
+        that this node does not have.",
+    example: "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+sinks:
+  screen: { inputs: [air.late], console: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+sinks:
+  screen: { inputs: [air], console: {} }",
+    ),
+};
+
+/// An edge between ports of different kinds.
+pub static KIND_MISMATCH: Rule = Rule {
+    id: "SM0073",
+    name: "kind-mismatch",
+    title: "an edge between ports of different kinds",
+    meaning: "Every port carries readings, windows or observations. An edge joins two ports of one \
+        kind.",
+    example: "",
+    fix: Fix::Words(
+        "Put a node between that turns one kind into the other, or read from another port.",
+    ),
+};
+
+/// A node reads from itself.
+pub static SELF_LOOP: Rule = Rule {
+    id: "SM0074",
+    name: "self-loop",
+    title: "a node reads from itself",
+    meaning: "A node cannot be its own input: it would wait for itself.",
+    example: "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+transforms:
+  news: { inputs: [air, news], dedup: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+transforms:
+  news: { inputs: [air], dedup: {} }",
+    ),
+};
+
+/// Nodes read from each other in a circle.
+pub static CYCLE: Rule = Rule {
+    id: "SM0075",
+    name: "cycle",
+    title: "nodes read from each other in a circle",
+    meaning: "Every edge leads onwards; a circle of nodes would wait for itself. The message names the \
+        circle node by node.",
+    example: "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+transforms:
+  a: { inputs: [air, b], dedup: {} }
+  b: { inputs: [a], dedup: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+transforms:
+  a: { inputs: [air], dedup: {} }
+  b: { inputs: [a], dedup: {} }",
+    ),
+};
+
+/// A node that reads from nothing.
+pub static NO_INPUTS: Rule = Rule {
+    id: "SM0076",
+    name: "no-inputs",
+    title: "a node that reads from nothing",
+    meaning: "Transforms, agents and sinks work on what other nodes send them; without `inputs` this \
+        one would never do anything.",
+    example: "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+sinks:
+  screen: { console: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+sinks:
+  screen: { inputs: [air], console: {} }",
+    ),
+};
+
+/// An input is named twice.
+pub static DUPLICATE_INPUT: Rule = Rule {
+    id: "SM0077",
+    name: "duplicate-input",
+    title: "an input is named twice",
+    meaning: "Every reading would arrive twice.",
+    example: "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+sinks:
+  screen: { inputs: [air, air], console: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+sinks:
+  screen: { inputs: [air], console: {} }",
+    ),
+};
+
+/// Two pipelines of one name.
+pub static DUPLICATE_PIPELINE: Rule = Rule {
+    id: "SM0078",
+    name: "duplicate-pipeline",
+    title: "two pipelines of one name",
+    meaning: "The name of a pipeline is part of every address and of what is stored, so no two that \
+        run together may share one.",
+    example: "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+---
+pipeline: home
+sources:
+  board: { system: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  air: { simulate: {} }
+---
+pipeline: board
+sources:
+  board: { system: {} }",
+    ),
+};
+
+/// Two nodes write to one place.
+pub static OUTPUT_CONFLICT: Rule = Rule {
+    id: "SM0079",
+    name: "output-conflict",
+    title: "two nodes write to one place",
+    meaning: "Two sinks that write the same file or folder would destroy each other's output.",
+    example: "",
+    fix: Fix::Words("Give each its own path, or let one sink take both inputs."),
+};
+
+/// Two source nodes emit one id.
+pub static SOURCE_CONFLICT: Rule = Rule {
+    id: "SM0080",
+    name: "source-conflict",
+    title: "two source nodes emit one id",
+    meaning: "Readings of both would mix in one series. The type part of an id is `as:`, by default \
+        the type of the node.",
+    example: "\
+pipeline: home
+sources:
+  up: { simulate: {} }
+  down: { simulate: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  up: { as: up, simulate: {} }
+  down: { as: down, simulate: {} }",
+    ),
+};
+
+/// Two nodes claim one exclusive thing.
+pub static RESOURCE_CONFLICT: Rule = Rule {
+    id: "SM0081",
+    name: "resource-conflict",
+    title: "two nodes claim one exclusive thing",
+    meaning: "A listening port, a pin, or an MQTT client id belongs to one node at a time.",
+    example: "",
+    fix: Fix::Words("Give each node its own."),
+};
+
+/// Nobody reads from this node.
+pub static UNUSED_OUTPUT: Rule = Rule {
+    id: "SM0082",
+    name: "unused-output",
+    title: "nobody reads from this node",
+    meaning: "What the node makes goes nowhere. That is allowed, and rarely meant.",
+    example: "",
+    fix: Fix::Words("Name the node in the `inputs` of a sink, or take it out."),
+};
+
+/// A replayed and a live source are joined.
+pub static MIXED_TIME: Rule = Rule {
+    id: "SM0083",
+    name: "mixed-time",
+    title: "a replayed and a live source are joined",
+    meaning: "Under `--speed` a replayed source lives in its own time; in one graph with a live source \
+        the two would never meet.",
+    example: "",
+    fix: Fix::Words("Put them into pipelines that do not meet, or run with `--speed 1`."),
+};
+
+/// Two source nodes may emit one id.
+pub static POSSIBLE_SOURCE_CONFLICT: Rule = Rule {
+    id: "SM0084",
+    name: "possible-source-conflict",
+    title: "two source nodes may emit one id",
+    meaning: "Two sources share the type part of their ids, and what follows it is known only when \
+        readings arrive. If they do emit one id, it is counted as an error then.",
+    example: "",
+    fix: Fix::Words("Give them different `as:`."),
+};
