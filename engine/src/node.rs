@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::batch::{Batch, ItemKind, Items};
+use crate::duration::Duration;
 use crate::observation::Observation;
 use crate::reading::Reading;
 use crate::series::{SeriesId, SeriesMap};
@@ -87,8 +88,9 @@ pub struct Reject {
 pub trait Transform: Send {
     /// Takes a batch from an input port (an index into the declared ports) and emits what follows from it.
     ///
-    /// `now` is not before any time given earlier. What depends on time is decided by the readings' own times here, and by
-    /// `now` in [`Transform::tick`].
+    /// `now` is the time before the batch: it is not before any time given earlier. A reading takes effect at the later of `now`
+    /// and its own time. The engine cuts batches so that within one, that time never goes back, and so that no tick falls due
+    /// between two of its readings.
     ///
     /// # Errors
     /// [`NodeError::Reject`] sends the batch to the dead letters; the state must then be as before.
@@ -105,8 +107,15 @@ pub trait Transform: Send {
         None
     }
 
+    /// For a node that ticks: the least time that can lie between a reading taking effect and a tick that it makes due. `None`
+    /// for a node that never ticks. Zero is always right and makes the engine hand over readings one by one in virtual
+    /// time; ten seconds let it hand over ten seconds' worth at once.
+    fn tick_lead(&self) -> Option<Duration> {
+        None
+    }
+
     /// Does what is due at `now`, which is at or after what [`Transform::next_tick`] said; afterwards that must have moved past
-    /// `now`.
+    /// `now`. A tick comes before the readings of the same instant.
     ///
     /// # Errors
     /// As [`Transform::apply`].
