@@ -7,12 +7,14 @@
 pub mod batch;
 pub mod bytes;
 pub mod clock;
+pub mod condition;
 pub mod context;
 pub mod disk;
 pub mod duration;
 pub mod glob;
 pub mod node;
 pub mod observation;
+pub mod one_or_many;
 pub mod reading;
 pub mod registry;
 pub mod series;
