@@ -7,7 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::batch::ItemKind;
+use crate::config::{self, Node as Tree, Section};
 use crate::context::Context;
+use crate::diagnostic::{Diagnostics, Span};
 use crate::duration::Duration;
 use crate::glob::Glob;
 use crate::node::Node;
@@ -38,6 +40,17 @@ impl NodeKind {
             NodeKind::Transform => "transforms",
             NodeKind::Agent => "agents",
             NodeKind::Sink => "sinks",
+        }
+    }
+}
+
+impl From<Section> for NodeKind {
+    fn from(section: Section) -> NodeKind {
+        match section {
+            Section::Sources => NodeKind::Source,
+            Section::Transforms => NodeKind::Transform,
+            Section::Agents => NodeKind::Agent,
+            Section::Sinks => NodeKind::Sink,
         }
     }
 }
@@ -116,6 +129,8 @@ pub struct Profile {
     pub pace: Option<Pace>,
     /// What only one node on the host may hold.
     pub claims: Vec<Claim>,
+    /// Whether a source comes to an end by itself. Recordings do.
+    pub ends: bool,
     /// The ids a source can give to its readings (below its type part), as far as that is known beforehand.
     pub ids: Option<Vec<Glob>>,
 }
@@ -217,6 +232,8 @@ pub enum Carries {
 pub enum Pace {
     /// When it is asked, every so often; `every` in the pipeline file overrides the default given here.
     Polled(Duration),
+    /// As [`Pace::Polled`], but it makes its readings up and knows no other time than the one it is told: it may join a recording.
+    Simulated(Duration),
     /// When something happens outside.
     Live,
     /// As fast as it is read, dated in the past: a recording.
@@ -242,6 +259,7 @@ pub struct NodeType {
     /// The smallest whole pipeline that uses it.
     pub example: &'static str,
     schema: fn(&mut SchemaGenerator) -> Schema,
+    read: fn(&Tree, Span, &str, &mut Diagnostics) -> Option<Arc<dyn Settings>>,
 }
 
 impl fmt::Debug for NodeType {
@@ -257,6 +275,10 @@ impl NodeType {
             name: C::TYPE,
             example: C::EXAMPLE,
             schema: |generator| generator.subschema_for::<C>(),
+            read: |tree, key, what, diagnostics| {
+                let settings: C = config::read(tree, key, what, diagnostics)?;
+                Some(Arc::new(settings))
+            },
         }
     }
 
@@ -264,6 +286,17 @@ impl NodeType {
     #[must_use]
     pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
         (self.schema)(generator)
+    }
+
+    /// Reads its settings; `key` is where its word stands. Nothing comes back when an error was reported.
+    pub fn read(
+        &self,
+        settings: &Tree,
+        key: Span,
+        what: &str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<dyn Settings>> {
+        (self.read)(settings, key, what, diagnostics)
     }
 }
 
@@ -317,6 +350,13 @@ impl Registry {
     #[must_use]
     pub fn get(&self, kind: NodeKind, name: &str) -> Option<&Arc<NodeType>> {
         self.types.iter().find(|one| one.kind == kind && one.name == name)
+    }
+
+    /// The names of the types that a section of a pipeline file can hold, in the order they were listed.
+    #[must_use]
+    pub fn names(&self, section: Section) -> Vec<&'static str> {
+        let kind = NodeKind::from(section);
+        self.types.iter().filter(|one| one.kind == kind).map(|one| one.name).collect()
     }
 
     /// All types, in the order they were listed.

@@ -22,6 +22,7 @@
 
 mod build;
 mod de;
+pub mod host;
 mod interpolate;
 mod load;
 pub mod pipeline;

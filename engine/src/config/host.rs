@@ -1,0 +1,117 @@
+//! `config.yaml`: what belongs to the host, not to a graph.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::load::Loaded;
+use super::tree::{Mapping, Node, Value};
+use super::{Spanned, read};
+use crate::diagnostic::{Diagnostic, Diagnostics, Span, rules};
+use crate::series::SeriesTable;
+
+/// The settings of a host. Every key may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostConfig {
+    /// The name of this machine in what it sends and shows. Default: the system's host name. `SMOLLAMA_NODE_NAME` wins over it.
+    pub name: Option<String>,
+    /// The name as the Python original wrote it: `node: { name: kitchen }`.
+    pub node: NodeSection,
+    /// Where everything that is kept lies. Default `~/.local/share/smollama`; `--data-dir` and `SMOLLAMA_DATA_DIR` win over it.
+    pub data_dir: Option<PathBuf>,
+    /// The zone for time of day and calendar, by its IANA name such as `Europe/Berlin`. Default: the system's.
+    pub timezone: Option<Timezone>,
+    /// Bounds on what a stranger can grow.
+    pub limits: Limits,
+}
+
+/// `node` of the Python original.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeSection {
+    /// The name of this machine.
+    pub name: Option<String>,
+}
+
+/// Bounds of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How many series the host may hold. Default 100000.
+    pub series: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { series: SeriesTable::DEFAULT_CAP }
+    }
+}
+
+/// A time zone of the IANA database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timezone(pub jiff::tz::TimeZone);
+
+impl<'de> Deserialize<'de> for Timezone {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let zone = jiff::tz::TimeZone::get(&name).map_err(|_| {
+            let message =
+                format!("there is no time zone `{name}`\nhelp: write it like Europe/Berlin or UTC");
+            serde::de::Error::custom(rules::BAD_VALUE.says(message))
+        })?;
+        Ok(Timezone(zone))
+    }
+}
+
+impl JsonSchema for Timezone {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timezone".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "The IANA name of a time zone.",
+            "examples": ["Europe/Berlin", "UTC"]
+        })
+    }
+}
+
+/// Sections that the Python original knew and that mean nothing to this version.
+const ORIGINAL_SECTIONS: [&str; 10] = [
+    "ollama",
+    "mqtt",
+    "gpio",
+    "agent",
+    "memory",
+    "sync",
+    "mem0",
+    "discovery",
+    "plugins",
+    "cluster",
+];
+
+/// Reads the settings of a host out of a loaded `config.yaml`. Sections of the Python original that mean nothing yet are a warning
+/// each.
+pub fn read_host(loaded: &Loaded, diagnostics: &mut Diagnostics) -> Option<HostConfig> {
+    let Some(document) = loaded.documents.first() else { return Some(HostConfig::default()) };
+    let root = without_original_sections(&document.root, diagnostics);
+    let config: Spanned<HostConfig> =
+        read(&root, Span::file(document.file), "`config.yaml`", diagnostics)?;
+    Some(config.into_inner())
+}
+
+fn without_original_sections(root: &Node, diagnostics: &mut Diagnostics) -> Node {
+    let Value::Mapping(mapping) = &root.value else { return root.clone() };
+    let mut kept = Vec::new();
+    for entry in mapping.entries() {
+        if ORIGINAL_SECTIONS.contains(&&*entry.key.text) {
+            let message = format!("`{}` means nothing to this version", entry.key.text);
+            diagnostics.push(Diagnostic::warning(&rules::UNKNOWN_KEY, entry.key.span, message));
+        } else {
+            kept.push(entry.clone());
+        }
+    }
+    Node { span: root.span, value: Value::Mapping(Mapping::new(kept)) }
+}

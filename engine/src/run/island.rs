@@ -1,0 +1,392 @@
+//! An island: transforms that are connected with each other, run as one synchronous piece.
+//!
+//! Nothing in an island waits, so it needs no queue, no lock and no second task: a batch that enters goes through all of it, in
+//! the order of the graph, before the next one does. That makes the order in which a node with several inputs takes them
+//! the order of entry, in a live run as in a replay (`docs/adr/0002-islands.md`). Queues lie where something waits: before the
+//! sinks, and between the sources and the island.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::dead_letter::{DeadContent, DeadLetter};
+use super::slices::{Cut, next_cut};
+use super::slot::Slot;
+use crate::batch::{Batch, Items};
+use crate::condition::Predicate;
+use crate::duration::Duration;
+use crate::node::State;
+use crate::time::Timestamp;
+
+/// Where items go next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// To a transform of this island, at an input port.
+    Transform { slot: usize, port: usize },
+    /// Out, to a sink (a number of the runner's).
+    Sink(usize),
+}
+
+/// Where a source's items enter.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) address: Arc<str>,
+    pub(crate) targets: Vec<Target>,
+    /// Some node is reached from here along two ways: items must go one by one, or the order there would depend on the batches.
+    pub(crate) meets_again: bool,
+}
+
+/// A sink, as the island sees it.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) address: Arc<str>,
+    /// The condition under which an item goes there (`when`).
+    pub(crate) when: Option<Predicate>,
+}
+
+/// Where items were seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// Leaving by an output port.
+    Output(usize),
+    /// Entering a sink.
+    Input,
+}
+
+/// Someone who looks at everything that moves: the live view, tests, taps. Called for every batch, so it must be quick.
+pub trait Watch: std::fmt::Debug + Send + Sync {
+    /// Items were seen at a node.
+    fn saw(&self, address: &Arc<str>, port: Port, items: &Items);
+}
+
+/// What left an island.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// Items per sink, gathered: neighbours of one kind are one batch.
+    pub(crate) sinks: BTreeMap<usize, Vec<Batch>>,
+    /// What was refused.
+    pub(crate) dead: Vec<DeadLetter>,
+}
+
+/// How much of a batch was taken.
+#[derive(Debug)]
+pub(crate) enum Pushed {
+    /// All of it.
+    All,
+    /// Not the items from this index on.
+    Upto(Batch, usize),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Island {
+    pub(super) slots: Vec<Slot>,
+    /// Targets per slot and output port.
+    pub(super) targets: Vec<Vec<Vec<Target>>>,
+    pub(super) entries: Vec<Entry>,
+    /// The sinks it feeds.
+    pub(super) sinks: Vec<Exit>,
+    /// Who looks at everything that moves.
+    pub(super) watch: Option<Arc<dyn Watch>>,
+    /// The least time between a reading and a tick it causes; `None` when nothing ticks.
+    lead: Option<Duration>,
+    ticks: BTreeSet<(Timestamp, usize)>,
+    due: Vec<Option<Timestamp>>,
+    inboxes: Vec<Vec<(usize, usize)>>,
+    waiting: BTreeSet<usize>,
+    batches: Vec<Batch>,
+    spare: Vec<Items>,
+    pub(crate) outbox: Outbox,
+}
+
+impl Island {
+    pub(crate) fn new(
+        slots: Vec<Slot>,
+        targets: Vec<Vec<Vec<Target>>>,
+        entries: Vec<Entry>,
+        sinks: Vec<Exit>,
+        watch: Option<Arc<dyn Watch>>,
+    ) -> Island {
+        let mut island = Island {
+            sinks,
+            watch,
+            due: vec![None; slots.len()],
+            lead: slots.iter().filter_map(Slot::tick_lead).min(),
+            inboxes: slots.iter().map(|_| Vec::new()).collect(),
+            slots,
+            targets,
+            entries,
+            ..Island::default()
+        };
+        (0..island.slots.len()).for_each(|slot| island.ask_tick(slot));
+        island
+    }
+
+    /// When the next tick is due.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.ticks.first().map(|(due, _)| *due)
+    }
+
+    /// Takes a batch of a source whose items all take effect without a tick between them. `now` is the time before it.
+    pub(crate) fn push(&mut self, entry: usize, now: Timestamp, batch: Batch) {
+        if !self.entries[entry].meets_again || batch.items.len() < 2 {
+            self.enter(entry, now, batch);
+            return;
+        }
+        for index in 0..batch.items.len() {
+            let items = batch.items.slice(index..index + 1);
+            self.enter(entry, now, Batch { items, received: batch.received, seq: batch.seq });
+        }
+    }
+
+    /// Takes the items of a batch from `start` on in virtual time, with the ticks that fall due before and between them. `clock`
+    /// stands before them, and is moved. Stops before the first item that is after `until`; at least one item is taken.
+    pub(crate) fn push_virtual(
+        &mut self,
+        entry: usize,
+        clock: &mut Timestamp,
+        batch: Batch,
+        start: usize,
+        until: Option<(Timestamp, bool)>,
+    ) -> Pushed {
+        let (len, lead) = (batch.items.len(), self.lead);
+        let mut at = start;
+        while at < len {
+            match next_cut(&batch.items, at, *clock, self.next_due(), lead, until) {
+                Cut::Tick(due) => {
+                    *clock = (*clock).max(due);
+                    self.tick(*clock);
+                }
+                Cut::Upto { end, clock: after } => {
+                    let before = std::mem::replace(clock, after);
+                    if (at, end) == (0, len) {
+                        self.push(entry, before, batch);
+                        return Pushed::All;
+                    }
+                    let items = batch.items.slice(at..end);
+                    let received = items.time(0).unwrap_or(after).max(before);
+                    self.push(entry, before, Batch { items, received, seq: batch.seq });
+                    at = end;
+                    let beyond = |(other, inclusive): (Timestamp, bool)| {
+                        batch.items.time(at).is_some_and(|time| {
+                            let time = time.max(after);
+                            time > other || (time == other && !inclusive)
+                        })
+                    };
+                    if until.is_some_and(beyond) {
+                        return Pushed::Upto(batch, at);
+                    }
+                }
+            }
+        }
+        Pushed::All
+    }
+
+    /// Lets everything tick that is due.
+    pub(crate) fn tick(&mut self, now: Timestamp) {
+        while let Some(&(due, slot)) = self.ticks.first().filter(|(due, _)| *due <= now) {
+            self.ticks.remove(&(due, slot));
+            self.due[slot] = None;
+            let done = self.slots[slot].call(now, |node, out| node.tick(now, out));
+            if let Err(reason) = done {
+                self.complain(slot, now, reason);
+            }
+            self.collect(slot, now, 0);
+            self.ask_tick(slot);
+            // A node that wants the same tick again would keep everything else from running.
+            if let Some(again) = self.due[slot].filter(|again| *again <= now) {
+                self.ticks.remove(&(again, slot));
+                let later = now.saturating_add(Duration::from_micros(1));
+                self.ticks.insert((later, slot));
+                self.due[slot] = Some(later);
+            }
+            self.drain(now);
+        }
+    }
+
+    /// The input has ended: lets each node emit what it holds, in the order of the graph.
+    pub(crate) fn finish(&mut self, now: Timestamp) {
+        for slot in 0..self.slots.len() {
+            if let Err(reason) = self.slots[slot].call(now, |node, out| node.finish(now, out)) {
+                self.complain(slot, now, reason);
+            }
+            self.collect(slot, now, 0);
+            self.drain(now);
+        }
+    }
+
+    /// The states of all nodes, by address: what a barrier takes along.
+    pub(crate) fn snapshot(&mut self) -> Vec<(Arc<str>, State)> {
+        self.slots.iter_mut().map(|slot| (slot.address.clone(), slot.snapshot().clone())).collect()
+    }
+
+    fn enter(&mut self, entry: usize, now: Timestamp, batch: Batch) {
+        if let Some(watch) = &self.watch {
+            watch.saw(&self.entries[entry].address, Port::Output(0), &batch.items);
+        }
+        if let [Target::Sink(sink)] = self.entries[entry].targets[..] {
+            self.send_out(sink, batch);
+            return;
+        }
+        let index = self.keep(batch);
+        for position in 0..self.entries[entry].targets.len() {
+            self.deliver(self.entries[entry].targets[position], index);
+        }
+        self.drain(now);
+    }
+
+    fn keep(&mut self, batch: Batch) -> usize {
+        self.batches.push(batch);
+        self.batches.len() - 1
+    }
+
+    fn deliver(&mut self, target: Target, index: usize) {
+        match target {
+            Target::Transform { slot, port } => {
+                self.inboxes[slot].push((port, index));
+                self.waiting.insert(slot);
+            }
+            Target::Sink(sink) => {
+                let batch = self.batches[index].clone();
+                self.send_out(sink, batch);
+            }
+        }
+    }
+
+    fn send_out(&mut self, sink: usize, mut batch: Batch) {
+        if let Some(when) = &mut self.sinks[sink].when {
+            batch.items = select(when, &batch.items);
+            if batch.items.is_empty() {
+                return;
+            }
+        }
+        if let Some(watch) = &self.watch {
+            watch.saw(&self.sinks[sink].address, Port::Input, &batch.items);
+        }
+        let gathered = self.outbox.sinks.entry(sink).or_default();
+        match gathered.last_mut() {
+            Some(last) if last.items.kind() == batch.items.kind() => {
+                (last.seq, last.received) = (batch.seq, batch.received);
+                append(&mut last.items, batch.items);
+            }
+            _ => gathered.push(batch),
+        }
+    }
+
+    /// Runs every node that has something waiting, the first of the graph first. Targets lie further on in the graph, so this ends.
+    fn drain(&mut self, now: Timestamp) {
+        while let Some(slot) = self.waiting.pop_first() {
+            let mut inbox = std::mem::take(&mut self.inboxes[slot]);
+            for (port, index) in inbox.drain(..) {
+                self.apply(slot, now, port, index);
+            }
+            self.inboxes[slot] = inbox;
+            self.ask_tick(slot);
+        }
+        for mut batch in self.batches.drain(..) {
+            if self.spare.len() < 16 {
+                batch.items.clear();
+                self.spare.push(batch.items);
+            }
+        }
+    }
+
+    fn apply(&mut self, slot: usize, now: Timestamp, port: usize, index: usize) {
+        let Island { slots, batches, .. } = self;
+        let place = &mut slots[slot];
+        let selected = place.when.as_mut().map(|when| {
+            let batch = &batches[index];
+            Batch { items: select(when, &batch.items), received: batch.received, seq: batch.seq }
+        });
+        let batch = selected.as_ref().unwrap_or(&batches[index]);
+        if batch.items.is_empty() {
+            return;
+        }
+        place.stats.add_received(batch.items.len());
+        let seq = batch.seq;
+        if let Err(reason) = place.call(now, |node, out| node.apply(now, port, batch, out)) {
+            place.stats.add_rejected(batch.items.len());
+            let content = DeadContent::Items(batch.items.clone());
+            let letter = DeadLetter { address: place.address.clone(), time: now, reason, content };
+            self.outbox.dead.push(letter);
+        }
+        self.collect(slot, now, seq);
+    }
+
+    /// Sends on what a node emitted.
+    fn collect(&mut self, slot: usize, now: Timestamp, seq: u64) {
+        for port in 0..self.slots[slot].outputs.ports() {
+            let filled = self.slots[slot].outputs.items(port).filter(|items| !items.is_empty());
+            let Some(kind) = filled.map(Items::kind) else { continue };
+            let spare = match self.spare.iter().position(|spare| spare.kind() == kind) {
+                Some(index) => self.spare.swap_remove(index),
+                None => Items::none(kind),
+            };
+            let Some(items) = self.slots[slot].outputs.swap(port, spare) else { continue };
+            if let Some(watch) = &self.watch {
+                watch.saw(&self.slots[slot].address, Port::Output(port), &items);
+            }
+            self.slots[slot].stats.add_emitted(port, items.len());
+            let batch = Batch { items, received: now, seq };
+            if let [Target::Sink(sink)] = self.targets[slot][port][..] {
+                self.send_out(sink, batch);
+                continue;
+            }
+            let index = self.keep(batch);
+            for position in 0..self.targets[slot][port].len() {
+                self.deliver(self.targets[slot][port][position], index);
+            }
+        }
+        let rejects = self.slots[slot].outputs.take_rejects();
+        for reject in rejects {
+            self.slots[slot].stats.add_rejected(1);
+            let address = self.slots[slot].address.clone();
+            let reason = reject.reason.clone();
+            let content = DeadContent::Raw(reject);
+            self.outbox.dead.push(DeadLetter { address, time: now, reason, content });
+        }
+    }
+
+    fn complain(&mut self, slot: usize, now: Timestamp, reason: String) {
+        let address = self.slots[slot].address.clone();
+        let content = DeadContent::Items(Items::Readings(Vec::new()));
+        self.outbox.dead.push(DeadLetter { address, time: now, reason, content });
+    }
+
+    fn ask_tick(&mut self, slot: usize) {
+        let wanted = self.slots[slot].next_tick();
+        if wanted == self.due[slot] {
+            return;
+        }
+        if let Some(old) = self.due[slot] {
+            self.ticks.remove(&(old, slot));
+        }
+        if let Some(new) = wanted {
+            self.ticks.insert((new, slot));
+        }
+        self.due[slot] = wanted;
+    }
+}
+
+fn append(into: &mut Items, from: Items) {
+    match (into, from) {
+        (Items::Readings(into), Items::Readings(mut from)) => into.append(&mut from),
+        (Items::Windows(into), Items::Windows(mut from)) => into.append(&mut from),
+        (Items::Observations(into), Items::Observations(mut from)) => into.append(&mut from),
+        _ => debug_assert!(false, "the checker lets one kind through"),
+    }
+}
+
+/// The items that meet a condition.
+fn select(when: &mut Predicate, items: &Items) -> Items {
+    match items {
+        Items::Readings(items) => {
+            Items::Readings(items.iter().filter(|item| when.reading(item)).cloned().collect())
+        }
+        Items::Windows(items) => {
+            Items::Windows(items.iter().filter(|item| when.window(item)).cloned().collect())
+        }
+        Items::Observations(items) => Items::Observations(
+            items.iter().filter(|item| when.observation(item)).cloned().collect(),
+        ),
+    }
+}

@@ -1,0 +1,178 @@
+//! The loop of a source: ask it when it is due or whenever it has something, try again when it fails, hand over what it gave.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::retry::{Backoff, RetrySpec};
+use super::slot::{panic_text, too_often};
+use super::stats::NodeStats;
+use crate::batch::Items;
+use crate::clock::Clock;
+use crate::duration::Duration;
+use crate::node::{NodeError, Read, Source, SourceBatch};
+use crate::registry::Pace;
+use crate::time::Timestamp;
+
+/// A live reading dated more than this ahead of the clock takes its time of receipt.
+const AHEAD_MAX: Duration = Duration::from_mins(5);
+/// A live reading dated before 2015-01-01T00:00:00Z, when the clock of a machine was probably never set, too.
+const BEFORE: Timestamp = Timestamp::from_micros(1_420_070_400_000_000);
+
+/// Makes a source anew.
+pub(crate) type RebuildSource = Box<dyn Fn() -> Result<Box<dyn Source>, String> + Send + Sync>;
+
+/// What a source gave, and when.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) batch: SourceBatch,
+    pub(crate) at: Timestamp,
+}
+
+/// A source that is asked, watched, and rebuilt when it breaks.
+pub(crate) struct Asked {
+    pub(crate) address: Arc<str>,
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) rebuild: RebuildSource,
+    pub(crate) stats: Arc<NodeStats>,
+    pub(crate) failures: VecDeque<Timestamp>,
+}
+
+impl Asked {
+    /// Asks until there is something or nothing more will come. The error says why the source was given up.
+    pub(crate) async fn read(
+        &mut self,
+        now: Timestamp,
+        stop: &CancellationToken,
+    ) -> Result<Option<SourceBatch>, String> {
+        let mut backoff = Backoff::new(RetrySpec::default(), &self.address);
+        loop {
+            let read = AssertUnwindSafe(self.source.read(now)).catch_unwind();
+            let read = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(None),
+                read = read => read,
+            };
+            let error = match read {
+                Ok(Ok(Read::Batch(batch))) => {
+                    self.stats.add_emitted(0, batch.items.len());
+                    self.stats.add_rejected(batch.rejects.len());
+                    return Ok(Some(batch));
+                }
+                Ok(Ok(Read::Finished)) => return Ok(None),
+                Ok(Err(error)) => error,
+                Err(panic) => NodeError::Fatal(format!("it panicked: {}", panic_text(&*panic))),
+            };
+            self.stats.add_error();
+            let pause = match error {
+                NodeError::Retry(why) | NodeError::Reject(why) => {
+                    tracing::warn!(node = %self.address, "trying again: {why}");
+                    backoff.failed()
+                }
+                NodeError::Fatal(why) => {
+                    tracing::error!(node = %self.address, "the source failed: {why}");
+                    if too_often(&mut self.failures, now).is_some() {
+                        self.stats.set_failed();
+                        return Err(why);
+                    }
+                    let pause = backoff.failed();
+                    match (self.rebuild)() {
+                        Ok(source) => self.source = source,
+                        Err(why) => {
+                            tracing::error!(node = %self.address, "it cannot be made anew: {why}")
+                        }
+                    }
+                    pause
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(None),
+                () = tokio::time::sleep(pause.unwrap_or_default()) => {}
+            }
+        }
+    }
+}
+
+/// How a source loop runs.
+pub(crate) struct SourceRun {
+    pub(crate) asked: Asked,
+    pub(crate) pace: Pace,
+    pub(crate) every: Option<Duration>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) give: mpsc::Sender<Received>,
+    /// Ask a polled source once only.
+    pub(crate) once: bool,
+}
+
+impl SourceRun {
+    /// Runs until the source has ended, was given up, or is told to stop.
+    pub(crate) async fn run(mut self) -> Result<(), String> {
+        let every = match self.pace {
+            Pace::Polled(default) | Pace::Simulated(default) => Some(self.every.unwrap_or(default)),
+            Pace::Live | Pace::Recorded => None,
+        };
+        let mut due = self.clock.now();
+        loop {
+            if every.is_some() && !self.sleep_until(due).await {
+                return Ok(());
+            }
+            let now = self.clock.now();
+            let Some(mut batch) = self.asked.read(now, &self.stop).await? else { return Ok(()) };
+            let at = self.clock.now();
+            if self.pace != Pace::Recorded {
+                correct_times(&mut batch.items, at);
+            }
+            if !self.hand_over(Received { batch, at }).await || (self.once && every.is_some()) {
+                return Ok(());
+            }
+            if let Some(every) = every {
+                // On whole steps of the clock, so that sources of one pace speak together and the machine sleeps in between; steps
+                // that were missed are not made up for.
+                due = self.clock.now().floor_to(every) + every;
+            }
+        }
+    }
+
+    /// False when it is time to stop.
+    async fn sleep_until(&mut self, due: Timestamp) -> bool {
+        let pause = due.since(self.clock.now()).to_std();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    }
+
+    /// False when nobody takes anything more.
+    async fn hand_over(&mut self, received: Received) -> bool {
+        if self.pace == Pace::Recorded {
+            // A recording waits: its position is kept, and nothing in it grows old.
+            return tokio::select! {
+                biased;
+                () = self.stop.cancelled() => false,
+                given = self.give.send(received) => given.is_ok(),
+            };
+        }
+        match self.give.try_send(received) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(received)) => {
+                self.asked.stats.add_dropped(received.batch.items.len());
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
+}
+
+fn correct_times(items: &mut Items, now: Timestamp) {
+    let Items::Readings(readings) = items else { return };
+    let latest = now + AHEAD_MAX;
+    for reading in readings.iter_mut().filter(|one| one.time > latest || one.time < BEFORE) {
+        reading.time = now;
+    }
+}

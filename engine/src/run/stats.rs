@@ -1,0 +1,78 @@
+//! What each node counted. Written by the engine, once per batch; read by whoever looks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The counters of one node.
+#[derive(Debug, Default)]
+pub struct NodeStats {
+    received: AtomicU64,
+    emitted: Box<[AtomicU64]>,
+    rejected: AtomicU64,
+    dropped: AtomicU64,
+    errors: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl NodeStats {
+    /// For a node with so many output ports.
+    #[must_use]
+    pub fn new(ports: usize) -> Arc<NodeStats> {
+        Arc::new(NodeStats {
+            emitted: (0..ports).map(|_| AtomicU64::new(0)).collect(),
+            ..NodeStats::default()
+        })
+    }
+
+    pub(crate) fn add_received(&self, items: usize) {
+        self.received.fetch_add(items as u64, Ordering::Relaxed);
+    }
+    pub(crate) fn add_emitted(&self, port: usize, items: usize) {
+        if let Some(counter) = self.emitted.get(port) {
+            counter.fetch_add(items as u64, Ordering::Relaxed);
+        }
+    }
+    pub(crate) fn add_rejected(&self, items: usize) {
+        self.rejected.fetch_add(items as u64, Ordering::Relaxed);
+    }
+    pub(crate) fn add_dropped(&self, items: usize) {
+        self.dropped.fetch_add(items as u64, Ordering::Relaxed);
+    }
+    pub(crate) fn add_error(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+    pub(crate) fn set_failed(&self) {
+        self.failed.store(1, Ordering::Relaxed);
+    }
+
+    /// How many items came in.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+    /// How many items left by a port.
+    #[must_use]
+    pub fn emitted(&self, port: usize) -> u64 {
+        self.emitted.get(port).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+    /// How many items went to the dead letters.
+    #[must_use]
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+    /// How many items a queue dropped by its policy.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+    /// How many calls failed.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+    /// Whether the node was given up.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) != 0
+    }
+}
