@@ -29,6 +29,8 @@ pub mod pipeline;
 mod secret;
 mod spanned;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use build::{ALIAS_NODES_MAX, DEPTH_MAX, NODES_MAX};
@@ -37,5 +39,5 @@ pub use interpolate::{Lookup, Variable};
 pub use load::{Document, FILE_BYTES_MAX, Loaded, Loader, TOTAL_BYTES_MAX, load, pipelines_in};
 pub use pipeline::{Address, EngineWord, InputSpec, NodeSpec, PipelineSpec, Section, parse};
 pub use secret::Secret;
-pub use spanned::Spanned;
+pub use spanned::{Spanned, Text};
 pub use tree::{Entry, Key, Mapping, Node, Scalar, Style, Value};

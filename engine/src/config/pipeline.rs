@@ -4,27 +4,27 @@
 //! read, so that later stages report their errors in the same run.
 
 mod address;
+mod inputs;
 mod node;
 mod parse;
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
+mod words;
 
 pub use address::Address;
-pub use node::EngineWord;
 pub use parse::{is_name, parse};
+pub use words::EngineWord;
 
-use super::{Spanned, tree::Node};
+use super::{Spanned, Text, tree::Node};
 use crate::diagnostic::{FileId, Span};
 
 /// One pipeline as it was written.
 #[derive(Clone, Debug)]
 pub struct PipelineSpec {
     /// `pipeline:`; if that is missing (which was reported), the name of the file.
-    pub name: Spanned<Arc<str>>,
+    pub name: Text,
     /// `description:`
-    pub description: Option<Spanned<Arc<str>>>,
+    pub description: Option<Text>,
     /// The file it stands in.
     pub file: FileId,
     /// The whole document.
@@ -104,13 +104,13 @@ impl Section {
 #[derive(Clone, Debug)]
 pub struct NodeSpec {
     /// Its name, at its key.
-    pub name: Spanned<Arc<str>>,
+    pub name: Text,
     /// The section it stands in.
     pub section: Section,
     /// All of its value.
     pub span: Span,
     /// The key that is its type. A node without one (which was reported) is not kept.
-    pub type_name: Spanned<Arc<str>>,
+    pub type_name: Text,
     /// What stands under the type.
     pub settings: Node,
     /// `inputs:`, in the order of the file.
@@ -120,15 +120,15 @@ pub struct NodeSpec {
     /// Whether `inputs:` or one of its elements was wrong and has been reported.
     pub inputs_broken: bool,
     /// `as:`
-    pub as_type: Option<Spanned<Arc<str>>>,
+    pub as_type: Option<Text>,
     /// `unit:`
-    pub unit: Option<Spanned<Arc<str>>>,
+    pub unit: Option<Text>,
     /// `labels:`, name and text.
-    pub labels: Vec<(Spanned<Arc<str>>, Spanned<Arc<str>>)>,
+    pub labels: Vec<(Text, Text)>,
     /// `labels_from:`
-    pub labels_from: Option<Spanned<Arc<str>>>,
+    pub labels_from: Option<Text>,
     /// `renamed_from:`
-    pub renamed_from: Option<Spanned<Arc<str>>>,
+    pub renamed_from: Option<Text>,
     /// `every:`, not yet read.
     pub every: Option<Node>,
     /// `when:`, not yet read.
@@ -143,7 +143,7 @@ pub struct NodeSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputSpec {
     /// The port of this node that it goes to: `main` unless `inputs:` is a mapping.
-    pub port: Spanned<Arc<str>>,
+    pub port: Text,
     /// Where it comes from, at the text of the address.
     pub from: Spanned<Address>,
 }

@@ -22,6 +22,9 @@ pub struct Spanned<T> {
     pub span: Span,
 }
 
+/// Text as it was written, with its place.
+pub type Text = Spanned<std::sync::Arc<str>>;
+
 impl<T> Spanned<T> {
     /// A value and its place.
     pub fn new(value: T, span: Span) -> Self {

@@ -219,6 +219,16 @@ impl Scalar {
         }
     }
 
+    /// The same without its quotes, if all of it is one `"${NAME}"`: inside `{ }` and `[ ]` YAML demands quotes there,
+    /// and they say nothing about the type.
+    pub(super) fn unquoted(&self) -> Option<Self> {
+        let written = self.written().filter(|_| self.style == Style::Text)?;
+        let one = written.starts_with("${")
+            && written.ends_with('}')
+            && written.matches("${").count() == 1;
+        one.then(|| Self { style: Style::Plain, ..self.clone() })
+    }
+
     fn plain(&self) -> Option<&str> {
         (self.style == Style::Plain && self.secret().is_none()).then_some(&*self.text)
     }

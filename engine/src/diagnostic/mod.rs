@@ -18,7 +18,7 @@ use std::borrow::Cow;
 pub use collect::Diagnostics;
 pub use files::{FileId, Files, Position, Span};
 pub use json::JsonDiagnostic;
-pub use nearest::{nearest, one_of, quoted, shortened};
+pub use nearest::{all_of, nearest, one_of, quoted, shortened};
 pub use rules::Rule;
 
 /// How bad it is.

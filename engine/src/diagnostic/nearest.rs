@@ -42,16 +42,25 @@ pub fn quoted(text: &str) -> String {
 
 /// "`a`", "`a` or `b`", "`a`, `b` or `c`"; cut after a dozen.
 pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    enumerate(names, "or")
+}
+
+/// "`a`", "`a` and `b`", "`a`, `b` and `c`"; cut after a dozen.
+pub fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    enumerate(names, "and")
+}
+
+fn enumerate<'a>(names: impl IntoIterator<Item = &'a str>, joint: &str) -> String {
     const NAMES_MAX: usize = 12;
     let mut names: Vec<String> = names.into_iter().map(quoted).collect();
     if names.len() > NAMES_MAX {
         let rest = names.len() - NAMES_MAX;
         names.truncate(NAMES_MAX);
-        return format!("{} or one of {rest} more", names.join(", "));
+        names.push(format!("{rest} more"));
     }
     match names.pop() {
         None => "nothing".to_owned(),
         Some(last) if names.is_empty() => last,
-        Some(last) => format!("{} or {last}", names.join(", ")),
+        Some(last) => format!("{} {joint} {last}", names.join(", ")),
     }
 }

@@ -45,13 +45,14 @@ impl<'a> Renderer<'a> {
         };
         let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.rule.id);
         let mut group = Group::with_title(title);
-        for piece in self.pieces(diagnostic) {
-            group = self.draw(group, &piece);
+        let pieces = self.pieces(diagnostic);
+        for piece in &pieces {
+            group = self.draw(group, piece);
         }
         for help in &diagnostic.helps {
             group = group.element(Level::HELP.message(normalize_untrusted_str(help)));
         }
-        self.drawing.render(&[group])
+        self.mend_columns(&pieces, self.drawing.render(&[group]))
     }
 
     /// Labels that can share a snippet, in the order of the text; the piece of the primary label comes first.
@@ -84,9 +85,6 @@ impl<'a> Renderer<'a> {
         if text.is_empty() {
             return group.element(Origin::path(path));
         }
-        let position = self.files.position(file, head.label.span.start);
-        let origin =
-            Origin::path(path).line(position.line as usize).char_column(position.column as usize);
         let shown = match piece {
             [only] => cut(text, only),
             _ => first.line_bytes.start..last.line_bytes.end,
@@ -99,9 +97,31 @@ impl<'a> Renderer<'a> {
             }
         });
         let source = text.get(shown.clone()).unwrap_or("");
-        let snippet =
-            Snippet::source(source).line_start(first.line as usize).annotations(annotations);
-        group.element(origin).element(snippet)
+        let snippet = Snippet::source(source)
+            .path(path)
+            .line_start(first.line as usize)
+            .annotations(annotations);
+        group.element(snippet)
+    }
+
+    /// A cut line was drawn as if it began where it was cut; its columns are put right.
+    fn mend_columns(&self, pieces: &[Vec<Placed>], mut drawn: String) -> String {
+        for placed in pieces.iter().filter_map(|piece| piece.first()) {
+            let span = placed.label.span;
+            let text = self.files.text(span.file);
+            let start = cut(text, placed).start;
+            if start > placed.line_bytes.start {
+                let path = self.files.path(span.file).display();
+                let drawn_column = 1 + text
+                    .get(start..span.start as usize)
+                    .map_or(0, |before| before.chars().count());
+                let column = self.files.position(span.file, span.start).column;
+                let line = placed.line;
+                let wrong = format!("{path}:{line}:{drawn_column}");
+                drawn = drawn.replacen(&wrong, &format!("{path}:{line}:{column}"), 1);
+            }
+        }
+        drawn
     }
 }
 

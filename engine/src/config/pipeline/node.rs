@@ -1,99 +1,13 @@
 //! One node: its engine words, and the one key that is its type.
 
-use std::sync::Arc;
-
-use super::{Address, InputSpec, NodeSpec, Section, address::MAIN};
+use super::{EngineWord, NodeSpec, Section};
 use crate::{
     config::{
-        Spanned,
-        tree::{Entry, Key, Mapping, Node, Value},
+        Spanned, Text,
+        tree::{Entry, Key, Mapping, Node, Scalar, Value},
     },
-    diagnostic::{Diagnostic, Diagnostics, nearest, one_of, quoted, rules},
+    diagnostic::{Diagnostic, Diagnostics, all_of, nearest, quoted, rules},
 };
-
-/// A key that the engine itself understands in a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EngineWord {
-    /// `inputs`
-    Inputs,
-    /// `as`
-    As,
-    /// `every`
-    Every,
-    /// `unit`
-    Unit,
-    /// `labels`
-    Labels,
-    /// `labels_from`
-    LabelsFrom,
-    /// `when`
-    When,
-    /// `queue`
-    Queue,
-    /// `retry`
-    Retry,
-    /// `renamed_from`
-    RenamedFrom,
-    /// `use`
-    Use,
-}
-
-impl EngineWord {
-    /// All of them, as they are listed in messages.
-    pub const ALL: [Self; 11] = [
-        Self::Inputs,
-        Self::As,
-        Self::Every,
-        Self::Unit,
-        Self::Labels,
-        Self::LabelsFrom,
-        Self::When,
-        Self::Queue,
-        Self::Retry,
-        Self::RenamedFrom,
-        Self::Use,
-    ];
-
-    /// As it is written.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Inputs => "inputs",
-            Self::As => "as",
-            Self::Every => "every",
-            Self::Unit => "unit",
-            Self::Labels => "labels",
-            Self::LabelsFrom => "labels_from",
-            Self::When => "when",
-            Self::Queue => "queue",
-            Self::Retry => "retry",
-            Self::RenamedFrom => "renamed_from",
-            Self::Use => "use",
-        }
-    }
-
-    /// The word that is written so.
-    pub fn from_key(key: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|word| word.key() == key)
-    }
-
-    /// The sections whose nodes may have it.
-    pub fn sections(self) -> &'static [Section] {
-        use Section::{Agents, Sinks, Sources, Transforms};
-        match self {
-            Self::Every | Self::Unit | Self::Labels | Self::LabelsFrom => &[Sources],
-            Self::As => &[Sources, Transforms],
-            Self::Inputs | Self::When => &[Transforms, Agents, Sinks],
-            Self::Queue | Self::Retry => &[Agents, Sinks],
-            Self::RenamedFrom | Self::Use => &Section::ALL,
-        }
-    }
-
-    /// The words of one section.
-    pub fn of(section: Section) -> impl Iterator<Item = Self> {
-        let words = Self::ALL.into_iter().filter(|&word| word != Self::Use);
-        words.filter(move |word| word.sections().contains(&section))
-    }
-}
 
 /// Reads one node; nothing comes back when it has no type.
 pub(super) fn read(
@@ -136,9 +50,11 @@ fn mapping_of<'a>(
         _ => {
             let found = entry.value.describe();
             let message =
-                format!("the {} {name} is {found}, expected a mapping", section.singular());
+                format!("the {} {name} takes a mapping, found {found}", section.singular());
             let error = Diagnostic::error(&rules::WRONG_TYPE, entry.value.span, message);
-            let example = types.first().unwrap_or(&"type");
+            let text = entry.value.as_scalar().map(Scalar::text);
+            let named = types.iter().find(|&&name| Some(name) == text);
+            let example = named.or(types.first()).unwrap_or(&"type");
             diagnostics.push(error.help(format!(
                 "write its type as a key: `{}: {{ {example}: {{}} }}`",
                 entry.key.text
@@ -154,10 +70,10 @@ fn with_types(error: Diagnostic, section: Section, types: &[&str]) -> Diagnostic
         _ => error.help(format!(
             "the types of {} are {}",
             section.key(),
-            one_of(types.iter().copied()).replace(" or ", " and ")
+            all_of(types.iter().copied())
         )),
     };
-    let words = one_of(EngineWord::of(section).map(EngineWord::key)).replace(" or ", " and ");
+    let words = all_of(EngineWord::of(section).map(EngineWord::key));
     error.help(format!("besides its type a {} may have {words}", section.singular()))
 }
 
@@ -176,7 +92,7 @@ fn split(mapping: &Mapping) -> (Vec<(EngineWord, &Entry)>, Vec<&Entry>) {
 
 /// The one key that is the type, after complaining about all others.
 fn choose_type<'a>(
-    name: &Spanned<Arc<str>>,
+    name: &Text,
     section: Section,
     types: &[&str],
     candidates: Vec<&'a Entry>,
@@ -230,7 +146,7 @@ fn surplus_key(chosen: &Entry, other: &Entry, section: Section, is_type: bool) -
     }
 }
 
-fn blank(name: &Spanned<Arc<str>>, section: Section, node: &Entry, kind: &Entry) -> NodeSpec {
+fn blank(name: &Text, section: Section, node: &Entry, kind: &Entry) -> NodeSpec {
     NodeSpec {
         name: name.clone(),
         section,
@@ -252,9 +168,9 @@ fn blank(name: &Spanned<Arc<str>>, section: Section, node: &Entry, kind: &Entry)
     }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     section: Section,
-    diagnostics: &'a mut Diagnostics,
+    pub(super) diagnostics: &'a mut Diagnostics,
 }
 
 impl Reader<'_> {
@@ -270,13 +186,9 @@ impl Reader<'_> {
             return true;
         }
         let message = format!("{} has no `{}`", self.section.with_article(), word.key());
-        let owners: Vec<_> = word.sections().iter().map(|s| s.key()).collect();
-        let owners = match owners.as_slice() {
-            [only] => format!("only {only} have it"),
-            [.., _] => format!("only {} have it", owners.join(", ")),
-            [] => String::new(),
-        };
-        let error = Diagnostic::error(&rules::MISPLACED_WORD, key.span, message).help(owners);
+        let owners = all_of(word.sections().iter().map(|section| section.key())).replace('`', "");
+        let error = Diagnostic::error(&rules::MISPLACED_WORD, key.span, message)
+            .help(format!("only {owners} have it"));
         self.diagnostics.push(error);
         false
     }
@@ -329,11 +241,11 @@ impl Reader<'_> {
         }
     }
 
-    fn text(&mut self, what: &str, entry: &Entry) -> Option<Spanned<Arc<str>>> {
+    fn text(&mut self, what: &str, entry: &Entry) -> Option<Text> {
         text(&format!("`{what}`"), &entry.key, &entry.value, self.diagnostics)
     }
 
-    fn labels(&mut self, value: &Node) -> Vec<(Spanned<Arc<str>>, Spanned<Arc<str>>)> {
+    fn labels(&mut self, value: &Node) -> Vec<(Text, Text)> {
         let Some(mapping) = value.as_mapping() else {
             self.expected(
                 "labels",
@@ -350,92 +262,13 @@ impl Reader<'_> {
         mapping.entries().iter().filter_map(label).collect()
     }
 
-    fn inputs(&mut self, value: &Node) -> Vec<InputSpec> {
-        match &value.value {
-            Value::Sequence(list) => self.list(&Spanned::new(MAIN.into(), value.span), list),
-            Value::Mapping(ports) => {
-                ports.entries().iter().flat_map(|port| self.port(port)).collect()
-            }
-            _ => {
-                let example = input_example(value);
-                self.expected(
-                    "inputs",
-                    "a list, or a mapping from ports to lists",
-                    &example,
-                    value,
-                );
-                Vec::new()
-            }
-        }
-    }
-
-    fn port(&mut self, entry: &Entry) -> Vec<InputSpec> {
-        let port = Spanned::new(entry.key.text.clone(), entry.key.span);
-        match entry.value.as_sequence() {
-            Some(list) => self.list(&port, list),
-            None => {
-                let example = format!(
-                    "{}: {}",
-                    entry.key.text,
-                    &input_example(&entry.value)["inputs: ".len()..]
-                );
-                self.expected(&entry.key.text, "a list of nodes", &example, &entry.value);
-                Vec::new()
-            }
-        }
-    }
-
-    fn list(&mut self, port: &Spanned<Arc<str>>, list: &[Node]) -> Vec<InputSpec> {
-        list.iter()
-            .filter_map(|node| {
-                let from = self.address(node)?;
-                Some(InputSpec { port: port.clone(), from })
-            })
-            .collect()
-    }
-
-    fn address(&mut self, node: &Node) -> Option<Spanned<Address>> {
-        let scalar = match &node.value {
-            Value::Scalar(scalar) if !scalar.is_null() && scalar.secret().is_none() => scalar,
-            Value::Broken => return None,
-            _ => {
-                let message = format!("expected the address of a node, found {}", node.describe());
-                let error = Diagnostic::error(&rules::WRONG_TYPE, node.span, message).help(
-                    "an input is a node, or a port of it: `air`, `frost.news`, `weather/outdoor`",
-                );
-                self.diagnostics.push(error);
-                return None;
-            }
-        };
-        match Address::parse(scalar.text()) {
-            Ok(address) => Some(Spanned::new(address, node.span)),
-            Err(reason) => {
-                let message = format!("{} is not an address: {reason}", quoted(scalar.text()));
-                let error = Diagnostic::error(&rules::BAD_ADDRESS, node.span, message)
-                    .help("write `node`, `node.port`, `pipeline/node` or `pipeline/node.port`");
-                self.diagnostics.push(error);
-                None
-            }
-        }
-    }
-
-    fn expected(&mut self, key: &str, expected: &str, example: &str, value: &Node) {
+    pub(super) fn expected(&mut self, key: &str, expected: &str, example: &str, value: &Node) {
         if !matches!(value.value, Value::Broken) {
-            let message = format!("`{key}` is {}, expected {expected}", value.describe());
+            let message = format!("`{key}` takes {expected}, found {}", value.describe());
             let error = Diagnostic::error(&rules::WRONG_TYPE, value.span, message)
                 .help(format!("write `{example}`"));
             self.diagnostics.push(error);
         }
-    }
-}
-
-/// How a single input would be written as a list.
-fn input_example(value: &Node) -> String {
-    match value.as_scalar() {
-        Some(scalar) if Address::parse(scalar.text()).is_ok() => {
-            format!("inputs: [{}]", scalar.text())
-        }
-        _ => "inputs: [node]".to_owned(),
     }
 }
 
@@ -454,7 +287,7 @@ pub(super) fn text(
     key: &Key,
     value: &Node,
     diagnostics: &mut Diagnostics,
-) -> Option<Spanned<Arc<str>>> {
+) -> Option<Text> {
     let error = match &value.value {
         Value::Broken => return None,
         Value::Scalar(scalar) if scalar.secret().is_some() => {
@@ -467,7 +300,7 @@ pub(super) fn text(
         }
         _ => {
             let span = if value.span.start == value.span.end { key.span } else { value.span };
-            let message = format!("{what} is {}, expected text", value.describe());
+            let message = format!("{what} takes text, found {}", value.describe());
             Diagnostic::error(&rules::WRONG_TYPE, span, message)
         }
     };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{NodeSpec, PipelineSpec, Section, node};
 use crate::{
     config::{
-        Spanned,
+        Spanned, Text,
         load::Document,
         tree::{Entry, Mapping, Value},
     },
@@ -97,12 +97,7 @@ fn as_name(text: &str) -> Option<String> {
     is_name(text).then(|| text.to_owned())
 }
 
-fn name(
-    document: &Document,
-    top: &Mapping,
-    files: &Files,
-    diagnostics: &mut Diagnostics,
-) -> Spanned<Arc<str>> {
+fn name(document: &Document, top: &Mapping, files: &Files, diagnostics: &mut Diagnostics) -> Text {
     let stem =
         files.path(document.file).file_stem().and_then(|stem| as_name(&stem.to_string_lossy()));
     let fallback = stem.unwrap_or_else(|| "pipeline".to_owned());
@@ -154,7 +149,7 @@ fn section(
         _ if entry.value.is_null() => return,
         _ => {
             let message =
-                format!("`{}` is {}, expected a mapping", section.key(), entry.value.describe());
+                format!("`{}` takes a mapping, found {}", section.key(), entry.value.describe());
             let error = Diagnostic::error(&rules::WRONG_TYPE, entry.value.span, message)
                 .help("write each node as `name: { type: {} }`");
             diagnostics.push(error);

@@ -179,10 +179,10 @@ sources:
   air: { simulate: { <<: 3 } }",
     fix: Fix::Yaml(
         "\
-common: &common { seed: 3 }
 pipeline: home
 sources:
-  air: { simulate: { <<: *common } }",
+  air: { simulate: &common { seed: 3 } }
+  soil: { as: soil, simulate: { <<: *common } }",
     ),
 };
 
@@ -195,10 +195,14 @@ pub static KEY_NOT_TEXT: Rule = Rule {
         here; it often comes from a `{{ ... }}` or `[...]` that should have been quoted.",
     example: "\
 pipeline: home
-description: { {{ name }}: x }",
+description: { {{ name }}: x }
+sources:
+  air: { simulate: {} }",
     fix: Fix::Yaml(
         r#"pipeline: home
-description: "{{ name }}""#,
+description: "{{ name }}"
+sources:
+  air: { simulate: {} }"#,
     ),
 };
 
@@ -215,7 +219,9 @@ description: ${GREETING}",
     fix: Fix::Yaml(
         "\
 pipeline: home
-description: ${GREETING:-Good morning}",
+description: ${GREETING:-Good morning}
+sources:
+  air: { simulate: {} }",
     ),
 };
 
@@ -232,7 +238,9 @@ description: costs ${5",
     fix: Fix::Yaml(
         "\
 pipeline: home
-description: costs $${5",
+description: costs $${5
+sources:
+  air: { simulate: {} }",
     ),
 };
 
