@@ -14,6 +14,7 @@ pub mod diagnostic;
 pub mod disk;
 pub mod duration;
 pub mod glob;
+pub mod json;
 pub mod node;
 pub mod observation;
 pub mod one_or_many;
