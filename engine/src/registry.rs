@@ -259,8 +259,11 @@ pub struct NodeType {
     /// The smallest whole pipeline that uses it.
     pub example: &'static str,
     schema: fn(&mut SchemaGenerator) -> Schema,
-    read: fn(&Tree, Span, &str, &mut Diagnostics) -> Option<Arc<dyn Settings>>,
+    read: ReadSettings,
 }
+
+/// Reads a tree as settings: the tree, where the type stands, what to call the settings, and where to report.
+type ReadSettings = fn(&Tree, Span, &str, &mut Diagnostics) -> Option<Arc<dyn Settings>>;
 
 impl fmt::Debug for NodeType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,1 +1,3 @@
 //! What is kept.
+
+pub mod dead_letters;

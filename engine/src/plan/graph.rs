@@ -149,6 +149,18 @@ impl Graph {
         edges.into_iter().map(|(_, from, target, to)| (from, target, to)).collect()
     }
 
+    /// The edges that enter a node, as (source, output port), in the order they were written.
+    #[must_use]
+    pub fn inputs(&self, node: NodeIndex) -> Vec<(NodeIndex, usize)> {
+        let mut edges: Vec<_> = self
+            .dag
+            .edges_directed(node, petgraph::Direction::Incoming)
+            .map(|edge| (edge.id(), edge.source(), edge.weight().from))
+            .collect();
+        edges.sort_by_key(|(id, ..)| *id);
+        edges.into_iter().map(|(_, source, from)| (source, from)).collect()
+    }
+
     /// The connected parts of the graph, each in the order of the graph: what runs as one.
     #[must_use]
     pub fn parts(&self) -> Vec<Vec<NodeIndex>> {

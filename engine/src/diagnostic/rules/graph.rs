@@ -19,6 +19,7 @@ pub(super) static ALL: &[&Rule] = &[
     &UNUSED_OUTPUT,
     &MIXED_TIME,
     &POSSIBLE_SOURCE_CONFLICT,
+    &NODE_CANNOT_START,
 ];
 
 /// There is no such type of node.
@@ -289,4 +290,15 @@ pub static POSSIBLE_SOURCE_CONFLICT: Rule = Rule {
         readings arrive. If they do emit one id, it is counted as an error then.",
     example: "",
     fix: Fix::Words("Give them different `as:`."),
+};
+
+/// A node could not be made.
+pub static NODE_CANNOT_START: Rule = Rule {
+    id: "SM0085",
+    name: "node-cannot-start",
+    title: "a node cannot be made",
+    meaning: "The settings are fine, but something outside is missing: a file, a folder, a permission, a \
+        device. The message says which. Nothing was started.",
+    example: "",
+    fix: Fix::Words("Mend what the message names, and apply again."),
 };

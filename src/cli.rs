@@ -1,0 +1,124 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turns YAML files into a running edge-sensing node.
+#[derive(Debug, Parser)]
+#[command(name = "smollama", version, about, arg_required_else_help = true)]
+#[command(after_help = "Begin with: smollama apply pipelines/")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The host's settings [default: ./config.yaml, then ~/.smollama/config.yaml, if there is one]
+    #[arg(short, long, global = true, value_name = "FILE", env = "SMOLLAMA_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything is kept [default: ~/.local/share/smollama]
+    #[arg(long, global = true, value_name = "DIR", env = "SMOLLAMA_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// How much to log, such as `info` or `smollama_engine=debug,warn`
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "SMOLLAMA_LOG_LEVEL",
+        default_value = "warn"
+    )]
+    pub(crate) log_level: String,
+    /// The form of log lines
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    pub(crate) color: Colour,
+    /// Give results as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check pipelines, show the plan, and run them here
+    Apply(commands::Apply),
+    /// Run pipelines in the foreground, as a service or over recordings
+    Run(commands::Run),
+    /// Check pipelines and say what is wrong with them
+    Validate(commands::Paths),
+}
+
+pub(crate) mod commands {
+    use super::{Args, PathBuf};
+
+    #[derive(Debug, Args)]
+    pub(crate) struct Paths {
+        /// Pipeline files, or folders of them
+        #[arg(required = true, value_name = "PATH")]
+        pub(crate) paths: Vec<PathBuf>,
+    }
+
+    #[derive(Debug, Args)]
+    pub(crate) struct Apply {
+        #[command(flatten)]
+        pub(crate) paths: Paths,
+        /// Show the plan and change nothing
+        #[arg(long)]
+        pub(crate) dry_run: bool,
+        /// Do not ask
+        #[arg(short = 'y', long)]
+        pub(crate) yes: bool,
+        /// How many seconds of a recording pass in one second, or `max`
+        #[arg(long, value_name = "N", value_parser = speed)]
+        pub(crate) speed: Option<Speed>,
+    }
+
+    #[derive(Debug, Args)]
+    pub(crate) struct Run {
+        #[command(flatten)]
+        pub(crate) paths: Paths,
+        /// End when every source has ended; sources that never end are asked once
+        #[arg(long)]
+        pub(crate) once: bool,
+        /// How many seconds of a recording pass in one second, or `max`
+        #[arg(long, value_name = "N", value_parser = speed)]
+        pub(crate) speed: Option<Speed>,
+    }
+
+    /// How fast recordings are played.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    pub(crate) enum Speed {
+        Max,
+        Times(f64),
+    }
+
+    fn speed(text: &str) -> Result<Speed, String> {
+        if text == "max" {
+            return Ok(Speed::Max);
+        }
+        match text.parse::<f64>() {
+            Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
+            _ => Err("write a number above 0, such as 60, or `max`".into()),
+        }
+    }
+}

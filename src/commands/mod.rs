@@ -1,0 +1,36 @@
+//! One file per command.
+
+mod apply;
+mod run;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use smollama_engine::plan::{Graph, Planned};
+
+use crate::cli::{Cli, Command};
+use crate::terminal::{self, Failure};
+
+/// Does what was asked.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Apply(args) => apply::apply(global, &args),
+        Command::Run(args) => run::run(global, &args),
+        Command::Validate(args) => validate::validate(global, &args),
+    }
+}
+
+/// Loads and checks pipelines.
+fn plan(paths: &[PathBuf]) -> Planned {
+    smollama_engine::plan::plan(paths, &crate::host::variable, &smollama_nodes::registry())
+}
+
+/// Loads and checks pipelines, and shows what is wrong with them.
+fn checked(paths: &[PathBuf]) -> Result<(Graph, Planned), Failure> {
+    let mut planned = plan(paths);
+    terminal::diagnostics(&planned.diagnostics, &planned.files)?;
+    let graph = planned.graph.take().ok_or(Failure::BadInput)?;
+    Ok((graph, planned))
+}

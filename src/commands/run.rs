@@ -1,0 +1,59 @@
+//! `run`: the engine in the foreground over exactly these files.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use smollama_engine::plan::{Graph, mixed_time};
+
+use crate::cli::commands::Speed;
+use crate::cli::{Global, commands};
+use crate::engine::{Engine, Outcome};
+use crate::live::View;
+use crate::terminal::{self, Failure};
+
+pub(crate) fn run(global: &Global, args: &commands::Run) -> Result<ExitCode, Failure> {
+    let (graph, planned) = super::checked(&args.paths.paths)?;
+    check_speed(&graph, args.speed, &planned.files)?;
+    if args.once {
+        ends_once(&graph)?;
+    }
+    let view = Arc::new(View::none());
+    let engine =
+        Engine { graph: &graph, files: &planned.files, speed: args.speed, once: args.once, view };
+    let outcome = engine.run(global)?;
+    finish(&outcome)
+}
+
+/// Recordings and live sources meet only at the speed of life.
+pub(super) fn check_speed(
+    graph: &Graph,
+    speed: Option<Speed>,
+    files: &smollama_engine::diagnostic::Files,
+) -> Result<(), Failure> {
+    let mut found = smollama_engine::diagnostic::Diagnostics::new();
+    mixed_time(graph, speed == Some(Speed::Times(1.0)), &mut found);
+    terminal::diagnostics(&found, files)
+}
+
+/// With `--once`, every source must end or be one that can be asked once.
+fn ends_once(graph: &Graph) -> Result<(), Failure> {
+    use smollama_engine::registry::Pace;
+    let endless =
+        graph.nodes().find(|(_, node)| node.profile.pace == Some(Pace::Live) && !node.profile.ends);
+    match endless {
+        None => Ok(()),
+        Some((_, node)) => Err(Failure::Failed(format!(
+            "`{}` never ends, so `--once` would run for ever\n  help: leave out `--once`",
+            node.address
+        ))),
+    }
+}
+
+/// Says how it ended, and where the data lie.
+pub(super) fn finish(outcome: &Outcome) -> Result<ExitCode, Failure> {
+    for error in &outcome.errors {
+        terminal::error(&Failure::Failed(error.clone()));
+    }
+    terminal::say(&outcome.summary());
+    Ok(if outcome.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}

@@ -1,0 +1,167 @@
+//! A graph run in this process, in the foreground, until it ends or is told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smollama_engine::clock::SystemClock;
+use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, rules};
+use smollama_engine::plan::Graph;
+use smollama_engine::run::{BuildError, Options, Topology, Watch};
+use smollama_store::dead_letters::DeadLetterFile;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::cli::Global;
+use crate::cli::commands::Speed;
+use crate::live::View;
+use crate::terminal::{self, Failure, Stdout};
+
+/// What to run, and how.
+pub(crate) struct Engine<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) files: &'a Files,
+    pub(crate) speed: Option<Speed>,
+    pub(crate) once: bool,
+    pub(crate) view: Arc<View>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) errors: Vec<String>,
+    read: u64,
+    rejected: u64,
+    dropped: u64,
+    data_dir: std::path::PathBuf,
+}
+
+impl Outcome {
+    /// One or two lines: what went through, and where the data lie.
+    pub(crate) fn summary(&self) -> String {
+        let mut text = format!("Done: {} readings", self.read);
+        if self.rejected > 0 {
+            text += &format!(", {} to the dead letters", self.rejected);
+        }
+        if self.dropped > 0 {
+            text += &format!(", {} dropped", self.dropped);
+        }
+        format!("{text}.\nThe data lie in {}", self.data_dir.display())
+    }
+}
+
+impl Engine<'_> {
+    /// Runs until all sources have ended, a signal comes, or nobody reads standard output any more.
+    pub(crate) fn run(self, global: &Global) -> Result<Outcome, Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_time()
+            .enable_io()
+            .build()
+            .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
+        runtime.block_on(self.run_async(global))
+    }
+
+    async fn run_async(self, global: &Global) -> Result<Outcome, Failure> {
+        // Before anything else, so that a signal during the start is not lost.
+        let mut signals = Signals::new()?;
+        let console = Stdout::default();
+        let closed = console.closed();
+        let host = Arc::new(crate::host::open(global, Arc::new(console))?);
+        let dead = DeadLetterFile::open(&host)
+            .map_err(|error| Failure::Failed(format!("cannot open the dead letters: {error}")))?;
+        self.view.knows(&host);
+        let options = Options {
+            clock: Arc::new(SystemClock::default()),
+            dead: Arc::new(dead),
+            speed: match self.speed {
+                Some(Speed::Times(times)) => Some(times),
+                Some(Speed::Max) | None => None,
+            },
+            once: self.once,
+            watch: self.view.watches().then(|| self.view.clone() as Arc<dyn Watch>),
+        };
+        let mut topology = Topology::start(self.graph, &host, &options)
+            .map_err(|errors| self.cannot_build(&errors))?;
+        let mut errors = self.until_the_end(&mut topology, &mut signals, &closed).await;
+        self.view.close();
+        errors.sort();
+        let (mut read, mut rejected, mut dropped) = (0, 0, 0);
+        for (node, stats) in topology.stats() {
+            read += if node.profile.pace.is_some() { stats.emitted(0) } else { 0 };
+            rejected += stats.rejected();
+            dropped += stats.dropped();
+        }
+        Ok(Outcome { errors, read, rejected, dropped, data_dir: host.data_dir.clone() })
+    }
+
+    async fn until_the_end(
+        &self,
+        topology: &mut Topology,
+        signals: &mut Signals,
+        closed: &Notify,
+    ) -> Vec<String> {
+        let mut redraw = tokio::time::interval(Duration::from_secs(1));
+        redraw.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let stats = topology.stats().to_vec();
+        {
+            let ended = topology.ended();
+            tokio::pin!(ended);
+            loop {
+                tokio::select! {
+                    errors = &mut ended => return errors,
+                    _ = redraw.tick(), if self.view.watches() => self.view.draw(&stats),
+                    () = signals.stop() => break,
+                    () = closed.notified() => break,
+                }
+            }
+        }
+        self.view.close();
+        terminal::say(
+            "Stopping: letting everything under way go through. Once more to stop at once.",
+        );
+        tokio::select! {
+            errors = topology.stop() => errors,
+            () = signals.stop() => vec!["stopped at once: what was under way may be lost".into()],
+        }
+    }
+
+    fn cannot_build(&self, errors: &[BuildError]) -> Failure {
+        let mut found = Diagnostics::new();
+        for BuildError { address, span, problem } in errors {
+            let message = format!("`{address}` cannot be made: {}", problem.message);
+            let error = Diagnostic::error(&rules::NODE_CANNOT_START, *span, message);
+            found.push(match &problem.help {
+                Some(help) => error.help(help.clone()),
+                None => error,
+            });
+        }
+        let _ = terminal::diagnostics(&found, self.files);
+        Failure::BadInput
+    }
+}
+
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for Ctrl-C or SIGTERM.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What the person in front of the machine sees: results on standard output, everything else on standard error.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use smollama_engine::context::Console;
+use smollama_engine::diagnostic::{Diagnostics, Files};
+use tokio::sync::Notify;
+
+use crate::cli::{Colour, Global, LogFormat};
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It failed: exit code 1.
+    Failed(String),
+    /// The input is wrong, and what is wrong has been shown: exit code 2.
+    BadInput,
+    /// Nobody reads standard output any more: not an error.
+    OutputClosed,
+}
+
+impl Failure {
+    pub(crate) fn code(&self) -> ExitCode {
+        match self {
+            Failure::Failed(_) => ExitCode::from(1),
+            Failure::BadInput => ExitCode::from(2),
+            Failure::OutputClosed => ExitCode::SUCCESS,
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+            _ => Failure::Failed(format!("cannot write to standard output: {error}")),
+        }
+    }
+}
+
+static COLOUR: OnceLock<Colour> = OnceLock::new();
+
+/// Sets up colour and logging.
+pub(crate) fn init(global: &Global) {
+    COLOUR.get_or_init(|| global.color);
+    let filter = tracing_subscriber::EnvFilter::try_new(&global.log_level)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Log(Vec::new()));
+    let colour = stderr_colour();
+    match global.log_format {
+        LogFormat::Text => logs.with_ansi(colour).with_target(false).init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}
+
+fn wants_colour(stream: &impl IsTerminal) -> bool {
+    match COLOUR.get().copied().unwrap_or(Colour::Auto) {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => {
+            stream.is_terminal()
+                && std::env::var_os("NO_COLOR").is_none()
+                && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        }
+    }
+}
+
+pub(crate) fn stdout_colour() -> bool {
+    wants_colour(&io::stdout())
+}
+pub(crate) fn stderr_colour() -> bool {
+    wants_colour(&io::stderr())
+}
+
+/// Writes a result.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Says something that is not a result.
+pub(crate) fn say(text: &str) {
+    screen().above(|out| {
+        let _ = out.write_all(text.as_bytes());
+        let _ = out.write_all(b"\n");
+    });
+}
+
+/// Says why a command failed.
+pub(crate) fn error(failure: &Failure) {
+    if let Failure::Failed(why) = failure {
+        let (on, off) = if stderr_colour() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        say(&format!("{on}error{off}: {why}"));
+    }
+}
+
+/// Shows what is wrong with the input, on standard error. The error is that there were errors.
+pub(crate) fn diagnostics(found: &Diagnostics, files: &Files) -> Result<(), Failure> {
+    if !found.is_empty() {
+        say(found.render(files, stderr_colour()).trim_end());
+    }
+    if found.has_errors() { Err(Failure::BadInput) } else { Ok(()) }
+}
+
+/// The lines at the bottom of the terminal that are drawn again and again, and what is written above them. One per process.
+#[derive(Debug, Default)]
+pub(crate) struct Screen {
+    drawn: Mutex<Vec<String>>,
+}
+
+/// The one screen.
+pub(crate) fn screen() -> &'static Screen {
+    static SCREEN: OnceLock<Screen> = OnceLock::new();
+    SCREEN.get_or_init(Screen::default)
+}
+
+impl Screen {
+    /// Writes to standard error above the drawn lines.
+    fn above(&self, write: impl FnOnce(&mut dyn Write)) {
+        let drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = io::stderr().lock();
+        let _ = out.write_all(wipe(drawn.len()).as_bytes());
+        write(&mut out);
+        let _ = out.write_all(joined(&drawn).as_bytes());
+        let _ = out.flush();
+    }
+
+    /// Draws lines at the bottom of standard error, in place of those drawn before.
+    pub(crate) fn draw(&self, lines: Vec<String>) {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = io::stderr().lock();
+        let text = format!("{}{}", wipe(drawn.len()), joined(&lines));
+        let _ = out.write_all(text.as_bytes());
+        let _ = out.flush();
+        *drawn = lines;
+    }
+
+    /// Writes to standard output. Where that is the same terminal, above the drawn lines.
+    fn print(&self, bytes: &[u8]) -> io::Result<()> {
+        let drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = io::stdout().lock();
+        if drawn.is_empty() || !io::stdout().is_terminal() {
+            out.write_all(bytes)?;
+            return out.flush();
+        }
+        let mut err = io::stderr().lock();
+        let _ = err.write_all(wipe(drawn.len()).as_bytes());
+        let _ = err.flush();
+        let written = out.write_all(bytes).and_then(|()| out.flush());
+        let _ = err.write_all(joined(&drawn).as_bytes());
+        let _ = err.flush();
+        written
+    }
+}
+
+/// Moves to the first of so many lines and clears all below.
+fn wipe(lines: usize) -> String {
+    if lines == 0 { String::new() } else { format!("\x1b[{lines}F\x1b[J") }
+}
+
+fn joined(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// One log line at a time, above the drawn lines.
+struct Log(Vec<u8>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        screen().above(|out| {
+            let _ = out.write_all(&self.0);
+        });
+    }
+}
+
+/// Standard output as the console of the host. When its reader goes away, whoever runs the graph is told, once.
+#[derive(Debug, Default)]
+pub(crate) struct Stdout {
+    closed: Arc<Notify>,
+}
+
+impl Stdout {
+    /// Is notified when nobody reads any more.
+    pub(crate) fn closed(&self) -> Arc<Notify> {
+        self.closed.clone()
+    }
+}
+
+impl Console for Stdout {
+    fn write(&self, lines: &[u8]) -> io::Result<()> {
+        let written = screen().print(lines);
+        if matches!(&written, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+            self.closed.notify_one();
+            return Ok(());
+        }
+        written
+    }
+
+    fn colour(&self) -> bool {
+        stdout_colour()
+    }
+}
