@@ -10,6 +10,8 @@ mod slices;
 mod slot;
 mod source;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod topology;
 mod virtual_time;
 
