@@ -107,14 +107,12 @@ struct Frame {
     height: usize,
 }
 
+/// The keys of a large mapping and where they stand.
+type Seen = HashMap<Arc<str>, Span, RandomState>;
+
 enum Open {
     Sequence(Vec<Node>),
-    Mapping {
-        entries: Vec<Entry>,
-        seen: Option<HashSet<Arc<str>, RandomState>>,
-        merges: Vec<Node>,
-        key: Pending,
-    },
+    Mapping { entries: Vec<Entry>, seen: Option<Seen>, merges: Vec<Node>, key: Pending },
 }
 
 /// What a mapping waits for.
@@ -364,7 +362,7 @@ impl Builder<'_, '_> {
 fn pending(
     node: Node,
     entries: &[Entry],
-    seen: &mut Option<HashSet<Arc<str>, RandomState>>,
+    seen: &mut Option<Seen>,
     diagnostics: &mut Diagnostics,
 ) -> Pending {
     let scalar = match &node.value {
@@ -386,25 +384,29 @@ fn pending(
         return Pending::Merge;
     }
     let key = Key { text: scalar.text.clone(), span: node.span };
-    if is_new(&key, entries, seen) {
-        return Pending::Value(key);
-    }
-    let message = format!("the key {} stands here twice", quoted(&key.text));
-    let mut error = Diagnostic::error(&rules::DUPLICATE_KEY, key.span, message).label("again here");
-    if let Some(first) = entries.iter().find(|entry| entry.key.text == key.text) {
-        error = error.also(first.key.span, "first here");
-    }
-    diagnostics.push(error.help("take one of them out, or rename it"));
+    let Some(first) = earlier(&key, entries, seen) else { return Pending::Value(key) };
+    diagnostics.push_error(|| {
+        let message = format!("the key {} stands here twice", quoted(&key.text));
+        Diagnostic::error(&rules::DUPLICATE_KEY, key.span, message)
+            .label("again here")
+            .also(first, "first here")
+            .help("take one of them out, or rename it")
+    });
     Pending::Dropped
 }
 
-/// Whether no entry has this key; many keys are looked up by hash.
-fn is_new(key: &Key, entries: &[Entry], seen: &mut Option<HashSet<Arc<str>, RandomState>>) -> bool {
+/// Where this key stood before; many keys are looked up by hash.
+fn earlier(key: &Key, entries: &[Entry], seen: &mut Option<Seen>) -> Option<Span> {
     if entries.len() < KEYS_SEARCHED_MAX {
-        return entries.iter().all(|entry| entry.key.text != key.text);
+        return entries.iter().find(|entry| entry.key.text == key.text).map(|entry| entry.key.span);
     }
-    let seen = seen.get_or_insert_with(|| entries.iter().map(|e| e.key.text.clone()).collect());
-    seen.insert(key.text.clone())
+    let place = |entry: &Entry| (entry.key.text.clone(), entry.key.span);
+    let seen = seen.get_or_insert_with(|| entries.iter().map(place).collect());
+    let first = seen.get(&key.text).copied();
+    if first.is_none() {
+        seen.insert(key.text.clone(), key.span);
+    }
+    first
 }
 
 fn place(file: FileId, span: granit_parser::Span) -> Span {

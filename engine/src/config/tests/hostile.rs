@@ -58,6 +58,14 @@ error[SM0015]: aliases add more than 100000 values
 }
 
 #[test]
+fn many_keys_and_as_many_duplicates() {
+    let mut yaml: String = (0..50_000).map(|i| format!("k{i}: 1\n")).collect();
+    yaml.push_str(&"k49999: 2\n".repeat(50_000));
+    assert_eq!(load_text(&yaml).diagnostics.errors(), 50_000);
+    assert!(broken_rules(&yaml).iter().all(|&rule| rule == "SM0012"));
+}
+
+#[test]
 fn many_broken_documents_are_all_read() {
     let loaded = load_text(&"a: [\n---\n".repeat(20_000));
     assert!(loaded.diagnostics.errors() >= 20_000);
