@@ -63,6 +63,7 @@ pub(super) fn documents(
         anchors: HashMap::default(),
         root: None,
         last_end: 0,
+        tag_span: None,
     };
     let mut documents = Vec::new();
     while let Some(next) = parser.next() {
@@ -72,10 +73,13 @@ pub(super) fn documents(
                 continue;
             }
             Ok((Event::StreamEnd, _)) => break,
-            Ok((event, span)) => match builder.event(event, place(file, span)) {
-                Ok(()) => continue,
-                Err(stop) => stop,
-            },
+            Ok((event, span)) => {
+                builder.tag_span = span.tag_span().map(|tag| place(file, tag));
+                match builder.event(event, place(file, span)) {
+                    Ok(()) => continue,
+                    Err(stop) => stop,
+                }
+            }
             Err(error) => {
                 builder.diagnostics.push(syntax::diagnostic(file, text, &error));
                 Stop::Document
@@ -140,6 +144,8 @@ struct Builder<'a, 'b> {
     anchors: HashMap<usize, Anchored, RandomState>,
     root: Option<Node>,
     last_end: u32,
+    /// Where the tag of the event at hand stands.
+    tag_span: Option<Span>,
 }
 
 impl Builder<'_, '_> {
@@ -208,7 +214,7 @@ impl Builder<'_, '_> {
             return false;
         };
         let message = format!("the tag {} has no meaning here", quoted(&tag.original()));
-        let error = Diagnostic::error(&rules::UNKNOWN_TAG, span, message);
+        let error = Diagnostic::error(&rules::UNKNOWN_TAG, self.tag_span.unwrap_or(span), message);
         self.diagnostics.push(match tag.suffix() {
             "secret" | "env_var" => error
                 .help("write a secret as `secret://env/NAME` or `secret://file/PATH`, a variable as `${NAME}`"),

@@ -103,6 +103,17 @@ fn a_line_of_a_megabyte_is_cut() {
 }
 
 #[test]
+fn places_in_a_cut_line_are_true() {
+    let padding: String = (0..1_000).map(|i| format!("ä{i}: [x, x], ")).collect();
+    let yaml = format!("pipeline: {{ key: 1, {padding}key: 2 }}\n");
+    let column = 1 + yaml.chars().count() - "key: 2 }\n".chars().count();
+    let text = super::report(&yaml);
+    assert!(text.contains(&format!("--> home.yaml:1:{column}\n")), "{text}");
+    assert!(text.contains("::: home.yaml:1:13\n"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() < 250), "{text}");
+}
+
+#[test]
 fn what_is_broken_stays_silent() {
     let loaded = load_text("a: ${NONE}\n");
     let top = loaded.documents[0].root.as_mapping().unwrap();
