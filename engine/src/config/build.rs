@@ -63,6 +63,7 @@ pub(super) fn documents(
         anchors: HashMap::default(),
         root: None,
         last_end: 0,
+        tag_span: None,
     };
     let mut documents = Vec::new();
     while let Some(next) = parser.next() {
@@ -72,10 +73,13 @@ pub(super) fn documents(
                 continue;
             }
             Ok((Event::StreamEnd, _)) => break,
-            Ok((event, span)) => match builder.event(event, place(file, span)) {
-                Ok(()) => continue,
-                Err(stop) => stop,
-            },
+            Ok((event, span)) => {
+                builder.tag_span = span.tag_span().map(|tag| place(file, tag));
+                match builder.event(event, place(file, span)) {
+                    Ok(()) => continue,
+                    Err(stop) => stop,
+                }
+            }
             Err(error) => {
                 builder.diagnostics.push(syntax::diagnostic(file, text, &error));
                 Stop::Document
@@ -107,14 +111,12 @@ struct Frame {
     height: usize,
 }
 
+/// The keys of a large mapping and where they stand.
+type Seen = HashMap<Arc<str>, Span, RandomState>;
+
 enum Open {
     Sequence(Vec<Node>),
-    Mapping {
-        entries: Vec<Entry>,
-        seen: Option<HashSet<Arc<str>, RandomState>>,
-        merges: Vec<Node>,
-        key: Pending,
-    },
+    Mapping { entries: Vec<Entry>, seen: Option<Seen>, merges: Vec<Node>, key: Pending },
 }
 
 /// What a mapping waits for.
@@ -142,6 +144,8 @@ struct Builder<'a, 'b> {
     anchors: HashMap<usize, Anchored, RandomState>,
     root: Option<Node>,
     last_end: u32,
+    /// Where the tag of the event at hand stands.
+    tag_span: Option<Span>,
 }
 
 impl Builder<'_, '_> {
@@ -210,7 +214,7 @@ impl Builder<'_, '_> {
             return false;
         };
         let message = format!("the tag {} has no meaning here", quoted(&tag.original()));
-        let error = Diagnostic::error(&rules::UNKNOWN_TAG, span, message);
+        let error = Diagnostic::error(&rules::UNKNOWN_TAG, self.tag_span.unwrap_or(span), message);
         self.diagnostics.push(match tag.suffix() {
             "secret" | "env_var" => error
                 .help("write a secret as `secret://env/NAME` or `secret://file/PATH`, a variable as `${NAME}`"),
@@ -364,7 +368,7 @@ impl Builder<'_, '_> {
 fn pending(
     node: Node,
     entries: &[Entry],
-    seen: &mut Option<HashSet<Arc<str>, RandomState>>,
+    seen: &mut Option<Seen>,
     diagnostics: &mut Diagnostics,
 ) -> Pending {
     let scalar = match &node.value {
@@ -386,25 +390,29 @@ fn pending(
         return Pending::Merge;
     }
     let key = Key { text: scalar.text.clone(), span: node.span };
-    if is_new(&key, entries, seen) {
-        return Pending::Value(key);
-    }
-    let message = format!("the key {} stands here twice", quoted(&key.text));
-    let mut error = Diagnostic::error(&rules::DUPLICATE_KEY, key.span, message).label("again here");
-    if let Some(first) = entries.iter().find(|entry| entry.key.text == key.text) {
-        error = error.also(first.key.span, "first here");
-    }
-    diagnostics.push(error.help("take one of them out, or rename it"));
+    let Some(first) = earlier(&key, entries, seen) else { return Pending::Value(key) };
+    diagnostics.push_error(|| {
+        let message = format!("the key {} stands here twice", quoted(&key.text));
+        Diagnostic::error(&rules::DUPLICATE_KEY, key.span, message)
+            .label("again here")
+            .also(first, "first here")
+            .help("take one of them out, or rename it")
+    });
     Pending::Dropped
 }
 
-/// Whether no entry has this key; many keys are looked up by hash.
-fn is_new(key: &Key, entries: &[Entry], seen: &mut Option<HashSet<Arc<str>, RandomState>>) -> bool {
+/// Where this key stood before; many keys are looked up by hash.
+fn earlier(key: &Key, entries: &[Entry], seen: &mut Option<Seen>) -> Option<Span> {
     if entries.len() < KEYS_SEARCHED_MAX {
-        return entries.iter().all(|entry| entry.key.text != key.text);
+        return entries.iter().find(|entry| entry.key.text == key.text).map(|entry| entry.key.span);
     }
-    let seen = seen.get_or_insert_with(|| entries.iter().map(|e| e.key.text.clone()).collect());
-    seen.insert(key.text.clone())
+    let place = |entry: &Entry| (entry.key.text.clone(), entry.key.span);
+    let seen = seen.get_or_insert_with(|| entries.iter().map(place).collect());
+    let first = seen.get(&key.text).copied();
+    if first.is_none() {
+        seen.insert(key.text.clone(), key.span);
+    }
+    first
 }
 
 fn place(file: FileId, span: granit_parser::Span) -> Span {

@@ -12,7 +12,8 @@
 //! - [`Loader::text`] reads a text in place of a file (embedded examples, tests).
 //! - `PipelineSpec` has the nodes of all sections in the order of the file (`node(name)`, `section(section)`), each
 //!   with `name`, `section`, `type_name`, `settings` (a [`Node`]), `inputs` (port, address, both with spans), and the
-//!   other engine words; `every`, `when`, `queue` and `retry` stay trees to be given to [`read`].
+//!   other engine words; `every`, `when`, `queue` and `retry` stay trees to be given to [`read`]. The key of the
+//!   settings is `type_name`.
 //! - [`read`] wants `T: DeserializeOwned` with `#[serde(deny_unknown_fields)]` or without: unknown keys are always
 //!   reported. Fields may be [`Spanned`] to keep their place and [`Secret`] to take `secret://`. A `Deserialize` of
 //!   your own reports under a rule by `D::Error::custom(rules::BAD_DURATION.says("..."))`; lines of the message that

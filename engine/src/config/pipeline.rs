@@ -129,13 +129,13 @@ pub struct NodeSpec {
     pub labels_from: Option<Text>,
     /// `renamed_from:`
     pub renamed_from: Option<Text>,
-    /// `every:`, not yet read.
+    /// `every:`, not yet read; if nothing stands there, with the place of its key.
     pub every: Option<Node>,
-    /// `when:`, not yet read.
+    /// `when:`, not yet read; if nothing stands there, with the place of its key.
     pub when: Option<Node>,
-    /// `queue:`, not yet read.
+    /// `queue:`, not yet read; if nothing stands there, with the place of its key.
     pub queue: Option<Node>,
-    /// `retry:`, not yet read.
+    /// `retry:`, not yet read; if nothing stands there, with the place of its key.
     pub retry: Option<Node>,
 }
 

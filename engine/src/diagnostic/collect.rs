@@ -3,7 +3,7 @@
 use super::{Diagnostic, Files, Severity, render::Renderer};
 
 /// Diagnostics that are kept; further ones are only counted.
-const KEPT_MAX: usize = 10_000;
+pub(crate) const KEPT_MAX: usize = 10_000;
 /// Diagnostics that are shown; the rest is named by its number.
 const SHOWN_MAX: usize = 1_000;
 
@@ -29,6 +29,15 @@ impl Diagnostics {
         }
         if self.kept.len() < KEPT_MAX {
             self.kept.push(diagnostic);
+        }
+    }
+
+    /// Adds an error that is costly to word: once more are kept than are ever shown, it is only counted.
+    pub fn push_error(&mut self, error: impl FnOnce() -> Diagnostic) {
+        if self.kept.len() < KEPT_MAX {
+            self.push(error());
+        } else {
+            self.errors += 1;
         }
     }
 

@@ -16,6 +16,7 @@ mod tests;
 use std::borrow::Cow;
 
 pub use collect::Diagnostics;
+pub(crate) use collect::KEPT_MAX;
 pub use files::{FileId, Files, Position, Span};
 pub use json::JsonDiagnostic;
 pub use nearest::{all_of, nearest, one_of, quoted, shortened};

@@ -8,7 +8,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, KEPT_MAX, Rule, Span};
 
 /// Values looked at in all attempts together; with more errors than that buys, the rest waits for the next run.
 const VISITS_MAX: usize = 4_000_000;
@@ -49,9 +49,20 @@ impl Session {
     }
 
     pub(super) fn report(&self, diagnostic: Diagnostic) {
-        if self.reported.borrow_mut().insert((diagnostic.primary.span, diagnostic.rule.id)) {
-            self.diagnostics.borrow_mut().push(diagnostic);
+        self.report_once(diagnostic.rule, diagnostic.primary.span, || diagnostic);
+    }
+
+    /// Reports what has not been reported in an earlier attempt.
+    pub(super) fn report_once(&self, rule: &Rule, span: Span, word: impl FnOnce() -> Diagnostic) {
+        let mut reported = self.reported.borrow_mut();
+        if reported.len() < KEPT_MAX && reported.insert((span, rule.id)) {
+            self.diagnostics.borrow_mut().push(word());
         }
+    }
+
+    /// Counts looks at values that cost about as much as reading one.
+    pub(super) fn visit(&self, values: usize) {
+        self.visits.set(self.visits.get().saturating_add(values));
     }
 
     pub(super) fn leave_out(&self, path: Path) {
@@ -61,7 +72,7 @@ impl Session {
 
     /// Whether a value has been left out; counts the look at it.
     pub(super) fn is_left_out(&self, path: Path) -> bool {
-        self.visits.set(self.visits.get() + 1);
+        self.visit(1);
         self.left_out.borrow().contains(&path)
     }
 

@@ -10,9 +10,9 @@ use super::{
 use crate::{
     config::{
         secret, spanned,
-        tree::{Entry, Node, Scalar, Style, Value},
+        tree::{Entry, Key, Node, Scalar, Style, Value},
     },
-    diagnostic::{Diagnostic, Span, rules},
+    diagnostic::{Diagnostic, Span, all_of, nearest, quoted, rules},
 };
 
 /// A value, and what is needed to talk about it.
@@ -124,6 +124,16 @@ impl<'a> At<'a> {
         Self { node, key: node.span, name, path, session: self.session }
     }
 
+    fn unknown_key(&self, key: &Key, known: &[&str]) -> Diagnostic {
+        let message = format!("{} has no key {}", self.name, quoted(&key.text));
+        let error = Diagnostic::error(&rules::UNKNOWN_KEY, key.span, message);
+        match nearest(&key.text, known.iter().copied()) {
+            Some(name) => error.help(format!("did you mean `{name}`?")),
+            None if known.is_empty() => error.help(format!("{} takes no settings", self.name)),
+            None => error.help(format!("known are {}", all_of(known.iter().copied()))),
+        }
+    }
+
     /// A mapping whose keys are known.
     pub(super) fn fields<'de, V: Visitor<'de>>(
         self,
@@ -135,14 +145,12 @@ impl<'a> At<'a> {
             Value::Scalar(scalar) if scalar.is_null() => {}
             _ => return Err(self.wrong_type("a mapping")),
         }
-        for (entry, _) in Entries::of(&self).filter(|(entry, _)| !known.contains(&&*entry.key.text))
-        {
-            let what = format!("{} has no key", self.name);
-            let error = Error::unknown(&rules::UNKNOWN_KEY, &what, &entry.key.text, known);
-            if let Error::Raised { rule, message, helps } = error {
-                let mut diagnostic = Diagnostic::error(rule, entry.key.span, message);
-                diagnostic.helps = if known.is_empty() { Vec::new() } else { helps };
-                self.session.report(diagnostic);
+        for (entry, _) in Entries::of(&self) {
+            self.session.visit(1);
+            if !known.contains(&&*entry.key.text) {
+                let rule = &rules::UNKNOWN_KEY;
+                self.session
+                    .report_once(rule, entry.key.span, || self.unknown_key(&entry.key, known));
             }
         }
         visitor.visit_map(MapAccess::new(self, Some(known))).map_err(|error| match error {

@@ -118,7 +118,7 @@ fn choose_type<'a>(
     };
     let chosen = chosen.or(candidates.first()).copied()?;
     for other in candidates.iter().filter(|other| !std::ptr::eq(**other, chosen)) {
-        diagnostics.push(surplus_key(chosen, other, section, is_type(other)));
+        diagnostics.push_error(|| surplus_key(chosen, other, section, is_type(other)));
     }
     Some(chosen)
 }
@@ -195,7 +195,12 @@ impl Reader<'_> {
 
     fn word(&mut self, word: EngineWord, entry: &Entry, node: &mut Option<NodeSpec>) {
         let value = &entry.value;
-        let tree = || Some(value.clone()).filter(|value| !matches!(value.value, Value::Broken));
+        let tree = || {
+            let empty = value.span.start == value.span.end;
+            let span = if empty { entry.key.span } else { value.span };
+            let whole = !matches!(value.value, Value::Broken);
+            whole.then(|| Node { span, value: value.value.clone() })
+        };
         match word {
             EngineWord::Inputs => {
                 let before = self.diagnostics.errors();

@@ -66,7 +66,7 @@ pub fn parse(
                 Some(kind) => {
                     section(entry, kind, &types(kind), &mut names, &mut pipeline.nodes, diagnostics)
                 }
-                None => diagnostics.push(unknown_section(entry, types)),
+                None => diagnostics.push_error(|| unknown_section(entry, types)),
             },
         }
     }

@@ -58,6 +58,14 @@ error[SM0015]: aliases add more than 100000 values
 }
 
 #[test]
+fn many_keys_and_as_many_duplicates() {
+    let mut yaml: String = (0..50_000).map(|i| format!("k{i}: 1\n")).collect();
+    yaml.push_str(&"k49999: 2\n".repeat(50_000));
+    assert_eq!(load_text(&yaml).diagnostics.errors(), 50_000);
+    assert!(broken_rules(&yaml).iter().all(|&rule| rule == "SM0012"));
+}
+
+#[test]
 fn many_broken_documents_are_all_read() {
     let loaded = load_text(&"a: [\n---\n".repeat(20_000));
     assert!(loaded.diagnostics.errors() >= 20_000);
@@ -92,6 +100,17 @@ fn a_line_of_a_megabyte_is_cut() {
     let text = super::report(&yaml);
     assert!(text.len() < 2_000, "{} bytes", text.len());
     assert!(text.contains("home.yaml:1:"), "{text}");
+}
+
+#[test]
+fn places_in_a_cut_line_are_true() {
+    let padding: String = (0..1_000).map(|i| format!("ä{i}: [x, x], ")).collect();
+    let yaml = format!("pipeline: {{ key: 1, {padding}key: 2 }}\n");
+    let column = 1 + yaml.chars().count() - "key: 2 }\n".chars().count();
+    let text = super::report(&yaml);
+    assert!(text.contains(&format!("--> home.yaml:1:{column}\n")), "{text}");
+    assert!(text.contains("::: home.yaml:1:13\n"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() < 250), "{text}");
 }
 
 #[test]

@@ -230,10 +230,10 @@ error[SM0016]: this alias stands inside the value it repeats
 "#);
     assert_snapshot!(report("pipeline: home\ndescription: !secret wifi\nsources:\n  air: { simulate: {} }\n"), @r#"
 error[SM0017]: the tag `!secret` has no meaning here
- --> home.yaml:2:22
+ --> home.yaml:2:14
   |
 2 | description: !secret wifi
-  |                      ^^^^
+  |              ^^^^^^^
   |
   = help: write a secret as `secret://env/NAME` or `secret://file/PATH`, a variable as `${NAME}`
 

@@ -1,4 +1,5 @@
 use insta::assert_snapshot;
+use proptest::prelude::{ProptestConfig, any, proptest};
 
 use super::{Needs, Settings, Unit, said};
 use crate::config::{read, tests::load_text};
@@ -39,6 +40,8 @@ error[SM0030]: `dedup` has no key `a`
   |
 1 | dedup: { a: 1 }
   |          ^
+  |
+  = help: `dedup` takes no settings
 
 1 error
 a value
@@ -413,4 +416,45 @@ fn errors_in_a_long_list_are_all_found() {
     let value: Option<Settings> =
         read(&entry.value, entry.key.span, "`dedup`", &mut loaded.diagnostics);
     assert_eq!((value, loaded.diagnostics.errors()), (None, 100));
+}
+
+#[test]
+fn a_hostile_list_of_errors_ends() {
+    let elements = "x, ".repeat(20_000);
+    let unknown: String = (0..5_000).map(|i| format!("k{i}: 1, ")).collect();
+    let mut loaded = load_text(&format!("dedup: {{ {unknown} overrides: [{elements}] }}\n"));
+    let entry = loaded.documents[0].root.as_mapping().unwrap().get("dedup").unwrap();
+    let value: Option<Settings> =
+        read(&entry.value, entry.key.span, "`dedup`", &mut loaded.diagnostics);
+    assert!(value.is_none() && loaded.diagnostics.errors() > 5_000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// However many fields are bad, each is reported, and nothing else is.
+    #[test]
+    fn each_bad_field_is_reported_once(bad in proptest::collection::vec(any::<bool>(), 9)) {
+        const FIELDS: [(&str, &str); 9] = [
+            ("deadband: 1", "deadband: x"),
+            ("heartbeat: 10s", "heartbeat: 11s"),
+            ("keep: last", "keep: never"),
+            ("overrides: [{ match: a, deadband: 1 }]", "overrides: [{ match: a }, { match: b, deadband: 1 }]"),
+            ("names: { a: 1, b: 2 }", "names: { a: 1, b: -2 }"),
+            ("pair: [1, a]", "pair: [1, []]"),
+            ("port: 80", "prt: 80"),
+            ("on: true", "on: [true]"),
+            ("start: { walk: { step: 1 } }", "start: { walk: { step: {} } }"),
+        ];
+        let fields: Vec<_> =
+            FIELDS.iter().zip(&bad).map(|(&(good, wrong), &bad)| if bad { wrong } else { good }).collect();
+        let mut loaded = load_text(&format!("dedup: {{ {} }}\n", fields.join(", ")));
+        let entry = loaded.documents[0].root.as_mapping().unwrap().get("dedup").unwrap();
+        let value: Option<Settings> = read(&entry.value, entry.key.span, "`dedup`", &mut loaded.diagnostics);
+        let expected = bad.iter().filter(|&&bad| bad).count();
+        proptest::prop_assert_eq!(loaded.diagnostics.errors(), expected);
+        // An unknown key alone does not keep the value from coming back.
+        let unknown_only = expected == usize::from(bad[6]);
+        proptest::prop_assert_eq!(value.is_some(), unknown_only);
+    }
 }

@@ -163,6 +163,14 @@ fn nothing_reads_as_defaults() {
 }
 
 #[test]
+fn other_deserialisers_read_the_same_types() {
+    let json = r#"{ "port": 81, "password": "hunter2", "text": "x" }"#;
+    let settings: Settings = serde_json::from_str(json).unwrap();
+    assert_eq!((*settings.port, settings.port.span.is_somewhere()), (81, false));
+    assert_eq!(format!("{:?}", settings.password), "Some((hidden))");
+}
+
+#[test]
 fn secrets_show_their_reference() {
     let settings: Settings = good(" { password: secret://env/TOKEN }");
     assert_eq!(format!("{:?}", settings.password), "Some(secret://env/TOKEN)");
