@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Installs what the tests need, where it is missing, and runs all of them. Ends with the runners' own summary lines.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+need() { # need COMMAND PACKAGE: has the package installed if there is no such command
+    command -v "$1" >/dev/null 2>&1 && return
+    local sudo=""
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "$2"
+}
+
+need cc build-essential
+
+cargo test --workspace --locked
