@@ -11,4 +11,7 @@ use smollama_engine::registry::Registry;
 #[must_use]
 pub fn registry() -> Registry {
     Registry::new()
+        .with::<transforms::dedup::DedupConfig>()
+        .with::<transforms::filter::FilterConfig>()
+        .with::<transforms::window::WindowConfig>()
 }

@@ -1,1 +1,5 @@
 //! What turns items into other items.
+
+pub mod dedup;
+pub mod filter;
+pub mod window;

@@ -1,0 +1,83 @@
+//! `filter`: keeps the items that meet a condition.
+
+#[cfg(test)]
+mod tests;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use smollama_engine::batch::{Batch, Items};
+use smollama_engine::condition::{Condition, Predicate};
+use smollama_engine::context::Context;
+use smollama_engine::node::{MAIN, Node, NodeError, Outputs, Transform};
+use smollama_engine::registry::{
+    Carries, InputPort, NodeConfig, NodeKind, OutputPort, Problem, Profile,
+};
+use smollama_engine::time::Timestamp;
+
+/// Keeps the items that meet all given conditions: by source, label, value, score, kind, cause, time of day and day of the week.
+///
+/// It takes any kind of item that has what is asked for: readings, windows and observations for `sources`, `time_of_day` and
+/// `days`; readings and windows for `labels`, `value` and `score`; windows alone for `cause`; observations alone for `kind` and
+/// `confidence`. Nothing is held back and nothing is remembered.
+///
+/// Port `main` carries what meets the condition, port `dropped` the rest, both the kind that comes in. With `not: true` the two
+/// change places.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct FilterConfig(pub Condition);
+
+const DROPPED: usize = 1;
+
+impl NodeConfig for FilterConfig {
+    const KIND: NodeKind = NodeKind::Transform;
+    const TYPE: &'static str = "filter";
+    const EXAMPLE: &'static str = include_str!("example.yaml");
+
+    fn profile(&self) -> Profile {
+        Profile {
+            inputs: vec![InputPort { name: "main", accepts: self.0.accepts() }],
+            outputs: vec![OutputPort { name: "main", carries: Carries::AsInput }],
+            ..Profile::default()
+        }
+        .output("dropped", Carries::AsInput)
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.0.problems()
+    }
+
+    fn build(&self, context: &Context) -> Result<Node, Problem> {
+        Ok(Node::Transform(Box::new(Filter { keep: Predicate::new(&self.0, &context.host) })))
+    }
+}
+
+struct Filter {
+    keep: Predicate,
+}
+
+impl Transform for Filter {
+    fn apply(
+        &mut self,
+        _: Timestamp,
+        _: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        if let Items::Readings(readings) = &batch.items {
+            let dropped = out.wants(DROPPED);
+            for reading in readings {
+                if self.keep.reading(reading) {
+                    out.reading(MAIN, reading.clone());
+                } else if dropped {
+                    out.reading(DROPPED, reading.clone());
+                }
+            }
+            return Ok(());
+        }
+        for index in 0..batch.items.len() {
+            let port = if self.keep.test(&batch.items, index) { MAIN } else { DROPPED };
+            out.copy(port, &batch.items, index);
+        }
+        Ok(())
+    }
+}

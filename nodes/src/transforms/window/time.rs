@@ -1,0 +1,154 @@
+//! Windows of a length of time, one after another or overlapping.
+
+mod book;
+mod series;
+
+use serde::{Deserialize, Serialize};
+use smollama_engine::batch::Batch;
+use smollama_engine::duration::Duration;
+use smollama_engine::node::{NodeError, Outputs, State, StateError, Transform};
+use smollama_engine::reading::Reading;
+use smollama_engine::series::SeriesMap;
+use smollama_engine::time::Timestamp;
+use smollama_engine::window::Cause;
+
+use self::book::{Book, StoredSpan};
+use self::series::{Open, Pane};
+use super::emitter::Emitter;
+use super::spans::{Holding, Spans};
+use super::{LATE, STATE_VERSION, same_shape};
+
+/// The node.
+pub(super) struct TimeWindows {
+    spans: Spans,
+    lateness: Duration,
+    series: SeriesMap<Open>,
+    book: Book,
+    /// Written with the state, so that no other shape of window takes it.
+    shape: String,
+    /// Kept so that looking for spans allocates nothing.
+    holding: Holding,
+}
+
+impl TimeWindows {
+    pub(super) fn new(
+        spans: Spans,
+        lateness: Duration,
+        idle: Duration,
+        group: bool,
+        emitter: Emitter,
+    ) -> TimeWindows {
+        let shape = if group { format!("{spans}, grouped") } else { spans.to_string() };
+        TimeWindows {
+            spans,
+            lateness,
+            series: SeriesMap::new(),
+            book: Book::new(lateness, idle, group, emitter),
+            shape,
+            holding: Holding::default(),
+        }
+    }
+
+    /// A reading that opens a window, closes one, or is late.
+    #[inline(never)]
+    fn turn(&mut self, now: Timestamp, reading: &Reading, out: &mut Outputs) {
+        if !self.spans.find(reading.time, &mut self.holding) {
+            out.reading(LATE, reading.clone());
+            return;
+        }
+        let open = self.series.get_or_insert_with(reading.series, || Open::new(reading.time));
+        open.seen = open.seen.max(reading.time);
+        while let Some(past) = open.take_past(self.lateness) {
+            self.book.close(reading.series, past, out);
+        }
+        let mut late = true;
+        for &(start, end) in &self.holding.spans {
+            if end.saturating_add(self.lateness) <= open.seen {
+                continue;
+            }
+            late = false;
+            match open.pane_mut(start) {
+                Some(pane) => pane.add(reading, now),
+                None => {
+                    let member = self.book.open(reading.series, start, end, now);
+                    open.insert(Pane::new(start, end, member, reading, now));
+                }
+            }
+        }
+        if late {
+            out.reading(LATE, reading.clone());
+        }
+        open.settle(reading.time, &self.holding, self.lateness);
+        self.book.keep_small(&mut self.series, out);
+    }
+}
+
+impl Transform for TimeWindows {
+    fn apply(
+        &mut self,
+        now: Timestamp,
+        _: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        for reading in batch.readings() {
+            let settled = self
+                .series
+                .get_mut(reading.series)
+                .is_some_and(|open| open.add_settled(reading, now));
+            if !settled {
+                self.turn(now, reading, out);
+            }
+        }
+        Ok(())
+    }
+
+    fn next_tick(&self) -> Option<Timestamp> {
+        self.book.next_tick()
+    }
+
+    fn tick(&mut self, now: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
+        self.book.emit_due(now, &mut self.series, out);
+        Ok(())
+    }
+
+    fn finish(&mut self, _: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
+        self.book.emit_all(Cause::End, &mut self.series, out);
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<State, StateError> {
+        let mut stored = SeriesMap::new();
+        for (id, open) in self.series.iter() {
+            stored.insert(id, StoredSeries { seen: open.seen, panes: open.panes().collect() });
+        }
+        State::of_series(STATE_VERSION, &stored, &(&self.shape, self.book.stored(&self.series)))
+    }
+
+    fn restore(&mut self, state: &State) -> Result<(), StateError> {
+        let (stored, (shape, spans)) =
+            state.read_series::<RestoredSeries, (String, Vec<StoredSpan>)>(STATE_VERSION)?;
+        same_shape(&shape, &self.shape)?;
+        for (id, stored) in stored.iter() {
+            let mut open = Open::new(stored.seen);
+            for pane in &stored.panes {
+                self.book.reopen(pane);
+                open.insert(pane.clone());
+            }
+            self.series.insert(id, open);
+        }
+        self.book.restore(spans, &state.series)
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct StoredSeries<'a> {
+    seen: Timestamp,
+    panes: Vec<&'a Pane>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RestoredSeries {
+    seen: Timestamp,
+    panes: Vec<Pane>,
+}
