@@ -10,5 +10,7 @@ use smollama_engine::registry::Registry;
 /// All nodes there are, one line each.
 #[must_use]
 pub fn registry() -> Registry {
-    Registry::new().with::<transforms::novelty::NoveltyConfig>()
+    Registry::new()
+        .with::<transforms::novelty::NoveltyConfig>()
+        .with::<transforms::volatility::VolatilityConfig>()
 }

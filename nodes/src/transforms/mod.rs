@@ -4,3 +4,5 @@ mod counter;
 pub mod novelty;
 #[cfg(test)]
 mod recordings;
+mod text_hash;
+pub mod volatility;

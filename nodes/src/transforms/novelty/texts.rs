@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::transforms::text_hash::fnv1a;
+
 /// What an unknown text is worth: as far from the known ones as the whole span of a number's values.
 const SURPRISE: f64 = 1.0;
 
@@ -22,7 +24,7 @@ impl Texts {
     /// ones are remembered: the one said longest ago makes room.
     pub(super) fn surprise(&mut self, text: &str, memory: u32, cells: usize) -> f64 {
         self.readings += 1;
-        let hash = hash(text);
+        let hash = fnv1a(text);
         if let Some((_, said)) = self.known.iter_mut().find(|(known, _)| *known == hash) {
             let age = self.readings - std::mem::replace(said, self.readings);
             return if age > u64::from(memory) { SURPRISE } else { 0.0 };
@@ -42,23 +44,9 @@ impl Texts {
     }
 }
 
-/// FNV-1a of 64 bits (Fowler, Noll, Vo): the same in every release, as hashes lie in snapshots.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hash_is_fnv_1a() {
-        // Test vectors of the authors' reference code.
-        assert_eq!(hash(""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(hash("foobar"), 0x8594_4171_f739_67e8);
-    }
 
     #[test]
     fn an_unknown_text_is_news_and_a_forgotten_one_again() {
