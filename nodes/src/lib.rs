@@ -13,4 +13,5 @@ pub fn registry() -> Registry {
     Registry::new()
         .with::<transforms::novelty::NoveltyConfig>()
         .with::<transforms::volatility::VolatilityConfig>()
+        .with::<transforms::adaptive_rate::AdaptiveRateConfig>()
 }

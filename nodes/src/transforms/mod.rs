@@ -1,5 +1,6 @@
 //! What turns items into other items.
 
+pub mod adaptive_rate;
 mod counter;
 pub mod novelty;
 #[cfg(test)]
