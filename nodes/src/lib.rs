@@ -11,7 +11,10 @@ use smollama_engine::registry::Registry;
 #[must_use]
 pub fn registry() -> Registry {
     Registry::new()
+        .with::<transforms::adaptive_rate::AdaptiveRateConfig>()
         .with::<transforms::dedup::DedupConfig>()
         .with::<transforms::filter::FilterConfig>()
+        .with::<transforms::novelty::NoveltyConfig>()
+        .with::<transforms::volatility::VolatilityConfig>()
         .with::<transforms::window::WindowConfig>()
 }

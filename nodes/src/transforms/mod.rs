@@ -1,5 +1,12 @@
 //! What turns items into other items.
 
+pub mod adaptive_rate;
+mod counter;
 pub mod dedup;
 pub mod filter;
+pub mod novelty;
+#[cfg(test)]
+mod recordings;
+mod text_hash;
+pub mod volatility;
 pub mod window;

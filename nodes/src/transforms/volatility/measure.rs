@@ -1,0 +1,196 @@
+//! How volatile one series is: its last readings and what they come to.
+
+use std::collections::VecDeque;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use smollama_engine::duration::Duration;
+use smollama_engine::reading::Value;
+use smollama_engine::time::Timestamp;
+
+use super::sliding::{Moments, Sliding, Steps};
+use super::spread::Spread;
+use crate::transforms::text_hash::fnv1a;
+
+/// What is measured of the last readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// The coefficient of variation: the standard deviation over the mean. Unit-free.
+    #[default]
+    Cv,
+    /// The largest difference between one reading and the next, in the series' unit.
+    Delta,
+    /// As `cv`, but with medians, so that single outliers do not count: 1.4826 times the median absolute deviation over the
+    /// median. Unit-free.
+    Mad,
+}
+
+/// Fewer readings than this say nothing about volatility.
+const SAMPLES_MIN: usize = 3;
+
+/// Which readings count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::transforms) struct Reach {
+    /// At most so many.
+    pub(in crate::transforms) samples: usize,
+    /// And none that is older than this.
+    pub(in crate::transforms) span: Option<Duration>,
+}
+
+/// A value as this module sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::transforms) enum Sample {
+    /// A number.
+    Number(f64),
+    /// One of several states: on or off, a text.
+    State(f64),
+}
+
+impl Sample {
+    /// `None` for JSON, which has no volatility.
+    #[inline]
+    pub(in crate::transforms) fn of(value: &Value) -> Option<Sample> {
+        match value {
+            Value::Float(x) => Some(Sample::Number(*x)),
+            Value::Int(x) => Some(Sample::Number(*x as f64)),
+            Value::Bool(on) => Some(Sample::State(f64::from(u8::from(*on)))),
+            // 52 bits of the hash are exact in a double.
+            Value::Text(text) => Some(Sample::State((fnv1a(text) >> 12) as f64)),
+            Value::Json(_) => None,
+        }
+    }
+}
+
+/// The last readings of one series, in the form its measure needs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(in crate::transforms) struct Track {
+    kept: Kept,
+    /// Of readings that also leave by age.
+    times: VecDeque<Timestamp>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+enum Kept {
+    #[default]
+    Nothing,
+    Cv(Sliding<Moments>),
+    Delta(Sliding<Steps>),
+    Mad(Spread),
+    States(Sliding<Steps>),
+}
+
+impl Kept {
+    /// With room for what is to come, where that differs from what was.
+    fn suit(&mut self, sample: Sample, measure: Measure) -> f64 {
+        let (fits, x) = match sample {
+            Sample::State(x) => (matches!(self, Kept::States(_)), x),
+            Sample::Number(x) => match measure {
+                Measure::Cv => (matches!(self, Kept::Cv(_)), x),
+                Measure::Delta => (matches!(self, Kept::Delta(_)), x),
+                Measure::Mad => (matches!(self, Kept::Mad(_)), x),
+            },
+        };
+        if !fits {
+            *self = match (sample, measure) {
+                (Sample::State(_), _) => Kept::States(Sliding::default()),
+                (_, Measure::Cv) => Kept::Cv(Sliding::default()),
+                (_, Measure::Delta) => Kept::Delta(Sliding::default()),
+                (_, Measure::Mad) => Kept::Mad(Spread::default()),
+            };
+        }
+        x
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Kept::Nothing => 0,
+            Kept::Cv(window) => window.len(),
+            Kept::Delta(window) | Kept::States(window) => window.len(),
+            Kept::Mad(window) => window.len(),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, x: f64) {
+        match self {
+            Kept::Nothing => {}
+            Kept::Cv(window) => window.push(x),
+            Kept::Delta(window) | Kept::States(window) => window.push(x),
+            Kept::Mad(window) => window.push(x),
+        }
+    }
+
+    #[inline]
+    fn pop(&mut self) {
+        match self {
+            Kept::Nothing => {}
+            Kept::Cv(window) => window.pop(),
+            Kept::Delta(window) | Kept::States(window) => window.pop(),
+            Kept::Mad(window) => window.pop(),
+        }
+    }
+}
+
+impl Track {
+    /// Adds the newest reading; those beyond reach leave.
+    #[inline]
+    pub(in crate::transforms) fn push(
+        &mut self,
+        time: Timestamp,
+        sample: Sample,
+        measure: Measure,
+        reach: Reach,
+    ) {
+        let x = self.kept.suit(sample, measure);
+        while self.kept.len() >= reach.samples.max(1) {
+            self.kept.pop();
+        }
+        self.kept.push(x);
+        if let Some(span) = reach.span {
+            self.age(time, span);
+        } else if !self.times.is_empty() {
+            self.times.clear();
+        }
+    }
+
+    fn age(&mut self, time: Timestamp, span: Duration) {
+        self.times.push_back(time);
+        // They differ in number after the kind of value changed, and when `span` is new.
+        while self.times.len() > self.kept.len() {
+            self.times.pop_front();
+        }
+        while self.kept.len() > self.times.len() {
+            self.kept.pop();
+        }
+        while self.times.front().is_some_and(|&first| time.since(first) >= span)
+            && self.times.len() > 1
+        {
+            self.times.pop_front();
+            self.kept.pop();
+        }
+    }
+
+    /// The measure over all readings kept; `None` while they are too few to say.
+    #[inline]
+    pub(in crate::transforms) fn volatility(&self, reach: Reach, floor: f64) -> Option<f64> {
+        if self.kept.len() < SAMPLES_MIN.min(reach.samples) {
+            return None;
+        }
+        let volatility = match &self.kept {
+            Kept::Nothing => return None,
+            Kept::Cv(window) => window.fold()?.variation(floor),
+            Kept::Delta(window) => window.fold()?.largest(),
+            Kept::States(window) => window.fold()?.transition_rate(),
+            Kept::Mad(window) => window.variation(floor),
+        };
+        // What overflows is as volatile as can be.
+        Some(if volatility.is_finite() { volatility } else { f64::MAX })
+    }
+
+    /// Whether what was read from a snapshot can be gone on with.
+    pub(in crate::transforms) fn is_whole(&self) -> bool {
+        (self.times.is_empty() || self.times.len() == self.kept.len())
+            && !matches!(&self.kept, Kept::Mad(window) if !window.is_whole())
+    }
+}

@@ -1,0 +1,267 @@
+//! Scores each reading by how restless its series has been lately.
+
+pub(in crate::transforms) mod measure;
+mod settings;
+mod sliding;
+mod spread;
+#[cfg(test)]
+mod tests;
+
+pub use measure::Measure;
+pub use settings::{Override, VolatilityConfig};
+
+use serde::{Deserialize, Serialize, Serializer};
+use smollama_engine::batch::{Batch, ItemKind};
+use smollama_engine::context::Context;
+use smollama_engine::glob::Glob;
+use smollama_engine::node::{MAIN, Node, NodeError, Outputs, Reject, State, StateError, Transform};
+use smollama_engine::reading::Reading;
+use smollama_engine::registry::{Carries, NodeConfig, NodeKind, Problem, Profile};
+use smollama_engine::series::{Series, SeriesId, SeriesMap};
+use smollama_engine::time::Timestamp;
+
+use super::counter::Counter;
+use measure::{Sample, Track};
+use settings::Rule;
+
+/// The port for the volatility itself.
+const VALUES: usize = 1;
+/// The port for becoming volatile or calm.
+const CHANGES: usize = 2;
+/// The port for readings that are older than the last one of their series.
+const LATE: usize = 3;
+
+/// The version of the form in which state is kept.
+const STATE_VERSION: u32 = 1;
+
+impl NodeConfig for VolatilityConfig {
+    const KIND: NodeKind = NodeKind::Transform;
+    const TYPE: &'static str = "volatility";
+    const EXAMPLE: &'static str = include_str!("example.yaml");
+
+    fn profile(&self) -> Profile {
+        ["values", "changes", "late"].into_iter().fold(Profile::transform(), |profile, port| {
+            profile.output(port, Carries::Kind(ItemKind::Readings))
+        })
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.check()
+    }
+
+    fn build(&self, context: &Context) -> Result<Node, Problem> {
+        Ok(Node::Transform(Box::new(Volatility {
+            rules: Rules {
+                all: self.rules(),
+                globs: self.overrides.iter().map(|over| over.pattern.clone()).collect(),
+                context: context.clone(),
+            },
+            series: SeriesMap::new(),
+        })))
+    }
+}
+
+struct Volatility {
+    rules: Rules,
+    series: SeriesMap<Measured>,
+}
+
+/// The rules, and which of them is for a series.
+struct Rules {
+    /// The one for all, then those of the overrides.
+    all: Vec<Rule>,
+    globs: Vec<Glob>,
+    context: Context,
+}
+
+impl Rules {
+    /// With what is fixed for a series: looked up once.
+    fn measured(&self, id: SeriesId, unrest: Unrest) -> Measured {
+        let series = self.context.series(id);
+        let name = series.source.name();
+        let rule = self.globs.iter().position(|glob| glob.matches(name)).map_or(0, |at| at + 1);
+        let monotonic = series.monotonic;
+        Measured { rule, monotonic, values: Derived::New, changes: Derived::New, unrest }
+    }
+}
+
+/// One series: what is fixed for it, and what was seen.
+struct Measured {
+    rule: usize,
+    monotonic: bool,
+    values: Derived,
+    changes: Derived,
+    unrest: Unrest,
+}
+
+impl Serialize for Measured {
+    /// What was seen: the rest follows from settings and series.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.unrest.serialize(serializer)
+    }
+}
+
+/// A series that is made from another, once somebody wants it.
+#[derive(Clone, Copy)]
+enum Derived {
+    New,
+    Known(SeriesId),
+    Refused,
+}
+
+impl Derived {
+    /// Its number; what stands in the way goes to the dead letters, once.
+    fn id(
+        &mut self,
+        context: &Context,
+        from: SeriesId,
+        out: &mut Outputs,
+        describe: impl FnOnce(Series) -> Series,
+    ) -> Option<SeriesId> {
+        if let Derived::New = self {
+            *self = match context.derived_series(from, describe) {
+                Ok(id) => Derived::Known(id),
+                Err(error) => {
+                    let origin = context.series(from).source.name().to_owned();
+                    out.reject(Reject { reason: error.to_string(), origin, bytes: Vec::new() });
+                    Derived::Refused
+                }
+            };
+        }
+        match self {
+            Derived::Known(id) => Some(*id),
+            _ => None,
+        }
+    }
+}
+
+/// What was seen of one series.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Unrest {
+    last: Option<Timestamp>,
+    counter: Option<Counter>,
+    track: Track,
+    volatile: bool,
+    /// How many readings in a row spoke for the other state.
+    streak: u32,
+}
+
+impl Unrest {
+    /// The volatility of the series with this reading; `None` where nothing can be said.
+    #[inline]
+    fn take(
+        &mut self,
+        time: Timestamp,
+        sample: Sample,
+        monotonic: bool,
+        rule: &Rule,
+    ) -> Option<f64> {
+        let sample = match sample {
+            Sample::Number(x) if monotonic => {
+                Sample::Number(Counter::rate(&mut self.counter, time, x)?)
+            }
+            other => other,
+        };
+        self.track.push(time, sample, rule.measure, rule.reach);
+        self.track.volatility(rule.reach, rule.floor)
+    }
+
+    /// Whether the series has just become volatile, or calm.
+    #[inline]
+    fn change(&mut self, volatility: f64, rule: &Rule) -> bool {
+        let other = if self.volatile { volatility <= rule.low } else { volatility >= rule.high };
+        self.streak = if other { self.streak + 1 } else { 0 };
+        let change = self.streak >= rule.hysteresis;
+        if change {
+            self.volatile = !self.volatile;
+            self.streak = 0;
+        }
+        change
+    }
+
+    /// Whether what was read from a snapshot can be gone on with.
+    fn is_whole(&self) -> bool {
+        self.track.is_whole() && self.counter.is_none_or(|counter| counter.is_whole())
+    }
+}
+
+impl Measured {
+    /// Emits what follows from a reading besides itself.
+    fn emit(&mut self, reading: &Reading, volatility: f64, rules: &Rules, out: &mut Outputs) {
+        let Some(rule) = rules.all.get(self.rule) else { return };
+        let (context, from, time) = (&rules.context, reading.series, reading.time);
+        if out.wants(VALUES) {
+            let keeps_unit = rule.measure == Measure::Delta;
+            let monotonic = self.monotonic;
+            let id = self.values.id(context, from, out, |mut series| {
+                series.unit = match series.unit.take().filter(|_| keeps_unit) {
+                    Some(unit) if monotonic => Some(format!("{unit}/s").into()),
+                    unit => unit,
+                };
+                series.with_label("stat", "volatility")
+            });
+            if let Some(id) = id {
+                out.reading(VALUES, Reading::new(time, id, volatility));
+            }
+        }
+        if self.unrest.change(volatility, rule) && out.wants(CHANGES) {
+            let id = self.changes.id(context, from, out, |mut series| {
+                series.unit = None;
+                series.with_label("stat", "volatile")
+            });
+            if let Some(id) = id {
+                out.reading(CHANGES, Reading::new(time, id, self.unrest.volatile));
+            }
+        }
+    }
+}
+
+impl Transform for Volatility {
+    fn apply(
+        &mut self,
+        _: Timestamp,
+        _: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        let Volatility { rules, series } = self;
+        for reading in batch.readings() {
+            let id = reading.series;
+            let one = series.get_or_insert_with(id, || rules.measured(id, Unrest::default()));
+            if one.unrest.last.is_some_and(|last| reading.time < last) {
+                out.reading(LATE, reading.clone());
+                continue;
+            }
+            one.unrest.last = Some(reading.time);
+            let mut scored = reading.clone();
+            if let (Some(sample), Some(rule)) =
+                (Sample::of(&reading.value), rules.all.get(one.rule))
+            {
+                let volatility = one.unrest.take(reading.time, sample, one.monotonic, rule);
+                scored.score = volatility.map_or(0.0, |it| (it / rule.high).min(f64::MAX));
+                if let Some(volatility) = volatility {
+                    one.emit(reading, volatility, rules, out);
+                }
+            }
+            out.reading(MAIN, scored);
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<State, StateError> {
+        State::of_series(STATE_VERSION, &self.series, &())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<(), StateError> {
+        let (mut all, ()) = state.read_series::<Unrest, ()>(STATE_VERSION)?;
+        let mut series = SeriesMap::new();
+        for (id, unrest) in all.iter_mut() {
+            if !unrest.is_whole() {
+                return Err(StateError::Damaged("a series' last readings do not fit".into()));
+            }
+            series.insert(id, self.rules.measured(id, std::mem::take(unrest)));
+        }
+        self.series = series;
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+use proptest::prelude::*;
+use serde_json::json;
+use smollama_engine::duration::Duration;
+use smollama_engine::reading::Value;
+use smollama_engine::series::SourceKey;
+use smollama_engine::testing::{Rig, START};
+
+use super::*;
+
+fn rig(settings: serde_json::Value) -> Rig<VolatilityConfig> {
+    Rig::json(settings)
+}
+
+fn feed(rig: &mut Rig<VolatilityConfig>, source: &str, values: &[f64]) {
+    for (second, value) in values.iter().enumerate() {
+        rig.send(second as f64, source, *value);
+    }
+}
+
+fn numbers(rig: &mut Rig<VolatilityConfig>, port: &str) -> Vec<f64> {
+    rig.readings(port).into_iter().map(|one| one.value.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn each_measure_is_what_its_documentation_says() {
+    let values = [10.0, 12.0, 8.0, 30.0];
+    let last = |settings| {
+        let mut rig = rig(settings);
+        feed(&mut rig, "a:x", &values);
+        let score = rig.readings("main").last().unwrap().score;
+        (numbers(&mut rig, "values").pop().unwrap(), score)
+    };
+    // Of 10, 12, 8 and 30: mean 15, squared deviations 25 + 9 + 49 + 225 = 308, over 3.
+    let cv = (308.0f64 / 3.0).sqrt() / 15.0;
+    let (value, score) = last(json!({}));
+    assert!((value - cv).abs() < 1e-15 && (score - cv / 0.5).abs() < 1e-15);
+    assert_eq!(last(json!({ "measure": "delta", "high": 11 })), (22.0, 2.0));
+    // The median is 11; deviations 1, 1, 3, 19, so their median is 2.
+    assert_eq!(last(json!({ "measure": "mad" })).0, 1.4826 * 2.0 / 11.0);
+    assert_eq!(last(json!({ "measure": "mad", "floor": 100 })).0, 1.4826 * 2.0 / 100.0);
+}
+
+#[test]
+fn nothing_is_said_before_the_third_reading() {
+    let mut rig = rig(json!({}));
+    feed(&mut rig, "a:x", &[1.0, 100.0]);
+    assert!(rig.readings("main").iter().all(|one| one.score == 0.0));
+    assert!(rig.readings("values").is_empty());
+}
+
+#[test]
+fn a_span_leaves_by_time() {
+    let mut rig = rig(json!({ "measure": "delta", "high": 1, "span": "10s" }));
+    for (second, value) in [(0.0, 0.0), (1.0, 50.0), (2.0, 51.0), (10.5, 51.0), (11.0, 53.0)] {
+        rig.send(second, "a:x", value);
+    }
+    assert_eq!(numbers(&mut rig, "values"), [50.0, 1.0, 2.0]);
+    for step in 0..5000 {
+        rig.send(12.0 + f64::from(step) / 1000.0, "a:x", f64::from(step % 2));
+    }
+    let state = rig.readings("main").len();
+    assert_eq!(state, 5005, "at most 1000 are kept, and none is in the way");
+}
+
+#[test]
+fn on_and_off_and_texts_are_measured_by_their_transitions() {
+    let mut rig = rig(json!({ "samples": 5 }));
+    for (second, on) in [true, true, false, false, true, false].into_iter().enumerate() {
+        rig.send(second as f64, "gpio:17", on);
+    }
+    assert_eq!(numbers(&mut rig, "values"), [0.5, 1.0 / 3.0, 0.5, 0.75]);
+    for (second, text) in ["a", "b", "b", "c"].into_iter().enumerate() {
+        rig.send(second as f64, "plc:state", Value::text(text));
+    }
+    assert_eq!(numbers(&mut rig, "values"), [0.5, 2.0 / 3.0]);
+    rig.readings("main");
+    rig.send(9.0, "web:json", Value::from_json(json!([1])).unwrap());
+    assert!(rig.readings("main")[0].score.is_nan(), "JSON has no volatility");
+}
+
+#[test]
+fn a_counter_is_measured_by_its_rate() {
+    let mut rig = rig(json!({ "measure": "delta", "high": 10 }));
+    let id =
+        rig.series_like(Series::new(SourceKey::parse("system:net/bytes")).with_unit("B").counter());
+    let at = |second: i64| START + Duration::from_secs(second);
+    for (second, total) in [(0, 1000i64), (10, 1500), (20, 2000), (30, 3500), (40, 20), (50, 520)] {
+        rig.feed(vec![Reading::new(at(second), id, total)]);
+    }
+    let values = rig.readings("values");
+    assert_eq!(
+        values.iter().map(|one| one.value.as_f64().unwrap()).collect::<Vec<_>>(),
+        [100.0, 100.0],
+        "rates 50, 50, 150, and 50 after the restart"
+    );
+    let derived = rig.context().series(values[0].series);
+    assert_eq!(derived.source.name(), "test.node:system/net/bytes");
+    assert_eq!((derived.unit.as_deref(), derived.monotonic), (Some("B/s"), false));
+    assert_eq!(derived.labels.get("stat").map(|text| &**text), Some("volatility"));
+}
+
+#[test]
+fn a_series_changes_only_after_agreement() {
+    let mut rig = rig(json!({ "samples": 3, "high": 0.5, "low": 0.1, "hysteresis": 3 }));
+    // The spike lies in three windows, the second one too; the third time two spikes follow each other.
+    let mut values = vec![10.0; 5];
+    values.extend([40.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0]);
+    feed(&mut rig, "a:x", &values);
+    let changes = rig.values("changes");
+    let expected = |seconds, on| (seconds, "test.node:a/x".to_owned(), Value::Bool(on));
+    assert_eq!(changes, [expected(7.0, true), expected(10.0, false)]);
+
+    let mut rig = self::rig(json!({ "samples": 3, "hysteresis": 4 }));
+    feed(&mut rig, "a:x", &values);
+    assert!(rig.values("changes").is_empty(), "three are not four");
+}
+
+#[test]
+fn late_readings_go_aside() {
+    let mut rig = rig(json!({}));
+    rig.send(10.0, "a:x", 1.0);
+    rig.send(9.0, "a:x", 100.0);
+    rig.send(10.0, "a:x", 1.0);
+    rig.send(11.0, "a:x", 1.0);
+    assert_eq!(rig.values("late"), [(9.0, "a:x".to_owned(), Value::Float(100.0))]);
+    assert_eq!(numbers(&mut rig, "values"), [0.0]);
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    let problems = |settings: serde_json::Value| -> Vec<String> {
+        let config: VolatilityConfig = serde_json::from_value(settings).unwrap();
+        config.problems().into_iter().map(|one| format!("{}: {}", one.field, one.message)).collect()
+    };
+    assert!(problems(json!({})).is_empty());
+    assert_eq!(problems(json!({ "measure": "delta" })), ["high: `measure: delta` needs `high`"]);
+    assert_eq!(
+        problems(json!({ "high": 0.2, "low": 0.3, "samples": 1, "hysteresis": 0 })),
+        [
+            "samples: `samples` is 1; it must be from 2 to 10000",
+            "low: `low` (0.3) must be less than `high` (0.2)",
+            "hysteresis: `hysteresis` is 0"
+        ]
+    );
+    let over = json!({ "high": 0.4, "overrides": [{ "match": "a:*", "measure": "delta" }] });
+    assert_eq!(problems(over), ["overrides.0.high: `measure: delta` needs `high`"]);
+}
+
+proptest! {
+    #[test]
+    fn neither_batches_nor_a_restart_change_anything(
+        given in prop::collection::vec((0usize..3, -1i64..90, prop_oneof![
+            (0i32..30).prop_map(|x| Value::Float(f64::from(x) / 3.0)),
+            any::<bool>().prop_map(Value::Bool),
+            "[ab]".prop_map(|text| Value::text(&text)),
+        ]), 0..100),
+        measure in prop::sample::select(vec!["cv", "delta", "mad"]),
+        cut in 0usize..100,
+    ) {
+        let settings = json!({
+            "measure": measure, "high": 1, "hysteresis": 2, "samples": 7,
+            "overrides": [{ "match": "b:*", "span": "2m" }],
+        });
+        let [mut whole, mut single] = [rig(settings.clone()), rig(settings)];
+        let readings = |rig: &Rig<VolatilityConfig>| -> Vec<Reading> {
+            let counter = rig.series_like(Series::new(SourceKey::parse("c:0")).counter());
+            let all = [rig.series("a:0"), rig.series("b:0"), counter];
+            let mut time = START.as_micros();
+            given.iter().map(|(which, step, value)| {
+                time += step * 1_000_000;
+                Reading::new(Timestamp::from_micros(time), all[*which], value.clone())
+            }).collect()
+        };
+        whole.feed(readings(&whole));
+        for (at, reading) in readings(&single).into_iter().enumerate() {
+            single.feed(vec![reading]);
+            if at == cut {
+                single.restart();
+            }
+        }
+        for port in ["main", "values", "changes", "late"] {
+            // As text: a late reading's score is NaN, which is not equal to itself.
+            let [whole, single] = [&mut whole, &mut single].map(|rig| rig.readings(port));
+            let time_and_value = |all: Vec<Reading>| -> Vec<String> {
+                all.iter().map(|one| format!("{} {:?} {}", one.time, one.value, one.score)).collect()
+            };
+            prop_assert_eq!(time_and_value(whole), time_and_value(single));
+        }
+    }
+}
