@@ -19,5 +19,6 @@ pub use dead_letter::{DeadContent, DeadLetter, DeadLetters, KeptLetters};
 pub use island::{Port, Watch};
 pub use queue::{Giver, Parcel, QUEUE_MIN, QueueSpec, Taker, WhenFull, queue};
 pub use retry::{Backoff, RetrySpec};
+pub(crate) use slices::{Cut, next_cut};
 pub use stats::NodeStats;
 pub use topology::{BuildError, Options, Topology};

@@ -9,6 +9,7 @@ use crate::node::{Node, NodeError, Outputs, Transform};
 use crate::observation::Observation;
 use crate::reading::{Reading, Value};
 use crate::registry::{Carries, NodeConfig};
+use crate::run::{Cut, next_cut};
 use crate::series::{Series, SeriesId, SourceKey};
 use crate::time::Timestamp;
 use crate::window::Window;
@@ -41,7 +42,7 @@ impl<C: NodeConfig> Rig<C> {
                 Carries::Kind(kind) => (kind, true),
                 Carries::AsInput => (ItemKind::Readings, true),
             }));
-        Rig { config, context, node, outputs, now: START, seq: 0 }
+        Rig { config, context, node, outputs, now: Timestamp::MIN, seq: 0 }
     }
 
     /// From settings written as YAML's JSON subset: `serde_json::json!({...})`.
@@ -96,18 +97,26 @@ impl<C: NodeConfig> Rig<C> {
         Reading::new(time, self.series(source), value)
     }
 
-    /// Feeds readings in one batch, after the ticks that are due before the first of them. The clock is then the latest of their times.
+    /// Feeds readings as the engine does in virtual time: cut where ticks fall due, with those ticks between them.
     ///
     /// # Panics
     /// The node fails.
     pub fn feed(&mut self, readings: Vec<Reading>) {
-        let Some(first) = readings.first().map(|reading| reading.time) else { return };
-        self.tick_until(first);
-        let latest = readings.iter().map(|reading| reading.time).max().unwrap_or(first);
-        self.now = self.now.max(latest);
         self.seq += 1;
-        let batch = Batch { items: Items::Readings(readings), received: self.now, seq: self.seq };
-        self.must(|node, now, out| node.apply(now, 0, &batch, out));
+        let items = Items::Readings(readings);
+        let mut at = 0;
+        while at < items.len() {
+            let (due, lead) = (self.node.next_tick(), self.node.tick_lead());
+            match next_cut(&items, at, self.now, due, lead, None) {
+                Cut::Tick(due) => self.tick_until(due),
+                Cut::Upto { end, clock } => {
+                    let part =
+                        Batch { items: items.slice(at..end), received: self.now, seq: self.seq };
+                    self.must(|node, now, out| node.apply(now, 0, &part, out));
+                    (at, self.now) = (end, clock);
+                }
+            }
+        }
     }
 
     /// Feeds readings one by one, with the ticks between them.
@@ -130,6 +139,7 @@ impl<C: NodeConfig> Rig<C> {
 
     fn tick_until(&mut self, to: Timestamp) {
         while let Some(due) = self.node.next_tick().filter(|&due| due <= to) {
+            assert!(self.node.tick_lead().is_some(), "a node that ticks says how soon");
             self.now = self.now.max(due);
             self.must(|node, now, out| node.tick(now, out));
         }

@@ -13,6 +13,7 @@ pub use settings::{AdaptiveRateConfig, Aggregate, PlanName, Weight};
 use serde::{Deserialize, Serialize, Serializer};
 use smollama_engine::batch::{Batch, ItemKind};
 use smollama_engine::context::Context;
+use smollama_engine::duration::Duration;
 use smollama_engine::glob::Glob;
 use smollama_engine::node::{MAIN, Node, NodeError, Outputs, State, StateError, Transform};
 use smollama_engine::reading::Reading;
@@ -192,6 +193,11 @@ impl Transform for AdaptiveRate {
         // Periods without readings pass unheard.
         let schedule = self.schedule.as_ref().filter(|_| !self.gathered.is_empty())?;
         Some(schedule.next_close(&self.plan).0)
+    }
+
+    fn tick_lead(&self) -> Option<Duration> {
+        // The first reading after a pause can come an instant before the heartbeat.
+        Some(Duration::ZERO)
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {

@@ -277,7 +277,6 @@ fn the_recordings_are_looked_at_where_people_saw_something() {
         });
         let mut pace = rig(json!({}));
         assert_eq!(pace.name(pace.series("replay:value")), "replay:value");
-        // At once, as the rig's clock begins after these times.
         pace.feed(readings);
         pace.finish();
         let closed = pace.windows("main");

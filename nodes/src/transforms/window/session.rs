@@ -199,7 +199,7 @@ impl Transform for SessionWindows {
     ) -> Result<(), NodeError> {
         for reading in batch.readings() {
             if in_calendar(reading.time) {
-                self.take(now, reading, out);
+                self.take(now.max(reading.time), reading, out);
             } else {
                 out.reading(LATE, reading.clone());
             }
@@ -209,6 +209,10 @@ impl Transform for SessionWindows {
 
     fn next_tick(&self) -> Option<Timestamp> {
         (self.due < Timestamp::MAX).then_some(self.due)
+    }
+
+    fn tick_lead(&self) -> Option<Duration> {
+        Some(self.idle)
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {

@@ -92,6 +92,7 @@ impl Transform for TimeWindows {
         out: &mut Outputs,
     ) -> Result<(), NodeError> {
         for reading in batch.readings() {
+            let now = now.max(reading.time);
             let settled = self
                 .series
                 .get_mut(reading.series)
@@ -105,6 +106,10 @@ impl Transform for TimeWindows {
 
     fn next_tick(&self) -> Option<Timestamp> {
         self.book.next_tick()
+    }
+
+    fn tick_lead(&self) -> Option<Duration> {
+        Some(self.book.idle())
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {

@@ -55,6 +55,11 @@ impl Book {
         }
     }
 
+    /// How long a span waits, at the least, after a reading.
+    pub(super) fn idle(&self) -> Duration {
+        self.idle
+    }
+
     /// When a span is emitted though not all of its series are past it.
     fn due(&self, end: Timestamp, touched: Timestamp) -> Timestamp {
         end.saturating_add(self.lateness).max(touched.saturating_add(self.idle))
