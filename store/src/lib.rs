@@ -1,1 +1,2 @@
 //! What is kept.
+pub mod history;
