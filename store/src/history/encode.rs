@@ -21,7 +21,7 @@ pub(crate) const GROUP_ROWS: usize = 65_536;
 
 /// A row group ends where the source changes, once it has this many rows: so that large sources have groups of their own,
 /// which readers skip, and small ones share the cost of one.
-pub(crate) const GROUP_ROWS_LEAST: usize = 4_096;
+pub(crate) const GROUP_ROWS_LEAST: usize = 2_048;
 
 /// The most rows of a page. Row groups with more than one page have a page index.
 const PAGE_ROWS: usize = 16_384;
