@@ -55,7 +55,12 @@ pub(crate) struct Columns {
     pub(crate) table: &'static Table,
     pub(crate) columns: Vec<Column>,
     rows: usize,
+    /// The bytes of all texts set, those counted twice that several cells share.
+    text_bytes: usize,
 }
+
+/// What a row with short texts weighs in memory, about.
+const ROW_BYTES: usize = 128;
 
 macro_rules! cell {
     ($get:ident, $set:ident, $variant:ident, $type:ty) => {
@@ -86,7 +91,7 @@ macro_rules! cell {
 impl Columns {
     pub(crate) fn new(table: &'static Table) -> Columns {
         let columns = table.columns.iter().map(|form| Column::new(form.kind)).collect();
-        Columns { table, columns, rows: 0 }
+        Columns { table, columns, rows: 0, text_bytes: 0 }
     }
 
     /// From one column for each of the table, `None` for one that no row has a cell in.
@@ -99,11 +104,16 @@ impl Columns {
         let has_cells = |column: &Column| column.present.contains(&true);
         let columns = columns.into_iter().zip(empty.columns);
         let columns = columns.map(|(column, empty)| column.filter(has_cells).unwrap_or(empty));
-        Columns { table, columns: columns.collect(), rows }
+        Columns { table, columns: columns.collect(), rows, text_bytes: 0 }
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Whether it holds `rows_max` rows, or texts so long that they weigh as much.
+    pub(crate) fn is_full(&self, rows_max: usize) -> bool {
+        self.rows >= rows_max || self.text_bytes >= rows_max.saturating_mul(ROW_BYTES)
     }
 
     /// Begins a row without cells.
@@ -118,7 +128,13 @@ impl Columns {
     cell!(int, set_int, Int, i64);
     cell!(float, set_float, Float, f64);
     cell!(bool, set_bool, Bool, bool);
-    cell!(text, set_text, Text, ByteArray);
+    cell!(text, put_text, Text, ByteArray);
+
+    /// Sets the cell of the row that was begun last.
+    pub(crate) fn set_text(&mut self, column: usize, value: ByteArray) {
+        self.text_bytes += value.len();
+        self.put_text(column, value);
+    }
 
     /// The cell as text, without a copy.
     pub(crate) fn str(&self, column: usize, row: usize) -> Option<&str> {
@@ -161,9 +177,7 @@ impl Columns {
 
     /// Which of two rows comes first in a file.
     pub(crate) fn compare(&self, row: usize, other: usize) -> Ordering {
-        self.source(row)
-            .cmp(self.source(other))
-            .then_with(|| self.time(row).cmp(&self.time(other)))
+        self.source(row).cmp(self.source(other)).then_with(|| self.time(row).cmp(&self.time(other)))
     }
 
     /// The given rows, ordered by source and time; rows that tie stay as they came.

@@ -16,6 +16,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 use smollama_engine::disk::Disk;
+use smollama_engine::glob::Glob;
 
 use super::chunk::Chunks;
 use super::columns::{Cells, Column, Columns};
@@ -53,6 +54,13 @@ impl Sources {
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> Sources {
         Sources { prefix: prefix.to_owned(), matches: Arc::new(matches) }
+    }
+
+    /// The sources that a pattern matches.
+    #[must_use]
+    pub fn glob(glob: Glob) -> Sources {
+        let literal = glob.as_str().split(['*', '?']).next().unwrap_or_default().to_owned();
+        Sources::matching(&literal, move |source| glob.matches(source))
     }
 
     fn has(&self, source: &str) -> bool {
@@ -99,8 +107,7 @@ impl TableFile {
         let options = ArrowReaderOptions::new()
             .with_skip_arrow_metadata(true)
             .with_page_index_policy(PageIndexPolicy::Optional);
-        let metadata =
-            ArrowReaderMetadata::load(&chunks, options).map_err(Error::damaged(path))?;
+        let metadata = ArrowReaderMetadata::load(&chunks, options).map_err(Error::damaged(path))?;
         let file = TableFile { path: path.to_owned(), table, chunks, metadata };
         file.check_format()?;
         Ok(file)
@@ -117,7 +124,8 @@ impl TableFile {
 
     fn check_format(&self) -> Result<()> {
         let Some(format) = self.key(FORMAT_KEY) else {
-            let reason = format!("its metadata has no `{FORMAT_KEY}`: it is not of smollama's making");
+            let reason =
+                format!("its metadata has no `{FORMAT_KEY}`: it is not of smollama's making");
             return Err(Error::damaged(&self.path)(reason));
         };
         if format.parse::<u32>().is_ok_and(|format| format <= FORMAT) {
@@ -129,6 +137,10 @@ impl TableFile {
             found: format.to_owned(),
             writer: writer.unwrap_or("an unnamed program").to_owned(),
         })
+    }
+
+    pub(crate) fn table(&self) -> &'static Table {
+        self.table
     }
 
     /// The list of files it stands for, as it was written.
@@ -245,10 +257,12 @@ impl TableFile {
             first.and_then(|first| usize::try_from(first).ok()).unwrap_or(rows)
         };
         let may_hold = |page: usize| match pages {
-            ColumnIndexMetaData::INT64(times) => match (times.min_value(page), times.max_value(page)) {
-                (Some(&min), Some(&max)) => wanted.times_meet(min, max),
-                _ => true,
-            },
+            ColumnIndexMetaData::INT64(times) => {
+                match (times.min_value(page), times.max_value(page)) {
+                    (Some(&min), Some(&max)) => wanted.times_meet(min, max),
+                    _ => true,
+                }
+            }
             ColumnIndexMetaData::BYTE_ARRAY(sources) => {
                 match (sources.min_value(page), sources.max_value(page)) {
                     (Some(min), Some(max)) => wanted.sources.may_lie_in(min, max),
@@ -307,9 +321,8 @@ impl TableRows {
             last = Some((source, wanted));
             wanted
         };
-        let wanted = |row: &usize| {
-            self.wanted.times.contains(&rows.time(*row)) && source_wanted(*row)
-        };
+        let wanted =
+            |row: &usize| self.wanted.times.contains(&rows.time(*row)) && source_wanted(*row);
         let kept: Vec<usize> = (0..rows.rows()).filter(wanted).collect();
         if kept.len() == rows.rows() {
             return rows;

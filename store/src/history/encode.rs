@@ -131,9 +131,14 @@ impl<W: Write + Send> TableWriter<W> {
         self.write_group(columns, start..columns.rows())
     }
 
-    /// Ends the file and gives back where it was written to.
-    pub(crate) fn finish(self) -> Result<W, ParquetError> {
-        self.file.into_inner()
+    /// Ends the file; nothing may be written after it.
+    pub(crate) fn end(&mut self) -> Result<(), ParquetError> {
+        self.file.finish().map(drop)
+    }
+
+    /// Where it is written to.
+    pub(crate) fn out(&mut self) -> &mut W {
+        self.file.inner_mut()
     }
 
     fn smallest(

@@ -76,9 +76,7 @@ impl Table {
 impl ColumnForm {
     fn field(&self) -> Result<TypePtr, ParquetError> {
         let (physical, logical) = match self.kind {
-            Kind::Time => {
-                (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS)))
-            }
+            Kind::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS))),
             Kind::Int => (Physical::INT64, None),
             Kind::Float => (Physical::DOUBLE, None),
             Kind::Bool => (Physical::BOOLEAN, None),

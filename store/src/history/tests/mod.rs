@@ -1,0 +1,3 @@
+//! The history as its users see it: through [`Writer`](super::Writer) and [`Reader`](super::Reader).
+
+mod figures;
