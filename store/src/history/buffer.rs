@@ -90,9 +90,9 @@ impl Buffer {
 }
 
 fn encode(rows: &Columns) -> std::result::Result<Vec<u8>, parquet::errors::ParquetError> {
-    let present = rows.present();
-    let none = String::new();
-    let mut writer = TableWriter::new(Vec::new(), rows.table, present, none, Effort::Quick)?;
+    let (present, none) = (rows.present(), String::new());
+    let mut writer =
+        TableWriter::new(Vec::new(), rows.table, present, rows.rows(), none, Effort::Quick)?;
     writer.write_all(rows)?;
     writer.end()?;
     Ok(std::mem::take(writer.out()))
@@ -118,7 +118,8 @@ fn by_period(rows: &Columns, period: Period) -> BTreeMap<i64, Vec<usize>> {
     let mut span = 0..0;
     for row in 0..rows.rows() {
         let second = rows.time(row).div_euclid(1_000_000);
-        if !span.contains(&second) {
+        // All that lies outside of the calendar is one part, and what follows it is not.
+        if !span.contains(&second) || span.start == i64::MIN {
             span = period.holding(second);
         }
         parts.entry(span.start).or_default().push(row);

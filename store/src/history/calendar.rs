@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan, Unit};
+use jiff::{Timestamp, ToSpan};
 
 /// A span of the calendar, the shortest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,19 +60,27 @@ impl Period {
     }
 }
 
-/// A second since 1970 as `20261121T010203Z`; what lies outside of the years 0 to 9999 becomes their first or last second.
+/// The first and the last second that a name can say. A name that says them stands for all of time before and after as well.
+const NAMED: (i64, i64) = (-62_167_219_200, 253_402_207_199);
+
+/// A second since 1970 as `20261121T010203Z`.
 pub(crate) fn write_second(second: i64) -> String {
-    const FIRST: i64 = -62_167_219_200;
-    const LAST: i64 = 253_402_300_799 - 86_400;
-    let at = Timestamp::from_second(second.clamp(FIRST, LAST)).unwrap_or(Timestamp::UNIX_EPOCH);
-    at.strftime("%Y%m%dT%H%M%SZ").to_string()
+    let at = Timestamp::from_second(second.clamp(NAMED.0, NAMED.1));
+    at.unwrap_or(Timestamp::UNIX_EPOCH).strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
 /// The second that [`write_second`] wrote.
-pub(crate) fn read_second(text: &str) -> Option<i64> {
+pub(super) fn read_second(text: &str) -> Option<i64> {
     let at = DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
-    let at = at.to_zoned(TimeZone::UTC).ok()?.round(Unit::Second).ok()?;
-    Some(at.timestamp().as_second())
+    Some(at.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
+}
+
+/// The span that two seconds in a name stand for.
+pub(crate) fn read_span(first: &str, last: &str) -> Option<(i64, i64)> {
+    let (first, last) = (read_second(first)?, read_second(last)?);
+    let first = if first <= NAMED.0 { i64::MIN } else { first };
+    let last = if last >= NAMED.1 { i64::MAX } else { last };
+    (first <= last).then_some((first, last))
 }
 
 #[cfg(test)]
@@ -96,12 +104,14 @@ mod tests {
 
     #[test]
     fn absurd_times_have_a_period_and_a_name() {
-        for second in [i64::MIN, -62_167_219_201, 253_402_300_800, i64::MAX] {
+        for second in [i64::MIN, NAMED.0, NAMED.1, i64::MAX] {
             for period in Period::ALL {
                 let span = period.holding(second);
                 assert!(span.contains(&second) || second == i64::MAX, "{second} {span:?}");
             }
-            assert!(read_second(&write_second(second)).is_some(), "{second}");
+            let name = write_second(second);
+            let (first, last) = read_span(&name, &name).unwrap();
+            assert!(first <= second && second <= last, "{second}: {first} to {last}");
         }
     }
 }

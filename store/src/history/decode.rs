@@ -143,6 +143,10 @@ impl TableFile {
         self.table
     }
 
+    pub(crate) fn row_count(&self) -> usize {
+        usize::try_from(self.parquet().file_metadata().num_rows()).unwrap_or(0)
+    }
+
     /// The list of files it stands for, as it was written.
     pub(crate) fn replaces(&self) -> Option<&str> {
         self.key(REPLACES_KEY)

@@ -23,7 +23,7 @@ pub(crate) const GROUP_ROWS: usize = 65_536;
 /// which readers skip, and small ones share the cost of one.
 pub(crate) const GROUP_ROWS_LEAST: usize = 2_048;
 
-/// The most rows of a page. Row groups with more than one page have a page index.
+/// The most rows of a page. Files with more rows have a page index.
 const PAGE_ROWS: usize = 16_384;
 
 /// How hard to try.
@@ -70,14 +70,17 @@ pub(crate) struct TableWriter<W: Write + Send> {
     present: Vec<usize>,
     schema: SchemaDescriptor,
     effort: Effort,
+    /// Whether the file has a page index: all of its columns then have one, or none.
+    paged: bool,
 }
 
 impl<W: Write + Send> TableWriter<W> {
-    /// A file with the columns `present`, that stands for the files `replaces` as well (empty: for none).
+    /// A file of so many rows with the columns `present`, that stands for the files `replaces` as well (empty: for none).
     pub(crate) fn new(
         out: W,
         table: &'static Table,
         present: Vec<usize>,
+        rows: usize,
         replaces: String,
         effort: Effort,
     ) -> Result<TableWriter<W>, ParquetError> {
@@ -99,7 +102,8 @@ impl<W: Write + Send> TableWriter<W> {
             .set_sorting_columns(Some(order.collect()))
             .build();
         let file = SerializedFileWriter::new(out, schema.clone(), Arc::new(properties))?;
-        Ok(TableWriter { file, table, present, schema: SchemaDescriptor::new(schema), effort })
+        let schema = SchemaDescriptor::new(schema);
+        Ok(TableWriter { file, table, present, schema, effort, paged: rows > PAGE_ROWS })
     }
 
     /// Writes rows that are in order and come after all written before, as one row group.
@@ -169,8 +173,7 @@ impl<W: Write + Send> TableWriter<W> {
         cells: &Dense<'_>,
         layout: Layout,
     ) -> Result<(Vec<u8>, ColumnCloseResult), ParquetError> {
-        let paged = cells.rows > PAGE_ROWS;
-        let statistics = match (self.table.prunes_by(index), paged) {
+        let statistics = match (self.table.prunes_by(index), self.paged) {
             (false, _) => EnabledStatistics::None,
             (true, false) => EnabledStatistics::Chunk,
             (true, true) => EnabledStatistics::Page,
@@ -181,7 +184,7 @@ impl<W: Write + Send> TableWriter<W> {
             .set_statistics_enabled(statistics)
             .set_statistics_truncate_length(None)
             .set_column_index_truncate_length(None)
-            .set_offset_index_disabled(!paged)
+            .set_offset_index_disabled(!self.paged)
             .set_data_page_row_count_limit(PAGE_ROWS);
         let properties = match layout {
             Layout::Dictionary => properties.set_dictionary_enabled(true),
@@ -223,7 +226,6 @@ pub(crate) fn ends_group(rows: usize, source_changes: bool) -> bool {
 struct Dense<'a> {
     cells: DenseCells<'a>,
     levels: Option<Vec<i16>>,
-    rows: usize,
 }
 
 enum DenseCells<'a> {
@@ -248,7 +250,7 @@ impl<'a> Dense<'a> {
             levels.resize(count, 0);
             levels
         });
-        Dense { cells, levels, rows: count }
+        Dense { cells, levels }
     }
 }
 

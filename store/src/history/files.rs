@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use smollama_engine::disk::Disk;
 
-use super::calendar::{read_second, write_second};
+use super::calendar::{read_span, write_second};
 use super::decode::TableFile;
 use super::error::{Error, Result};
 use super::table::Table;
@@ -40,14 +40,9 @@ impl StoredFile {
 
     pub(crate) fn parse(name: &str, len: u64) -> Option<StoredFile> {
         let mut parts = name.strip_suffix(".parquet")?.split('_');
-        let (first, last) = (read_second(parts.next()?)?, read_second(parts.next()?)?);
+        let (first, last) = read_span(parts.next()?, parts.next()?)?;
         let sequence = parts.next()?.parse().ok()?;
-        (parts.next().is_none() && first <= last).then_some(StoredFile {
-            first,
-            last,
-            sequence,
-            len,
-        })
+        parts.next().is_none().then_some(StoredFile { first, last, sequence, len })
     }
 
     fn holds(&self, other: &StoredFile) -> bool {

@@ -62,7 +62,8 @@ fn write(files: &Files, inputs: &[StoredFile], merged: &StoredFile, bytes_max: u
     let file = files.disk.create_new(&temporary).map_err(Error::disk("make", &temporary))?;
     let out = Bounded { file, written: 0, bytes_max, failed: None };
     let replaces = write_list(inputs.iter().map(|input| input.sequence).collect());
-    let mut writer = TableWriter::new(out, files.table, present, replaces, Effort::Best)
+    let rows = sources.iter().map(TableFile::row_count).sum();
+    let mut writer = TableWriter::new(out, files.table, present, rows, replaces, Effort::Best)
         .map_err(Error::encode(&path))?;
     let copied = copy_rows(sources, files, &mut writer, &path);
     // What the disk said is more to the point than what the encoder makes of it.

@@ -9,7 +9,7 @@
 //!
 //! [`Writer`] gathers rows in memory and finalizes them as small files; [`Writer::maintain`] merges the files of a day, a month and a
 //! year once it is over, until a file has 8 MiB or may grow no longer without outstaying its welcome, and removes what is too old or
-//! too much. [`Reader`] reads them back.
+//! too much. [`Reader`] reads them back. [`foreign`] reads Parquet files from elsewhere.
 //!
 //! What holds at every moment, and after any crash:
 //! - A file under its final name is whole and never changes: it was written under a hidden name, synced and renamed.
@@ -31,6 +31,7 @@ mod decode;
 mod encode;
 mod error;
 mod files;
+pub mod foreign;
 mod merge;
 mod observations;
 mod reader;

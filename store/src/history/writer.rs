@@ -58,6 +58,12 @@ impl Settings {
     fn bytes_enough(&self) -> u64 {
         BYTES_ENOUGH.min(self.bytes_max / 16)
     }
+
+    /// What finalized files may have together. The rest is for a merge, whose inputs go only when its output is there: they have
+    /// less than twice [`Settings::bytes_enough`].
+    fn bytes_at_rest(&self) -> u64 {
+        self.bytes_max.saturating_sub(2 * self.bytes_enough())
+    }
 }
 
 /// Keeps readings, windows and observations under one folder, each kind in a folder of its own. There may be one writer of a folder.
@@ -162,7 +168,7 @@ impl Writer {
 
     fn finalize_set(&mut self, index: usize) -> Result<()> {
         let longest = self.settings.longest_period();
-        let limit = self.settings.bytes_max;
+        let limit = self.settings.bytes_at_rest();
         let mut others = Vec::new();
         let mut own = None;
         for (at, set) in self.sets.iter_mut().enumerate() {
@@ -186,6 +192,9 @@ impl Writer {
             set.files.remove_replaced()?;
         }
         self.remove_expired(now)?;
+        // The limit may have been set lower than it was at the last start.
+        let mut all: Vec<&mut Files> = self.sets.iter_mut().map(|set| &mut set.files).collect();
+        make_room(&mut all, self.settings.bytes_at_rest(), 0)?;
         let limit = self.settings.bytes_max;
         let (enough, longest) = (self.settings.bytes_enough(), self.settings.longest_period());
         let bytes = self.bytes();
@@ -222,15 +231,18 @@ impl Writer {
 }
 
 impl DataSet {
-    /// Takes note of the file that a merge failed at, so that the next merge goes without it.
+    /// Takes note of the files that a merge failed at, so that the next merge goes without them.
     fn leave_alone(&mut self, error: &Error, inputs: &[StoredFile]) {
-        let at_fault = match error {
+        let at_fault = |input: &&StoredFile| match error {
             Error::Damaged { path, .. } | Error::NewerFormat { path, .. } => {
-                inputs.iter().find(|input| self.files.path(input) == *path)
+                self.files.path(input) == *path
             }
-            _ => None,
+            // Together they came out larger than they were.
+            Error::Full { .. } => true,
+            _ => false,
         };
-        self.left_alone.extend(at_fault.map(|file| file.sequence));
+        let at_fault = inputs.iter().filter(at_fault).map(|file| file.sequence);
+        self.left_alone.extend(at_fault);
     }
 }
 
@@ -252,7 +264,7 @@ fn make_room(sets: &mut [&mut Files], limit: u64, needed: u64) -> Result<bool> {
             Some((oldest, files))
         });
         let Some((file, files)) = oldest.min_by_key(|(file, _)| file.last) else {
-            return Ok(needed <= limit);
+            return Ok(true);
         };
         files.remove(&file)?;
     }
