@@ -44,6 +44,9 @@ impl Effort {
     }
 }
 
+/// A column of a row group, ready to be put in a file.
+type Encoded = (Vec<u8>, ColumnCloseResult);
+
 /// One way to lay down a column.
 #[derive(Clone, Copy, Debug)]
 enum Layout {
@@ -151,19 +154,23 @@ impl<W: Write + Send> TableWriter<W> {
         index: usize,
         columns: &Columns,
         rows: Range<usize>,
-    ) -> Result<(Vec<u8>, ColumnCloseResult), ParquetError> {
+    ) -> Result<Encoded, ParquetError> {
         let absent = || ParquetError::General(format!("there is no column {index}"));
         let form = self.table.columns.get(index).ok_or_else(absent)?;
         let column = columns.columns.get(index).ok_or_else(absent)?;
         let cells = Dense::new(column, rows, form.required);
-        let mut best: Option<(Vec<u8>, ColumnCloseResult)> = None;
+        let mut best: Option<(Layout, Encoded)> = None;
         for &layout in layouts(form.kind) {
-            let encoded = self.encode(place, index, &cells, layout)?;
-            if best.as_ref().is_none_or(|best| encoded.0.len() < best.0.len()) {
-                best = Some(encoded);
+            let encoded = self.encode(place, index, &cells, layout, Effort::Quick)?;
+            if best.as_ref().is_none_or(|(_, best)| encoded.0.len() < best.0.len()) {
+                best = Some((layout, encoded));
             }
         }
-        best.ok_or_else(absent)
+        let (layout, encoded) = best.ok_or_else(absent)?;
+        match self.effort {
+            Effort::Quick => Ok(encoded),
+            Effort::Best => self.encode(place, index, &cells, layout, Effort::Best),
+        }
     }
 
     fn encode(
@@ -172,7 +179,8 @@ impl<W: Write + Send> TableWriter<W> {
         index: usize,
         cells: &Dense<'_>,
         layout: Layout,
-    ) -> Result<(Vec<u8>, ColumnCloseResult), ParquetError> {
+        effort: Effort,
+    ) -> Result<Encoded, ParquetError> {
         let statistics = match (self.table.prunes_by(index), self.paged) {
             (false, _) => EnabledStatistics::None,
             (true, false) => EnabledStatistics::Chunk,
@@ -180,7 +188,7 @@ impl<W: Write + Send> TableWriter<W> {
         };
         let properties = WriterProperties::builder()
             .set_writer_version(WriterVersion::PARQUET_1_0)
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.effort.level())?))
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(effort.level())?))
             .set_statistics_enabled(statistics)
             .set_statistics_truncate_length(None)
             .set_column_index_truncate_length(None)

@@ -6,3 +6,4 @@ mod figures;
 mod foreign;
 mod keeping;
 mod reading;
+mod system;

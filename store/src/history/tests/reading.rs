@@ -186,10 +186,10 @@ fn year(folder: &Path, table: &SeriesTable) {
     let start = at("2025-01-01T00:00:00Z");
     for (id, every) in [("large/a", 10), ("large/b", 10), ("small/c", 720), ("small/d", 720)] {
         let series = table.intern(&Series::new(SourceKey::local("t", id))).unwrap();
-        let minutes = (0..365 * 1_440).step_by(every);
+        let minutes = (0..365 * 1_440_i64).step_by(every);
         let reading =
             |m| Reading::new(start + Duration::from_mins(m), series, (m as f64 * 0.001).sin());
-        let readings: Vec<_> = minutes.map(|m| reading(i64::try_from(m).unwrap())).collect();
+        let readings: Vec<_> = minutes.map(reading).collect();
         writer.append_readings(&readings, table).unwrap();
         writer.finalize().unwrap();
     }
