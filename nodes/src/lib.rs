@@ -10,5 +10,5 @@ use smollama_engine::registry::Registry;
 /// All nodes there are, one line each.
 #[must_use]
 pub fn registry() -> Registry {
-    Registry::new()
+    Registry::new().with::<sinks::parquet::ParquetConfig>()
 }

@@ -51,7 +51,7 @@ pub enum Error {
     },
     /// The declared limit leaves no room.
     #[error(
-        "`{}` needs {needed} bytes, and the history may have no more than {limit} (`max_bytes`): \
+        "`{}` needs {needed} bytes, and the history may have no more than {limit} (`max_size`): \
          raise the limit, or store less", path.display()
     )]
     Full {

@@ -84,17 +84,14 @@ impl Files {
         Ok(found)
     }
 
-    /// As [`Files::look`], and makes the folder ready for writing: removes what a crash left behind.
-    pub(crate) fn open(
+    /// As [`Files::look`]; makes the folder, and refuses one in which a later release wrote.
+    pub(crate) fn check(
         disk: Arc<dyn Disk>,
         folder: PathBuf,
         table: &'static Table,
     ) -> Result<Files> {
-        disk.create_dir_all(&folder).map_err(Error::disk("make the folder", &folder))?;
-        if let Some(parent) = folder.parent() {
-            disk.sync_dir(parent).map_err(Error::disk("sync the folder", parent))?;
-        }
-        let mut files = Files::look(disk, folder, table)?;
+        make_folder(&*disk, &folder)?;
+        let files = Files::look(disk, folder, table)?;
         // The format only ever grows, so the latest file tells whether a later release was here.
         let latest = files.files.iter().max_by_key(|file| file.sequence);
         if let Some(path) = latest.map(|file| files.path(file)) {
@@ -104,9 +101,13 @@ impl Files {
                 Ok(_) => {}
             }
         }
-        files.remove_temporary()?;
-        files.remove_replaced()?;
         Ok(files)
+    }
+
+    /// Removes what a crash left behind.
+    pub(crate) fn clear_away(&mut self) -> Result<()> {
+        self.remove_temporary()?;
+        self.remove_replaced()
     }
 
     fn remove_temporary(&self) -> Result<()> {
@@ -209,6 +210,25 @@ impl Files {
     pub(crate) fn sync(&self) -> Result<()> {
         self.disk.sync_dir(&self.folder).map_err(Error::disk("sync the folder", &self.folder))
     }
+}
+
+/// Makes a folder, durably: with the names of all the folders that were made for it, and in any case of its own and the one above,
+/// which may have been made shortly before a crash.
+fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    let mut missing = 0;
+    for above in folder.ancestors().filter(|above| !above.as_os_str().is_empty()) {
+        // What cannot be looked at cannot be made either, and that error says more.
+        if disk.exists(above).unwrap_or(false) {
+            break;
+        }
+        missing += 1;
+    }
+    disk.create_dir_all(folder).map_err(Error::disk("make the folder", folder))?;
+    for above in folder.ancestors().skip(1).take(missing.max(2)) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        disk.sync_dir(above).map_err(Error::disk("sync the folder", above))?;
+    }
+    Ok(())
 }
 
 /// Removes a file; one that is gone already is fine.

@@ -25,8 +25,8 @@ use super::windows::{self, WINDOWS};
 /// A file of this size is not merged any further.
 const BYTES_ENOUGH: u64 = 8 << 20;
 
-/// The least limit of a history: less would not hold a buffer's worth.
-pub const BYTES_MAX_LEAST: u64 = 1 << 20;
+/// The least sensible limit: less might not hold the rows that are gathered in memory, once they are long texts.
+pub const BYTES_MAX_LEAST: u64 = 16 << 20;
 
 /// What a history may hold and for how long.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { keep: None, bytes_max: 1 << 30, rows_max: 65_536 }
+        Settings { keep: None, bytes_max: 1 << 30, rows_max: 32_768 }
     }
 }
 
@@ -87,7 +87,8 @@ struct DataSet {
 
 impl DataSet {
     fn open(disk: &Arc<dyn Disk>, folder: &Path, table: &'static Table) -> Result<DataSet> {
-        let files = Files::open(disk.clone(), folder.join(table.name), table)?;
+        let mut files = Files::check(disk.clone(), folder.join(table.name), table)?;
+        files.clear_away()?;
         Ok(DataSet { files, buffer: Buffer::new(table), left_alone: Vec::new() })
     }
 }
@@ -100,6 +101,16 @@ impl Writer {
     pub fn open(disk: &Arc<dyn Disk>, folder: PathBuf, settings: Settings) -> Result<Writer> {
         let open = |table| DataSet::open(disk, &folder, table);
         Ok(Writer { sets: [open(&READINGS)?, open(&WINDOWS)?, open(&OBSERVATIONS)?], settings })
+    }
+
+    /// Makes sure that [`Writer::open`] could open a history, and touches nothing in it: another writer may be at work.
+    ///
+    /// # Errors
+    /// As [`Writer::open`].
+    pub fn check(disk: &Arc<dyn Disk>, folder: &Path) -> Result<()> {
+        [&READINGS, &WINDOWS, &OBSERVATIONS].into_iter().try_for_each(|table: &'static Table| {
+            Files::check(disk.clone(), folder.join(table.name), table).map(drop)
+        })
     }
 
     /// Takes readings: all of them, or after an error none.

@@ -113,6 +113,7 @@ fn a_full_disk_is_named_with_its_file_and_the_rows_stay_for_the_next_try() {
     let open = |disk: Arc<FailingDisk>, folder: &Path| {
         Writer::open(&(disk as Arc<dyn Disk>), folder.into(), Settings::default())
     };
+    drop(open(Arc::new(FailingDisk::new(u64::MAX, false)), folder.path()).unwrap());
     drop(open(probe.clone(), folder.path()).unwrap());
     // After opening, a write is: remove the temporary file, make it, write it.
     let disk = Arc::new(FailingDisk::new(probe.calls() + 2, false));

@@ -9,7 +9,7 @@ use smollama_engine::reading::Reading;
 use smollama_engine::series::{Series, SeriesTable, SourceKey};
 use smollama_engine::time::Timestamp;
 
-use super::super::{BYTES_MAX_LEAST, Error, Reader, Settings, Sources, Writer};
+use super::super::{Error, Reader, Settings, Sources, Writer};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -74,7 +74,7 @@ fn the_oldest_files_go_before_the_limit_is_passed() {
 fn rows_that_fit_no_limit_are_refused_and_nothing_is_removed_for_them() {
     let folder = tempfile::tempdir().unwrap();
     let table = SeriesTable::default();
-    let settings = Settings { bytes_max: BYTES_MAX_LEAST, rows_max: 1_000_000, keep: None };
+    let settings = Settings { bytes_max: 1 << 20, rows_max: 1_000_000, keep: None };
     let mut writer = Writer::open(&RealDisk::shared(), folder.path().into(), settings).unwrap();
     let start = at("2026-01-01T00:00:00Z");
     writer.append_readings(&noise(&table, start, Duration::from_secs(1), 100), &table).unwrap();
