@@ -17,4 +17,5 @@ pub fn registry() -> Registry {
         .with::<transforms::novelty::NoveltyConfig>()
         .with::<transforms::volatility::VolatilityConfig>()
         .with::<transforms::window::WindowConfig>()
+        .with::<sinks::parquet::ParquetConfig>()
 }

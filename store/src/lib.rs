@@ -1,3 +1,4 @@
-//! What is kept.
+//! What is kept: history in Parquet, and dead letters. Plain Rust types outside.
 
 pub mod dead_letters;
+pub mod history;

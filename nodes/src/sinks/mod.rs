@@ -1,1 +1,3 @@
 //! What carries items out of the graph.
+
+pub mod parquet;

@@ -1,0 +1,9 @@
+//! The history as its users see it: through [`Writer`](super::Writer) and [`Reader`](super::Reader).
+
+mod failing;
+mod failures;
+mod figures;
+mod foreign;
+mod keeping;
+mod reading;
+mod system;

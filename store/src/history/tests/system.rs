@@ -1,0 +1,110 @@
+//! What a day of a machine's own sensors costs.
+
+use smollama_engine::disk::RealDisk;
+use smollama_engine::duration::Duration;
+use smollama_engine::reading::{Reading, Value};
+use smollama_engine::series::{Series, SeriesTable, SourceKey};
+use smollama_engine::time::Timestamp;
+
+use super::super::{Settings, Writer};
+
+/// What a sensor of a machine does: where it lies, how far it strays, how finely it is measured.
+const SENSORS: [(&str, &str, f64, f64, f64); 14] = [
+    ("cpu/total", "%", 7.0, 3.0, 0.0),
+    ("cpu/0", "%", 7.0, 5.0, 0.0),
+    ("cpu/1", "%", 7.0, 5.0, 0.0),
+    ("cpu/2", "%", 7.0, 5.0, 0.0),
+    ("cpu/3", "%", 7.0, 5.0, 0.0),
+    ("temperature/cpu", "°C", 48.0, 0.6, 0.5),
+    ("temperature/disk", "°C", 36.0, 0.1, 1.0),
+    ("frequency/cpu", "MHz", 1_500.0, 200.0, 100.0),
+    ("load/1", "", 0.4, 0.05, 0.01),
+    ("load/5", "", 0.4, 0.02, 0.01),
+    ("load/15", "", 0.4, 0.01, 0.01),
+    ("memory/used", "%", 41.0, 0.05, 0.0),
+    ("swap/used", "%", 2.0, 0.0, 0.0),
+    ("disk/used", "%", 63.0, 0.0001, 0.0),
+];
+
+/// Counters, and how much they grow in ten seconds.
+const COUNTERS: [(&str, &str, f64); 6] = [
+    ("uptime", "s", 10.0),
+    ("network/received", "B", 40_000.0),
+    ("network/sent", "B", 9_000.0),
+    ("disk/read", "B", 2_000.0),
+    ("disk/written", "B", 60_000.0),
+    ("processes", "", 0.02),
+];
+
+/// A seeded source of numbers that are about normal.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f64 {
+        let uniform = |state: &mut u64| {
+            *state ^= *state << 13;
+            *state ^= *state >> 7;
+            *state ^= *state << 17;
+            (*state >> 11) as f64 / (1u64 << 53) as f64
+        };
+        (0..12).map(|_| uniform(&mut self.0)).sum::<f64>() - 6.0
+    }
+}
+
+fn day(table: &SeriesTable, jitter_micros: f64) -> Vec<Reading> {
+    let start: Timestamp = "2026-11-20T00:00:00Z".parse().unwrap();
+    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    let intern = |id: &str, unit: &str| {
+        let series = Series::new(SourceKey::local("system", id)).with_unit(unit);
+        table.intern(&series).unwrap()
+    };
+    let sensors = SENSORS.map(|(id, unit, ..)| intern(id, unit));
+    let counters = COUNTERS.map(|(id, unit, _)| {
+        let series = Series::new(SourceKey::local("system", id)).with_unit(unit).counter();
+        table.intern(&series).unwrap()
+    });
+    let mut states = SENSORS.map(|(_, _, mean, ..)| mean);
+    let mut counts = [1_000_000.0; COUNTERS.len()];
+    let mut readings = Vec::new();
+    for tick in 0..8_640 {
+        let jitter = (jitter_micros * noise.next().abs()) as i64;
+        let time = start + Duration::from_secs(10 * tick) + Duration::from_micros(jitter);
+        for (at, (_, _, mean, spread, step)) in SENSORS.into_iter().enumerate() {
+            let state = &mut states[at];
+            *state += 0.05 * (mean - *state) + spread * 0.3 * noise.next();
+            let value = if step > 0.0 { (*state / step).round() * step } else { *state };
+            readings.push(Reading::new(time, sensors[at], Value::Float(value.max(0.0))));
+        }
+        for (at, (_, _, growth)) in COUNTERS.into_iter().enumerate() {
+            let stray = if growth == 10.0 { 1.0 } else { (1.0 + 0.5 * noise.next()).max(0.0) };
+            counts[at] += growth * stray;
+            readings.push(Reading::new(time, counters[at], Value::Int(counts[at] as i64)));
+        }
+    }
+    readings
+}
+
+#[test]
+fn a_day_of_a_machines_sensors_is_small() {
+    for (name, jitter, most) in [("on the second", 0.0, 3.5), ("with jitter", 800.0, 4.5)] {
+        let folder = tempfile::tempdir().unwrap();
+        let table = SeriesTable::default();
+        let readings = day(&table, jitter);
+        let disk = RealDisk::shared();
+        let mut writer = Writer::open(&disk, folder.path().into(), Settings::default()).unwrap();
+        for five_minutes in readings.chunks(20 * 30) {
+            writer.append_readings(five_minutes, &table).unwrap();
+            writer.finalize().unwrap();
+        }
+        let small = writer.bytes() as f64 / readings.len() as f64;
+        while writer.maintain("2026-11-21T01:00:00Z".parse().unwrap()).unwrap() {}
+        let merged = writer.bytes() as f64 / readings.len() as f64;
+        println!(
+            "a day of 20 sensors every 10 s, {name}: {} readings, {} bytes, {merged:.3} per reading \
+             ({small:.3} before the merge)",
+            readings.len(),
+            writer.bytes()
+        );
+        assert!(merged <= most, "{merged}");
+    }
+}
