@@ -1,1 +1,5 @@
 //! What carries items out of the graph.
+
+pub mod console;
+pub mod discard;
+pub mod file;
