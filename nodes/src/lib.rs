@@ -11,11 +11,15 @@ use smollama_engine::registry::Registry;
 #[must_use]
 pub fn registry() -> Registry {
     Registry::new()
+        .with::<sources::simulate::SimulateConfig>()
         .with::<transforms::adaptive_rate::AdaptiveRateConfig>()
         .with::<transforms::dedup::DedupConfig>()
         .with::<transforms::filter::FilterConfig>()
         .with::<transforms::novelty::NoveltyConfig>()
         .with::<transforms::volatility::VolatilityConfig>()
         .with::<transforms::window::WindowConfig>()
+        .with::<sinks::console::ConsoleConfig>()
+        .with::<sinks::discard::DiscardConfig>()
+        .with::<sinks::file::FileConfig>()
         .with::<sinks::parquet::ParquetConfig>()
 }

@@ -67,7 +67,7 @@ impl ValueCondition {
             problems.push(Problem::at(format!("{field}.{name}"), message));
         };
         if let Some([from, to]) = self.between
-            && !(from <= to)
+            && from.partial_cmp(&to).is_none_or(std::cmp::Ordering::is_gt)
         {
             at("between", format!("{from} is more than {to}, so nothing lies between them"));
         }

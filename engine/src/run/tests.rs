@@ -166,18 +166,12 @@ impl Transform for LullNode {
 }
 
 /// Writes a line per reading to the console.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Lines {
     fail: u32,
     fatal: u32,
     reject: bool,
-}
-
-impl Default for Lines {
-    fn default() -> Self {
-        Lines { fail: 0, fatal: 0, reject: false }
-    }
 }
 
 struct LinesSink {

@@ -1,3 +1,6 @@
 //! What carries items out of the graph.
 
+pub mod console;
+pub mod discard;
+pub mod file;
 pub mod parquet;

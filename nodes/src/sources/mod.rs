@@ -1,1 +1,3 @@
 //! What makes readings.
+
+pub mod simulate;

@@ -1,0 +1,190 @@
+//! Rotation: when a file is full or its time is over it is put aside under a name with the time, compressed, and the oldest
+//! are removed.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use smollama_engine::bytes::ByteSize;
+use smollama_engine::disk::{Disk, DiskFile, temporary_name};
+use smollama_engine::duration::Duration;
+use smollama_engine::time::Timestamp;
+
+use super::Compress;
+use super::appender::sync_folder;
+
+/// When a file is put aside and a new one begun.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotate {
+    /// When it has reached this size, such as `10MiB`. Looked at between batches, so a file can be a batch longer.
+    pub size: Option<ByteSize>,
+    /// When this much time is over: `1h`, `1d`, `1w`. Steps are those of the calendar in the host's time zone: days end at
+    /// midnight, weeks on Sunday.
+    pub every: Option<Duration>,
+    /// How many files that were put aside are kept; the oldest are removed. Default: all.
+    pub keep: Option<u32>,
+}
+
+impl Rotate {
+    /// Which step of `every` an instant lies in.
+    pub(super) fn step(&self, now: Timestamp, zone: &TimeZone) -> Option<i64> {
+        const WEEK: i64 = 7 * 86_400_000_000;
+        let every = self.every?.as_micros();
+        let offset = i64::from(zone.to_offset(now.to_jiff()).seconds()) * 1_000_000;
+        // 1970-01-01 was a Thursday.
+        let from_monday = if every % WEEK == 0 { WEEK / 7 * 3 } else { 0 };
+        Some((now.as_micros() + offset + from_monday).div_euclid(every))
+    }
+}
+
+/// The names of files that were put aside: `readings.jsonl` becomes `readings-20261121T010203Z.jsonl`, with `-2`, `-3` behind the
+/// time where one second saw several.
+pub(super) struct Names {
+    folder: PathBuf,
+    stem: String,
+    extension: String,
+}
+
+/// A file that was put aside.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Aside {
+    time: String,
+    number: u32,
+    name: String,
+    compressed: bool,
+}
+
+impl Names {
+    pub(super) fn of(path: &Path) -> Names {
+        let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+        Names {
+            folder: path.parent().unwrap_or_else(|| Path::new("")).to_owned(),
+            stem: text(path.file_stem()),
+            extension: path.extension().map_or_else(String::new, |it| {
+                format!(".{}", it.to_string_lossy())
+            }),
+        }
+    }
+
+    /// A name that no file has yet, compressed or not.
+    pub(super) fn free(&self, disk: &dyn Disk, now: Timestamp) -> io::Result<PathBuf> {
+        let time = now.to_jiff().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let taken = self.aside(disk)?;
+        let last = taken.iter().filter(|one| one.time == time).map(|one| one.number).max();
+        let number = last.map_or(String::new(), |last| format!("-{}", last + 1));
+        Ok(self.folder.join(format!("{}-{time}{number}{}", self.stem, self.extension)))
+    }
+
+    /// All files that were put aside, the oldest first.
+    fn aside(&self, disk: &dyn Disk) -> io::Result<Vec<Aside>> {
+        let here = Path::new(".");
+        let folder = if self.folder.as_os_str().is_empty() { here } else { &self.folder };
+        let entries = disk.list(folder)?;
+        let files = entries.into_iter().filter(|entry| !entry.is_dir);
+        let mut aside: Vec<Aside> = files.filter_map(|entry| self.parse(entry.name)).collect();
+        aside.sort();
+        Ok(aside)
+    }
+
+    fn parse(&self, name: String) -> Option<Aside> {
+        let rest = name.strip_prefix(&self.stem)?.strip_prefix('-')?;
+        let (rest, compressed) = match rest.strip_suffix(".gz").or(rest.strip_suffix(".zst")) {
+            Some(rest) => (rest, true),
+            None => (rest, false),
+        };
+        let rest = rest.strip_suffix(&self.extension)?;
+        let (time, number) = match rest.split_once('-') {
+            Some((time, number)) => (time, number.parse().ok()?),
+            None => (rest, 1),
+        };
+        let form = time.bytes().enumerate().all(|(at, byte)| match at {
+            8 => byte == b'T',
+            15 => byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        });
+        let time = (form && time.len() == 16).then(|| time.to_owned())?;
+        Some(Aside { time, number, name, compressed })
+    }
+
+    /// Compresses what was put aside and is not compressed yet, and removes the oldest beyond `keep`.
+    pub(super) fn tidy(
+        &self,
+        disk: &dyn Disk,
+        keep: Option<u32>,
+        compress: Compress,
+    ) -> io::Result<()> {
+        let mut aside = self.aside(disk)?;
+        let surplus = keep.map_or(0, |keep| aside.len().saturating_sub(keep as usize));
+        for old in aside.drain(..surplus) {
+            disk.remove_file(&self.folder.join(old.name))?;
+        }
+        if compress != Compress::None {
+            for plain in aside.iter().filter(|one| !one.compressed) {
+                compress_file(disk, &self.folder.join(&plain.name), compress)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Replaces a file by its compressed form. The plain one goes only when the other is whole and durable.
+fn compress_file(disk: &dyn Disk, path: &Path, compress: Compress) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(if compress == Compress::Gzip { ".gz" } else { ".zst" });
+    let target = PathBuf::from(name);
+    let temporary = temporary_name(&target);
+    let _ = disk.remove_file(&temporary);
+    let done = (|| {
+        let source = disk.open(path)?;
+        let into = Output(disk.create_new(&temporary)?);
+        let mut file = if compress == Compress::Gzip {
+            let mut encoder = flate2::write::GzEncoder::new(into, flate2::Compression::default());
+            copy(&*source, &mut encoder)?;
+            encoder.finish()?
+        } else {
+            let mut encoder = zstd::stream::write::Encoder::new(into, ZSTD_LEVEL)?;
+            copy(&*source, &mut encoder)?;
+            encoder.finish()?
+        };
+        file.0.sync()?;
+        disk.rename(&temporary, &target)?;
+        sync_folder(disk, path)?;
+        disk.remove_file(path)
+    })();
+    if done.is_err() {
+        let _ = disk.remove_file(&temporary);
+    }
+    done
+}
+
+/// zstd's own default: better than gzip at a fraction of its time.
+const ZSTD_LEVEL: i32 = 3;
+
+/// A kept file, as what encoders write to.
+struct Output(Box<dyn DiskFile>);
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn copy(from: &dyn DiskFile, into: &mut dyn Write) -> io::Result<()> {
+    let (len, mut at) = (from.len()?, 0);
+    let mut piece = vec![0; 64 * 1024];
+    while at < len {
+        let size = (piece.len() as u64).min(len - at) as usize;
+        from.read_exact_at(&mut piece[..size], at)?;
+        into.write_all(&piece[..size])?;
+        at += size as u64;
+    }
+    Ok(())
+}
