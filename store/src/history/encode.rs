@@ -17,7 +17,7 @@ use super::columns::{Cells, Column, Columns};
 use super::table::{FORMAT, FORMAT_KEY, Kind, REPLACES_KEY, Table};
 
 /// The most rows of a row group: bounds what a writer and a reader hold.
-pub(crate) const GROUP_ROWS: usize = 65_536;
+pub(crate) const GROUP_ROWS: usize = 32_768;
 
 /// A row group ends where the source changes, once it has this many rows: so that large sources have groups of their own,
 /// which readers skip, and small ones share the cost of one.

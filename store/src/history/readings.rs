@@ -1,11 +1,11 @@
 //! The data set `readings`: one row a reading, the value in the column of its type.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parquet::data_type::ByteArray;
 use smollama_engine::reading::{Reading, Value};
-use smollama_engine::series::{Series, SeriesId, SeriesTable, SourceKey, TooManySeries};
+use smollama_engine::series::{Series, SeriesId, SeriesMap, SeriesTable, SourceKey, TooManySeries};
 use smollama_engine::time::Timestamp;
 
 use super::columns::Columns;
@@ -105,7 +105,7 @@ impl SeriesCells {
 
 /// The series of the rows that are being gathered: each is turned into cells once.
 #[derive(Debug, Default)]
-pub(crate) struct SeriesWriter(HashMap<SeriesId, SeriesCells>);
+pub(crate) struct SeriesWriter(SeriesMap<SeriesCells>);
 
 impl SeriesWriter {
     pub(super) fn set(
@@ -115,7 +115,7 @@ impl SeriesWriter {
         id: SeriesId,
         table: &SeriesTable,
     ) {
-        let cells = self.0.entry(id).or_insert_with(|| SeriesCells::new(&table.get(id)));
+        let cells = self.0.get_or_insert_with(id, || SeriesCells::new(&table.get(id)));
         rows.set_text(places.source, cells.source.clone());
         if let Some(unit) = &cells.unit {
             rows.set_text(places.unit, unit.clone());
