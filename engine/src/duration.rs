@@ -7,6 +7,8 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::diagnostic::rules;
+
 /// A span of time, not negative, to the microsecond.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Duration(i64);
@@ -159,7 +161,7 @@ impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let text = Cow::<'de, str>::deserialize(deserializer)?;
-            text.parse().map_err(serde::de::Error::custom)
+            text.parse().map_err(|error| serde::de::Error::custom(rules::BAD_DURATION.says(error)))
         } else {
             i64::deserialize(deserializer).map(Duration)
         }

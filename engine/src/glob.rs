@@ -6,6 +6,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::diagnostic::rules;
+
 /// A compiled pattern.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Glob {
@@ -155,7 +157,7 @@ impl Serialize for Glob {
 impl<'de> Deserialize<'de> for Glob {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Glob::new(&text).map_err(serde::de::Error::custom)
+        Glob::new(&text).map_err(|error| serde::de::Error::custom(rules::BAD_GLOB.says(error)))
     }
 }
 

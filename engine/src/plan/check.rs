@@ -31,7 +31,10 @@ pub fn check(
     let order = checker.order();
     if let Some(order) = &order {
         checker.kinds(order, diagnostics);
-        checker.unused(order, diagnostics);
+        // While an input is wrong, a node may only seem to be unused.
+        if !diagnostics.has_errors() {
+            checker.unused(order, diagnostics);
+        }
     }
     let planned: Vec<&PlannedNode> = nodes.iter().filter_map(|node| node.plan.as_ref()).collect();
     conflicts::claims(&planned, diagnostics);

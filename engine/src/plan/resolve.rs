@@ -59,7 +59,7 @@ fn settings(
         diagnostics.push(unknown_type(spec, registry));
         return None;
     };
-    let what = format!("the settings of `{}`", &**spec.type_name);
+    let what = format!("`{}`", &**spec.type_name);
     let settings = node_type.read(&spec.settings, spec.type_name.span, &what, diagnostics)?;
     for problem in settings.problems() {
         diagnostics.push(problem_at(spec, problem));

@@ -20,10 +20,15 @@ impl NodeConfig for SimulateConfig {
     const EXAMPLE: &'static str = include_str!("example.yaml");
 
     fn profile(&self) -> Profile {
-        let ids = self.shapes().into_iter().filter_map(|(name, _)| {
-            smollama_engine::glob::Glob::new(&name).ok()
-        });
-        Profile::source(Pace::Polled(config::EVERY)).ids(ids)
+        let ids = self
+            .shapes()
+            .into_iter()
+            .filter_map(|(name, _)| smollama_engine::glob::Glob::new(&name).ok());
+        Profile {
+            ends: self.count.is_some() || self.span.is_some(),
+            ..Profile::source(Pace::Simulated(config::EVERY))
+        }
+        .ids(ids)
     }
 
     fn problems(&self) -> Vec<Problem> {
