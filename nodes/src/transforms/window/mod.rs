@@ -44,7 +44,7 @@ use self::time::TimeWindows;
 ///
 /// **What comes late.** A reading for a span that its own series is past goes to port `late`. A series that comes later than the
 /// others for an old span is not late (a recording sorted by series is read so): it opens the span again, and a further window
-/// of the same span comes, with the series that were not in the first. With `count`, a reading older than the last of its series
+/// of the same span comes, with what was not in the first. So does a reading that comes after `idle` has closed its window. With `count`, a reading older than the last of its series
 /// is late. A reading dated far ahead closes what its series has open; what then comes at the right time is late. So is a reading
 /// whose time no calendar holds (thousands of years away).
 ///
