@@ -44,9 +44,9 @@ use self::time::TimeWindows;
 ///
 /// **What comes late.** A reading for a span that its own series is past goes to port `late`. A series that comes later than the
 /// others for an old span is not late (a recording sorted by series is read so): it opens the span again, and a further window
-/// of the same span comes, with what was not in the first. So does a reading that comes after `idle` has closed its window. With `count`, a reading older than the last of its series
-/// is late. A reading dated far ahead closes what its series has open; what then comes at the right time is late. So is a reading
-/// whose time no calendar holds (thousands of years away).
+/// of the same span comes, with what was not in the first. So does a reading that comes after `idle` has closed its window.
+/// With `count`, a reading older than the last of its series is late. A reading dated far ahead closes what its series has
+/// open; what then comes at the right time is late. So is a reading whose time no calendar holds (thousands of years away).
 ///
 /// **Memory** is bounded: at most 1,000 windows open per series, which the check holds against the settings; and at most 500,000
 /// summaries in open windows that series share, after which the oldest window is emitted early.
