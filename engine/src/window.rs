@@ -94,7 +94,7 @@ const fn no_series() -> SeriesId {
     SeriesId::from_index(u32::MAX)
 }
 
-/// One figure of a [`Summary`].
+/// One figure of what the readings of a series were like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Statistic {

@@ -44,12 +44,12 @@ use self::time::TimeWindows;
 ///
 /// **What comes late.** A reading for a span that its own series is past goes to port `late`. A series that comes later than the
 /// others for an old span is not late (a recording sorted by series is read so): it opens the span again, and a further window
-/// of the same span comes, with the series that were not in the first. With `count`, a reading older than the last of its series
-/// is late. A reading dated far ahead closes what its series has open; what then comes at the right time is late. So is a reading
-/// whose time no calendar holds (thousands of years away).
+/// of the same span comes, with what was not in the first. So does a reading that comes after `idle` has closed its window.
+/// With `count`, a reading older than the last of its series is late. A reading dated far ahead closes what its series has
+/// open; what then comes at the right time is late. So is a reading whose time no calendar holds (thousands of years away).
 ///
 /// **Memory** is bounded: at most 1,000 windows open per series, which the check holds against the settings; and at most 500,000
-/// summaries in windows that are open, after which the oldest window is emitted early.
+/// summaries in open windows that series share, after which the oldest window is emitted early.
 ///
 /// Ports: `main` the windows; `values` the same as readings, one per series and figure, dated at the window's end, with the
 /// label `stat` and sources of their own (`as`, and the input's type and id below it); `late` the readings that came too late.
@@ -89,6 +89,10 @@ const LATE: usize = 2;
 
 /// How many windows a series may have open at a time.
 const OPEN_PER_SERIES_MAX: i64 = 1_000;
+
+/// How many summaries may wait in windows that series share, those still growing included. A host of 100,000 series has room for
+/// two each and as much again and more; a summary is about 150 bytes.
+const SUMMARIES_MAX: usize = 500_000;
 
 const IDLE: Duration = Duration::from_secs(10);
 

@@ -157,3 +157,43 @@ struct RestoredSeries {
     seen: Timestamp,
     panes: Vec<Pane>,
 }
+
+#[cfg(test)]
+mod tests {
+    use smollama_engine::batch::{ItemKind, Items};
+    use smollama_engine::node::MAIN;
+    use smollama_engine::one_or_many::OneOrMany;
+    use smollama_engine::testing::{Rig, START};
+
+    use super::*;
+    use crate::transforms::window::WindowConfig;
+
+    /// Series that stop one after another each hold a span back, and with it what all others said in it.
+    #[test]
+    fn what_waits_for_silent_series_is_bounded_and_nothing_is_lost() {
+        let rig: Rig<WindowConfig> = Rig::json(serde_json::json!({ "length": "1m" }));
+        let minute = Duration::from_mins(1);
+        let spans = Spans::new(minute, minute, None, &jiff::tz::TimeZone::UTC);
+        let emitter = Emitter::new(rig.context().clone(), &OneOrMany::default());
+        let mut node = TimeWindows::new(spans, Duration::ZERO, minute, true, emitter);
+        node.book.limit(100);
+        let mut out = Outputs::new(
+            [ItemKind::Windows, ItemKind::Readings, ItemKind::Readings].map(|kind| (kind, true)),
+        );
+        let mut sent = 0;
+        for span in 0..40 {
+            let alive = (span..40)
+                .map(|series| rig.reading(f64::from(span) * 60.0, &format!("t:{series}"), 1.0));
+            let items = Items::Readings(alive.collect());
+            sent += items.len() as u64;
+            node.apply(START, 0, &Batch { items, received: START, seq: 1 }, &mut out).unwrap();
+            assert!(node.book.waiting() <= 100);
+        }
+        node.finish(START, &mut out).unwrap();
+        assert_eq!(node.book.waiting(), 0);
+        let Some(Items::Windows(windows)) = out.items(MAIN) else { panic!("no windows") };
+        let held: u64 = windows.iter().flat_map(|one| &one.summaries).map(|one| one.count).sum();
+        assert_eq!(held, sent);
+        assert!(windows.iter().any(|one| one.cause == Cause::Time), "some came early");
+    }
+}

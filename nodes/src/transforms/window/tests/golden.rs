@@ -25,9 +25,9 @@ fn a_silent_series_holds_a_span_back_only_for_idle() {
     rig.send(0.0, "t:a", 1.0);
     rig.send(55.0, "t:b", 2.0);
     rig.send(61.0, "t:b", 3.0);
+    rig.restart();
     rig.wait_until(74.9);
     assert_eq!(windows(&mut rig), [""; 0]);
-    rig.restart();
     rig.wait_until(75.0);
     assert_eq!(windows(&mut rig), ["0..60 time a:1@1 b:1@2"]);
     rig.wait_until(500.0);
@@ -102,6 +102,7 @@ fn a_session_ends_with_a_pause() {
     }
     rig.send(81.0, "t:b", 5.0);
     assert_eq!(windows(&mut rig), ["0..79 session a:3@23"]);
+    rig.restart();
     rig.wait_until(111.0);
     assert_eq!(windows(&mut rig), ["81..111 session b:1@5"], "by the clock");
     rig.restart();
@@ -126,6 +127,16 @@ fn a_reading_between_two_sessions_joins_them() {
 }
 
 #[test]
+fn a_session_does_not_grow_back_into_the_one_before() {
+    let mut rig = rig(json!({ "gap": "10s", "max_length": "20s", "idle": "1d" }));
+    let all = [0.0, 8.0, 16.0, 20.0, 19.0, 25.0].map(|at| rig.reading(at, "t:a", at));
+    rig.feed(all.to_vec());
+    rig.finish();
+    assert_eq!(windows(&mut rig), ["0..20 time a:3@8", "20..35 end a:2@22.5"]);
+    assert_eq!(late(&mut rig), [(19.0, Value::Float(19.0))]);
+}
+
+#[test]
 fn a_count_is_a_count() {
     let mut rig = rig(json!({ "count": 3 }));
     for at in 0..7 {
@@ -137,6 +148,9 @@ fn a_count_is_a_count() {
     rig.restart();
     rig.finish();
     assert_eq!(windows(&mut rig), ["6..6.000001 end a:1@6"]);
+    rig.send(7.0, "t:a", 7.0);
+    rig.finish();
+    assert_eq!(windows(&mut rig), ["7..7.000001 end a:1@7"]);
 }
 
 #[test]

@@ -10,11 +10,8 @@ use smollama_engine::time::Timestamp;
 use smollama_engine::window::{Cause, Summary};
 
 use super::series::{Open, Pane};
+use crate::transforms::window::SUMMARIES_MAX;
 use crate::transforms::window::emitter::Emitter;
-
-/// How many summaries may wait in open spans, those still growing included. A host of 100,000 series has room for two each, and
-/// some of what else a file can hold; a summary is about 150 bytes.
-const SUMMARIES_MAX: usize = 500_000;
 
 /// The open spans.
 #[derive(Debug)]
@@ -27,6 +24,8 @@ pub(super) struct Book {
     spans: BTreeMap<Timestamp, Span>,
     /// Summaries and panes in open spans.
     waiting: usize,
+    /// How many of them there may be where series share windows.
+    waiting_max: usize,
     /// Not after the time when the first span is due.
     due: Timestamp,
 }
@@ -51,6 +50,7 @@ impl Book {
             emitter,
             spans: BTreeMap::new(),
             waiting: 0,
+            waiting_max: SUMMARIES_MAX,
             due: Timestamp::MAX,
         }
     }
@@ -58,6 +58,18 @@ impl Book {
     /// How long a span waits, at the least, after a reading.
     pub(super) fn idle(&self) -> Duration {
         self.idle
+    }
+
+    /// With another limit to what waits.
+    #[cfg(test)]
+    pub(super) fn limit(&mut self, waiting_max: usize) {
+        self.waiting_max = waiting_max;
+    }
+
+    /// How many summaries and panes wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// When a span is emitted though not all of its series are past it.
@@ -137,7 +149,7 @@ impl Book {
     /// Emits the oldest span where too much waits.
     #[inline]
     pub(super) fn keep_small(&mut self, series: &mut SeriesMap<Open>, out: &mut Outputs) {
-        while self.waiting > SUMMARIES_MAX
+        while self.waiting > self.waiting_max
             && let Some((&start, _)) = self.spans.first_key_value()
         {
             self.emit_open(start, Cause::Time, series, out);
