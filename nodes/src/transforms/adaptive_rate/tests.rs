@@ -167,7 +167,7 @@ fn late_readings_go_aside_and_slightly_late_ones_into_the_next_window() {
     let mut rig = rig(json!({ "lateness": "10s" }));
     let news = scored(&rig, 100.0, "a:x", 1.0, 2.0);
     rig.feed(vec![news]);
-    for (seconds, source) in [(99.0, "a:x"), (89.0, "a:y"), (90.0, "a:y"), (95.0, "a:z")] {
+    for (seconds, source) in [(99.0, "a:x"), (95.0, "a:z"), (89.0, "a:y"), (90.0, "a:y")] {
         rig.send(seconds, source, 1.0);
     }
     let late: Vec<_> = rig.values("late").into_iter().map(|one| (one.0, one.1)).collect();
@@ -176,7 +176,7 @@ fn late_readings_go_aside_and_slightly_late_ones_into_the_next_window() {
     let closed = rig.windows("main");
     assert_eq!((closed[1].cause, closed[1].end), (Cause::End, START + Duration::from_secs(100)));
     let names: Vec<_> = closed[1].summaries.iter().map(|one| rig.name(one.series)).collect();
-    assert_eq!(names, ["a:y", "a:z"]);
+    assert_eq!(names, ["a:y", "a:z"], "by name");
 }
 
 #[test]

@@ -53,6 +53,15 @@ fn nothing_is_news_while_it_warms_up() {
 }
 
 #[test]
+fn the_first_score_is_that_of_the_reading_after_the_warm_up() {
+    let mut rig = rig(json!({ "warm_up": 2, "hold": 0 }));
+    for (second, value) in [1.0, 2.0, 4.0, 8.0].into_iter().enumerate() {
+        rig.send(second as f64, "a:x", value);
+    }
+    assert_eq!(scores(&mut rig), [0.0, 0.0, 2.0 / 0.025, 4.0 / 3.0 / 0.025]);
+}
+
+#[test]
 fn late_readings_go_aside_and_equal_times_do_not() {
     let mut rig = rig(json!({ "warm_up": 0 }));
     rig.send(10.0, "a:x", 1.0);
@@ -130,22 +139,25 @@ fn one_step_of_the_sensor_is_not_news() {
 
 #[test]
 fn the_hold_is_counted_in_readings_or_in_time() {
-    // News, then as far again as before: from then on held, until the hold is over.
-    let run = |hold: serde_json::Value| {
+    // Two levels that are forgotten at once, so that each change is as far as the last; one reading a minute.
+    let news = |hold: serde_json::Value| {
         let mut rig = rig(json!({ "warm_up": 0, "memory": 1, "hold": hold }));
-        for (second, value) in [0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0].into_iter().enumerate() {
-            rig.send(second as f64 * 60.0, "a:x", 10.0 + value);
-            rig.send(second as f64 * 60.0 + 1.0, "a:x", 20.0);
+        for (minute, value) in [5.0, 0.0, 10.0].into_iter().enumerate() {
+            rig.send(minute as f64 * 60.0, "a:x", value);
         }
-        rig.readings("main").iter().map(Reading::is_news).collect::<Vec<_>>()
+        for minute in 3..20 {
+            rig.send(f64::from(minute) * 60.0, "a:x", if minute % 4 < 2 { 0.0 } else { 10.0 });
+        }
+        let minute = |time: Timestamp| (time.as_micros() - START.as_micros()) / 60_000_000;
+        let main = rig.readings("main");
+        main.iter().filter(|one| one.is_news()).map(|one| minute(one.time)).collect::<Vec<_>>()
     };
-    assert_eq!(run(json!("60s")), run(json!("1m")));
-    assert_ne!(run(json!("3m")), run(json!(0)));
-    let (readings, never): (usize, usize) = (
-        run(json!(3)).iter().filter(|news| **news).count(),
-        run(json!("1h")).iter().filter(|news| **news).count(),
-    );
-    assert!(readings > never && never >= 1, "{readings} {never}");
+    let free = news(json!(0));
+    assert_eq!(free, [1, 2, 4, 6, 8, 10, 12, 14, 16, 18]);
+    // The surprise of minute 1 is cut to 10, so all that follows is less until the hold is over.
+    assert_eq!(news(json!(4)), [1, 6, 12, 18]);
+    assert_eq!(news(json!("4m")), news(json!(4)));
+    assert_eq!(news(json!("1h")), [1]);
 }
 
 #[test]

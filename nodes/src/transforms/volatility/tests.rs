@@ -55,11 +55,30 @@ fn a_span_leaves_by_time() {
         rig.send(second, "a:x", value);
     }
     assert_eq!(numbers(&mut rig, "values"), [50.0, 1.0, 2.0]);
-    for step in 0..5000 {
-        rig.send(12.0 + f64::from(step) / 1000.0, "a:x", f64::from(step % 2));
+}
+
+#[test]
+fn a_reading_as_old_as_the_span_no_longer_counts() {
+    let mut rig = rig(json!({ "measure": "delta", "high": 1, "span": "10s" }));
+    for (second, value) in [(0.0, 50.0), (1.0, 0.0), (9.0, 1.0), (10.0, 1.0)] {
+        rig.send(second, "a:x", value);
     }
-    let state = rig.readings("main").len();
-    assert_eq!(state, 5005, "at most 1000 are kept, and none is in the way");
+    assert_eq!(numbers(&mut rig, "values"), [50.0, 1.0]);
+}
+
+#[test]
+fn with_a_span_there_are_never_more_than_samples() {
+    let mut rig = rig(json!({ "measure": "delta", "high": 1, "span": "1h", "samples": 3 }));
+    feed(&mut rig, "a:x", &[50.0, 0.0, 1.0, 1.0, 1.0]);
+    assert_eq!(numbers(&mut rig, "values"), [50.0, 1.0, 0.0]);
+}
+
+#[test]
+fn agreement_that_is_interrupted_begins_anew() {
+    let mut rig = rig(json!({ "measure": "delta", "samples": 2, "high": 10, "hysteresis": 3 }));
+    // Two large steps, a small one, two large ones, a small one: four in all, never three in a row.
+    feed(&mut rig, "a:x", &[0.0, 20.0, 0.0, 1.0, 20.0, 0.0, 1.0]);
+    assert!(rig.values("changes").is_empty());
 }
 
 #[test]
