@@ -22,4 +22,8 @@ pub fn registry() -> Registry {
         .with::<sinks::discard::DiscardConfig>()
         .with::<sinks::file::FileConfig>()
         .with::<sinks::parquet::ParquetConfig>()
+        .with::<sources::system::SystemConfig>()
+        .with::<sinks::console::ConsoleConfig>()
+        .with::<sinks::discard::DiscardConfig>()
+        .with::<sinks::file::FileConfig>()
 }

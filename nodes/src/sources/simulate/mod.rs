@@ -20,9 +20,10 @@ impl NodeConfig for SimulateConfig {
     const EXAMPLE: &'static str = include_str!("example.yaml");
 
     fn profile(&self) -> Profile {
-        let ids = self.shapes().into_iter().filter_map(|(name, _)| {
-            smollama_engine::glob::Glob::new(&name).ok()
-        });
+        let ids = self
+            .shapes()
+            .into_iter()
+            .filter_map(|(name, _)| smollama_engine::glob::Glob::new(&name).ok());
         Profile::source(Pace::Polled(config::EVERY)).ids(ids)
     }
 
