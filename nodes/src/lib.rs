@@ -12,6 +12,7 @@ use smollama_engine::registry::Registry;
 pub fn registry() -> Registry {
     Registry::new()
         .with::<sources::simulate::SimulateConfig>()
+        .with::<sources::system::SystemConfig>()
         .with::<transforms::adaptive_rate::AdaptiveRateConfig>()
         .with::<transforms::dedup::DedupConfig>()
         .with::<transforms::filter::FilterConfig>()

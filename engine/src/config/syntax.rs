@@ -128,4 +128,5 @@ pub(super) fn too_deep(span: Span) -> Diagnostic {
     let message = format!("more than {DEPTH_MAX} lists and mappings lie in each other");
     Diagnostic::error(&rules::NESTING_TOO_DEEP, span, message)
         .label("the document is not read beyond this")
+        .help("a pipeline needs no more than ten; write it flatter")
 }

@@ -1,3 +1,4 @@
 //! What makes readings.
 
 pub mod simulate;
+pub mod system;

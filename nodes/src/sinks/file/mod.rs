@@ -22,8 +22,8 @@ use smollama_engine::time::Timestamp;
 
 use appender::{Appender, PIECE};
 pub use fields::{Field, Fields};
-pub use rotate::Rotate;
 use rotate::Names;
+pub use rotate::Rotate;
 use row::Rows;
 
 /// Appends readings, windows and observations to a file, as JSON lines or CSV.
@@ -145,9 +145,8 @@ impl NodeConfig for FileConfig {
         match &self.rotate {
             Some(rotate) => problems.extend(rotate.problems()),
             None if self.compress != Compress::None => problems.push(
-                Problem::at("compress", "only files that were put aside are compressed").help(
-                    "add `rotate: { every: 1d }` or `rotate: { size: 10MiB }`",
-                ),
+                Problem::at("compress", "only files that were put aside are compressed")
+                    .help("add `rotate: { every: 1d }` or `rotate: { size: 10MiB }`"),
             ),
             None => {}
         }
@@ -165,9 +164,9 @@ impl NodeConfig for FileConfig {
             problem.help("check that the folder may be written, or choose another path")
         })?;
         let rotate = self.rotate.clone().unwrap_or_default();
-        let step = written.filter(|_| !out.is_empty()).and_then(|time| {
-            rotate.step(Timestamp::from_jiff(time), &context.host.timezone)
-        });
+        let step = written
+            .filter(|_| !out.is_empty())
+            .and_then(|time| rotate.step(Timestamp::from_jiff(time), &context.host.timezone));
         Ok(Node::Sink(Box::new(FileSink {
             format: self.format(),
             config: self.clone(),

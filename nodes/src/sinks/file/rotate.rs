@@ -64,9 +64,9 @@ impl Names {
         Names {
             folder: path.parent().unwrap_or_else(|| Path::new("")).to_owned(),
             stem: text(path.file_stem()),
-            extension: path.extension().map_or_else(String::new, |it| {
-                format!(".{}", it.to_string_lossy())
-            }),
+            extension: path
+                .extension()
+                .map_or_else(String::new, |it| format!(".{}", it.to_string_lossy())),
         }
     }
 

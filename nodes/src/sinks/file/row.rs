@@ -169,8 +169,7 @@ impl Template {
                 Cell::Absent => {}
                 Cell::Constant(cell) => bytes.extend_from_slice(&cell),
                 Cell::Differs { optional } => {
-                    let text = quote
-                        && matches!(field, Field::Time | Field::Start | Field::End);
+                    let text = quote && matches!(field, Field::Time | Field::Start | Field::End);
                     if text {
                         bytes.push(b'"');
                     }

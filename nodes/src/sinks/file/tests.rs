@@ -271,7 +271,8 @@ fn one_csv_file_holds_one_kind_unless_the_columns_are_chosen() {
     bench.readings(vec![bench.value(0, 1.0)]);
     let error = bench.write(observation()).unwrap_err();
     assert!(matches!(&error, NodeError::Reject(text) if text.contains("other columns")), "{error}");
-    let mut bench = Bench::new(serde_json::json!({ "path": "x.csv", "fields": ["time", "value", "text"] }));
+    let mut bench =
+        Bench::new(serde_json::json!({ "path": "x.csv", "fields": ["time", "value", "text"] }));
     bench.readings(vec![bench.value(0, 1.0)]);
     bench.write(observation()).unwrap();
     bench.close();
@@ -291,20 +292,25 @@ fn settings_that_make_no_sense_are_named() {
     assert_eq!(problems(serde_json::json!({ "path": "x", "rotate": {} })), ["rotate"]);
     assert_eq!(problems(serde_json::json!({ "path": "x", "compress": "gzip" })), ["compress"]);
     assert_eq!(
-        problems(serde_json::json!({ "path": "x", "fields": {}, "rotate": { "every": "1ms", "size": "0B", "keep": 0 } })),
+        problems(
+            serde_json::json!({ "path": "x", "fields": {}, "rotate": { "every": "1ms", "size": "0B", "keep": 0 } })
+        ),
         ["fields", "rotate.size", "rotate.every", "rotate.keep"]
     );
     let error = config(serde_json::json!({ "path": "x", "fields": { "a": "valu" } })).unwrap_err();
     assert!(error.to_string().starts_with("`valu` is nothing a row can hold"), "{error}");
     let error = config(serde_json::json!({ "path": "x", "fields": ["time", "time"] })).unwrap_err();
     assert!(error.to_string().contains("two columns are named `time`"), "{error}");
-    assert!(config(serde_json::json!({})).unwrap_err().to_string().contains("missing field `path`"));
+    assert!(
+        config(serde_json::json!({})).unwrap_err().to_string().contains("missing field `path`")
+    );
 }
 
 #[test]
 fn two_spellings_of_a_file_claim_the_same() {
     let key = |path: &str| {
-        let config: FileConfig = serde_json::from_value(serde_json::json!({ "path": path })).unwrap();
+        let config: FileConfig =
+            serde_json::from_value(serde_json::json!({ "path": path })).unwrap();
         config.profile().claims[0].key.clone()
     };
     assert_eq!(key("./a/../b.csv"), key("b.csv"));

@@ -66,7 +66,8 @@ mod tests {
         let dice = Dice::new(7, "x");
         let numbers: Vec<f64> = (0..20_000).map(|sample| dice.normal(sample, NOISE)).collect();
         let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
-        let variance = numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / numbers.len() as f64;
+        let variance =
+            numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / numbers.len() as f64;
         assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
         let low = (0..20_000).filter(|&sample| dice.chance(sample, SPIKES) < 0.25).count();
         assert!((4_700..5_300).contains(&low), "{low}");

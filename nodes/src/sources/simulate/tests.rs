@@ -40,8 +40,11 @@ fn numbers(settings: serde_json::Value, every: &str, times: usize) -> Vec<f64> {
 fn nothing_said_is_a_walk_that_is_the_same_each_time() {
     let values = numbers(serde_json::json!({}), "1s", 6);
     assert_eq!(values, numbers(serde_json::json!({}), "1h", 6));
-    assert_eq!(samples(serde_json::json!({}), "1s", 1), [(0, "air:value".into(), Value::Float(20.0))]);
-    insta::assert_snapshot!(format!("{values:?}"), @"");
+    assert_eq!(
+        samples(serde_json::json!({}), "1s", 1),
+        [(0, "air:value".into(), Value::Float(20.0))]
+    );
+    insta::assert_snapshot!(format!("{values:?}"), @"[20.0, 19.827, 19.786, 19.843, 19.857, 19.847]");
     assert_ne!(values, numbers(serde_json::json!({ "seed": 2 }), "1s", 6));
 }
 
@@ -62,7 +65,8 @@ fn waves_have_their_shapes() {
 fn faults_strike_when_they_are_due() {
     let base = serde_json::json!({ "wave": "constant", "base": 1, "spikes": { "every": "3s", "size": 5 } });
     assert_eq!(numbers(base, "1s", 7), [1.0, 1.0, 1.0, 6.0, 1.0, 1.0, 6.0]);
-    let gaps = serde_json::json!({ "wave": "constant", "dropouts": { "every": "4s", "for": "2s" } });
+    let gaps =
+        serde_json::json!({ "wave": "constant", "dropouts": { "every": "4s", "for": "2s" } });
     let seen: Vec<usize> = samples(gaps, "1s", 10).into_iter().map(|one| one.0).collect();
     assert_eq!(seen, [0, 1, 2, 3, 6, 7]);
     let stuck = serde_json::json!({ "wave": "sine", "period": "100s", "stuck": { "every": "5s", "for": "3s" } });
@@ -114,10 +118,15 @@ fn settings_that_make_no_sense_are_named() {
         config.problems().into_iter().map(|one| one.field).collect()
     };
     assert_eq!(
-        problems(serde_json::json!({ "min": 2, "max": 1, "period": "0s", "noise": -1, "decimals": 40, "spikes": { "size": 1 }, "stuck": { "probability": 2 } })),
+        problems(
+            serde_json::json!({ "min": 2, "max": 1, "period": "0s", "noise": -1, "decimals": 40, "spikes": { "size": 1 }, "stuck": { "probability": 2 } })
+        ),
         ["min", "period", "noise", "decimals", "spikes", "stuck.probability"]
     );
-    assert_eq!(problems(serde_json::json!({ "series": { "a": { "step": -1 } } })), ["series.a.step"]);
+    assert_eq!(
+        problems(serde_json::json!({ "series": { "a": { "step": -1 } } })),
+        ["series.a.step"]
+    );
     let unknown = serde_json::from_value::<SimulateConfig>(serde_json::json!({ "wav": "sine" }));
     assert!(unknown.unwrap_err().to_string().contains("unknown field `wav`"));
 }

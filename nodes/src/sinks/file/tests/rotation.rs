@@ -62,10 +62,7 @@ fn size_counts_and_one_second_can_see_several() {
         bench.readings(vec![bench.value(value, value as f64)]);
     }
     bench.close();
-    assert_eq!(
-        bench.files(),
-        ["x-20260101T000000Z-2.csv", "x-20260101T000000Z.csv", "x.csv"]
-    );
+    assert_eq!(bench.files(), ["x-20260101T000000Z-2.csv", "x-20260101T000000Z.csv", "x.csv"]);
     assert_eq!(bench.text("x-20260101T000000Z.csv"), "value\n0.0\n1.0\n2.0\n3.0\n");
     assert_eq!(bench.text("x-20260101T000000Z-2.csv"), "value\n4.0\n5.0\n6.0\n7.0\n");
     assert_eq!(bench.text("x.csv"), "value\n8.0\n9.0\n10.0\n");
@@ -73,8 +70,11 @@ fn size_counts_and_one_second_can_see_several() {
 
 #[test]
 fn what_is_put_aside_is_compressed_and_reads_back() {
-    for (compress, name) in [("gzip", "x-20260101T010000Z.csv.gz"), ("zstd", "x-20260101T010000Z.csv.zst")] {
-        let mut bench = bench(serde_json::json!({ "rotate": { "every": "1h" }, "compress": compress }));
+    for (compress, name) in
+        [("gzip", "x-20260101T010000Z.csv.gz"), ("zstd", "x-20260101T010000Z.csv.zst")]
+    {
+        let mut bench =
+            bench(serde_json::json!({ "rotate": { "every": "1h" }, "compress": compress }));
         // One that an earlier run did not come to compress.
         bench.put("x-20251231T000000Z.csv", "value\n-1.0\n");
         run(&mut bench, 0, 2, 1);
@@ -93,8 +93,10 @@ fn what_is_put_aside_is_compressed_and_reads_back() {
 
 #[test]
 fn files_of_other_names_are_left_alone() {
-    let mut bench = bench(serde_json::json!({ "rotate": { "every": "1h", "keep": 1 }, "compress": "gzip" }));
-    let others = ["x-notes.csv", "x-20260101.csv", "y-20260101T000000Z.csv", "x-20260101T000000Z.txt"];
+    let mut bench =
+        bench(serde_json::json!({ "rotate": { "every": "1h", "keep": 1 }, "compress": "gzip" }));
+    let others =
+        ["x-notes.csv", "x-20260101.csv", "y-20260101T000000Z.csv", "x-20260101T000000Z.txt"];
     others.iter().for_each(|name| bench.put(name, "mine"));
     run(&mut bench, 0, 5, 1);
     for name in others {
@@ -107,7 +109,8 @@ fn files_of_other_names_are_left_alone() {
 fn a_file_of_an_earlier_day_is_put_aside_after_a_restart() {
     let mut bench = bench(serde_json::json!({ "rotate": { "every": "1d" } }));
     bench.put("x.csv", "value\n-1.0\n");
-    let written = std::time::UNIX_EPOCH + std::time::Duration::from_micros(START.as_micros() as u64);
+    let written =
+        std::time::UNIX_EPOCH + std::time::Duration::from_micros(START.as_micros() as u64);
     let file = fs::File::options().append(true).open(bench.folder.path().join("x.csv")).unwrap();
     file.set_modified(written).unwrap();
     run(&mut bench, 23, 25, 1);

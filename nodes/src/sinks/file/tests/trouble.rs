@@ -184,10 +184,7 @@ fn a_line_break_inside_quotes_ends_no_row() {
     bench.put("x.csv", "time,value\na,\"one\ntwo\"\nb,\"three\nfo");
     bench.readings(vec![bench.value(0, 1.0)]);
     bench.close();
-    assert_eq!(
-        bench.text("x.csv"),
-        "time,value\na,\"one\ntwo\"\n2026-01-01T00:00:00Z,1.0\n"
-    );
+    assert_eq!(bench.text("x.csv"), "time,value\na,\"one\ntwo\"\n2026-01-01T00:00:00Z,1.0\n");
 }
 
 #[test]
@@ -200,7 +197,7 @@ fn a_path_that_cannot_be_written_is_a_problem_of_the_setting() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     /// However little room there is and whatever is tried again, the file ends up with each row once, and holds whole rows
     /// at every moment between.
     #[test]
