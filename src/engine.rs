@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use smollama_engine::clock::SystemClock;
 use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, rules};
-use smollama_engine::plan::Graph;
-use smollama_engine::run::{BuildError, Options, Topology, Watch};
+use smollama_engine::plan::{Graph, PlannedNode};
+use smollama_engine::run::{BuildError, NodeStats, Options, Topology, Watch};
 use smollama_store::dead_letters::DeadLetterFile;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -23,6 +23,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) speed: Option<Speed>,
     pub(crate) once: bool,
     pub(crate) view: Arc<View>,
+    /// Say once that it runs, where no view can show it.
+    pub(crate) announces: bool,
 }
 
 /// How it ended.
@@ -103,6 +105,9 @@ impl Engine<'_> {
         let mut redraw = tokio::time::interval(Duration::from_secs(1));
         redraw.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let stats = topology.stats().to_vec();
+        let announce = tokio::time::sleep(Duration::from_millis(500));
+        tokio::pin!(announce);
+        let mut announced = self.view.watches() || !self.announces;
         {
             let ended = topology.ended();
             tokio::pin!(ended);
@@ -110,6 +115,10 @@ impl Engine<'_> {
                 tokio::select! {
                     errors = &mut ended => return errors,
                     _ = redraw.tick(), if self.view.watches() => self.view.draw(&stats),
+                    () = &mut announce, if !announced => {
+                        announced = true;
+                        self.announce(&stats);
+                    }
                     () = signals.stop() => break,
                     () = closed.notified() => break,
                 }
@@ -123,6 +132,13 @@ impl Engine<'_> {
             errors = topology.stop() => errors,
             () = signals.stop() => vec!["stopped at once: what was under way may be lost".into()],
         }
+    }
+
+    /// Says once that it runs, where no view can show it.
+    fn announce(&self, stats: &[(PlannedNode, Arc<NodeStats>)]) {
+        let sources = stats.iter().filter(|(node, _)| node.profile.pace.is_some());
+        let read: u64 = sources.map(|(_, counters)| counters.emitted(0)).sum();
+        terminal::say(&format!("Running: {read} readings so far. Ctrl-C stops."));
     }
 
     fn cannot_build(&self, errors: &[BuildError]) -> Failure {

@@ -80,6 +80,18 @@ impl Duration {
     pub fn mul_f64(self, factor: f64) -> Duration {
         Duration((self.0 as f64 * factor).max(0.0).min(MAX_MICROS as f64).round() as i64)
     }
+    /// Without what a person does not read: parts of a second of what is longer than a minute, and parts of a millisecond of
+    /// what is longer than a second.
+    #[must_use]
+    pub const fn rounded(self) -> Duration {
+        let step = match self.0 {
+            60_000_000.. => 1_000_000,
+            1_000_000.. => 1_000,
+            _ => 1,
+        };
+        Duration((self.0 + step / 2) / step * step)
+    }
+
     /// As the standard library's type.
     #[must_use]
     pub const fn to_std(self) -> std::time::Duration {

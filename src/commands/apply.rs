@@ -28,8 +28,14 @@ pub(crate) fn apply(global: &Global, args: &commands::Apply) -> Result<ExitCode,
         return Ok(ExitCode::SUCCESS);
     }
     let view = Arc::new(View::of(&graph));
-    let engine =
-        Engine { graph: &graph, files: &planned.files, speed: args.speed, once: false, view };
+    let engine = Engine {
+        graph: &graph,
+        files: &planned.files,
+        speed: args.speed,
+        once: false,
+        view,
+        announces: true,
+    };
     let outcome = engine.run(global)?;
     finish(&outcome)
 }

@@ -18,8 +18,14 @@ pub(crate) fn run(global: &Global, args: &commands::Run) -> Result<ExitCode, Fai
         ends_once(&graph)?;
     }
     let view = Arc::new(View::none());
-    let engine =
-        Engine { graph: &graph, files: &planned.files, speed: args.speed, once: args.once, view };
+    let engine = Engine {
+        graph: &graph,
+        files: &planned.files,
+        speed: args.speed,
+        once: args.once,
+        view,
+        announces: false,
+    };
     let outcome = engine.run(global)?;
     finish(&outcome)
 }

@@ -73,7 +73,7 @@ impl Lines {
             format_args!(
                 "window {}  {}  {} series, {readings} readings\n",
                 window.cause,
-                window.end.since(window.start),
+                window.end.since(window.start).rounded(),
                 window.summaries.len()
             ),
         );
