@@ -122,6 +122,16 @@ fn a_used_up_budget_lets_news_wait_and_no_longer_than_it_must() {
 }
 
 #[test]
+fn news_that_waits_does_not_wait_for_the_heartbeat() {
+    let mut rig = rig(json!({ "start": "6h", "budget": { "per_hour": 1 } }));
+    run(&mut rig, 0, 2, 1.0);
+    run(&mut rig, 2, 100, 0.0);
+    let urgent = |minute| (minute, Cause::Urgent);
+    // The heartbeat would be due after three hours.
+    assert_eq!(windows(&mut rig), [0.0, 60.0].map(urgent));
+}
+
+#[test]
 fn heartbeats_leave_a_quarter_of_the_budget_to_news() {
     let mut rig = rig(json!({
         "start": "5m", "max": "20m", "hysteresis": 99, "budget": { "per_hour": 8, "per_day": 999 }
