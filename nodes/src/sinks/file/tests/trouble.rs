@@ -123,6 +123,24 @@ fn a_full_disk_loses_nothing_and_leaves_no_half_row() {
 }
 
 #[test]
+fn a_long_batch_that_fails_half_way_is_taken_back_whole() {
+    let disk = Narrow::default();
+    // The first piece of the batch fits, the second does not.
+    disk.room.store(PIECE as u64 + 100_000, Ordering::Relaxed);
+    let mut bench = Bench::on(Arc::new(disk.clone()), settings());
+    bench.readings(vec![bench.value(0, 0.5)]);
+    let batch: Vec<Reading> = (0..30_000).map(|second| bench.value(second, 1.5)).collect();
+    assert!(is_retry(bench.write(Items::Readings(batch.clone()))));
+    assert_eq!(bench.text("x.csv"), "time,value\n2026-01-01T00:00:00Z,0.5\n");
+    disk.room.store(1 << 30, Ordering::Relaxed);
+    bench.readings(batch);
+    bench.close();
+    let text = bench.text("x.csv");
+    assert_eq!(text.lines().count(), 30_002);
+    assert!(text.starts_with("time,value\n2026-01-01T00:00:00Z,0.5\n2026-01-01T00:00:00Z,1.5\n"));
+}
+
+#[test]
 fn a_file_that_cannot_be_cut_is_mended_before_the_next_row() {
     let disk = Narrow::default();
     disk.room.store(40, Ordering::Relaxed);
