@@ -21,7 +21,7 @@ fn message(path: &Path) -> String {
 fn check(name: &str, text: &str) {
     let golden = folder().join(format!("{name}.txt"));
     if std::env::var_os("UPDATE").is_some() {
-        fs::write(&golden, text).unwrap();
+        assert!(fs::write(&golden, text).is_ok(), "{} cannot be written", golden.display());
         return;
     }
     let expected = fs::read_to_string(&golden).unwrap_or_default();

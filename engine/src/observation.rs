@@ -25,11 +25,12 @@ pub struct Observation {
     /// How sure its author is, from 0 to 1.
     pub confidence: f64,
     /// What it is about, as written (`type:id`).
+    #[serde(default)]
     pub sources: Vec<Arc<str>>,
     /// What it was made from.
     pub evidence: Evidence,
     /// The model that wrote it, if one did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub model: Option<Arc<str>>,
     /// Who wrote it.
     pub rung: Rung,
@@ -88,6 +89,6 @@ pub struct Evidence {
     /// The time of the last.
     pub to: Timestamp,
     /// Where they came from.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub sources: Vec<Arc<str>>,
 }

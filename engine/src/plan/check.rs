@@ -8,7 +8,7 @@ use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use super::conflicts;
 use super::cycles::cycles;
 use super::graph::{Graph, PlannedNode, PlannedPipeline, Wire};
-use super::resolve::Resolved;
+use super::resolve::{Resolved, span_of};
 use crate::batch::ItemKind;
 use crate::config::{Address, InputSpec, PipelineSpec, Section, Spanned};
 use crate::diagnostic::{Diagnostic, Diagnostics, Files, Span, nearest, quoted, rules};
@@ -290,6 +290,20 @@ impl<'a> Checker<'a> {
                         span,
                     ));
                     continue;
+                }
+                if let Some((field, tree)) = plan
+                    .when
+                    .as_ref()
+                    .and_then(|when| when.foreign(kind))
+                    .zip(self.node(index).spec.when.as_ref())
+                {
+                    let message =
+                        format!("`when` asks for `{field}`, but `{}` gives {kind}", &**giver.name);
+                    let at = span_of(tree, field).unwrap_or(tree.span);
+                    let error = Diagnostic::error(&rules::KIND_MISMATCH, at, message)
+                        .also(span, format!("{kind}"))
+                        .help(format!("{kind} have no `{field}`: ask for something else, or read from another node"));
+                    diagnostics.push(error);
                 }
                 let passes = plan.profile.outputs.iter().any(|out| out.carries == Carries::AsInput);
                 if wire.to != 0 || !passes {

@@ -92,15 +92,18 @@ fn unknown_type(spec: &NodeSpec, registry: &Registry) -> Diagnostic {
 
 fn problem_at(spec: &NodeSpec, problem: Problem) -> Diagnostic {
     let span = span_of(&spec.settings, &problem.field).unwrap_or(spec.type_name.span);
-    let error = Diagnostic::error(&rules::SETTINGS_CONFLICT, span, problem.message);
-    match problem.help {
+    with_help(Diagnostic::error(&rules::SETTINGS_CONFLICT, span, problem.message), problem.help)
+}
+
+fn with_help(error: Diagnostic, help: Option<String>) -> Diagnostic {
+    match help {
         Some(help) => error.help(help),
         None => error,
     }
 }
 
 /// Where a dotted path below a node's settings stands; list elements are named by their position.
-fn span_of(tree: &Tree, path: &str) -> Option<Span> {
+pub(super) fn span_of(tree: &Tree, path: &str) -> Option<Span> {
     let mut at = tree;
     for part in path.split('.').filter(|part| !part.is_empty()) {
         at = match part.parse::<usize>() {
@@ -139,6 +142,16 @@ fn words(spec: &NodeSpec, diagnostics: &mut Diagnostics) -> Option<Words> {
         queue: word("queue", spec.queue.as_ref(), &mut ok, diagnostics),
         retry: word("retry", spec.retry.as_ref(), &mut ok, diagnostics),
     };
+    if let (Some(when), Some(tree)) = (&words.when, &spec.when) {
+        for problem in when.problems() {
+            let span = span_of(tree, &problem.field).unwrap_or(tree.span);
+            diagnostics.push(with_help(
+                Diagnostic::error(&rules::SETTINGS_CONFLICT, span, problem.message),
+                problem.help,
+            ));
+            ok = false;
+        }
+    }
     if let (Some(every), Some(tree)) = (words.every, &spec.every)
         && every < EVERY_MIN
     {
