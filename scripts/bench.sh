@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Measures Smollama beside the same work written by hand (benches/limit), in one run: ratios, not absolute times.
+#   scripts/bench.sh [jobs] [idle] [nodes] [size]     all of them by default
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=("$@")
+[ ${#what[@]} -gt 0 ] || what=(size jobs nodes idle)
+
+# The same compiler, profile and target CPU for both sides.
+export RUSTFLAGS="${RUSTFLAGS:--C target-cpu=native}"
+export CARGO_TARGET_DIR="$PWD/target/bench"
+cargo build --release --locked
+cargo build --release --locked --manifest-path benches/limit/Cargo.toml
+for one in "${what[@]}"; do
+    case "$one" in
+        jobs | idle | size) python3 scripts/bench.py "$one" "$CARGO_TARGET_DIR/release" ;;
+        nodes) cargo bench --locked -p smollama-nodes --bench transforms ;;
+        *) echo "bench.sh: there is no part \`$one\`; the parts are size, jobs, nodes, idle" >&2; exit 2 ;;
+    esac
+done
