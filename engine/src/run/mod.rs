@@ -1,5 +1,6 @@
 //! A graph at work: one loop per source and sink, one island of transforms between them per connected part.
 
+mod assembly;
 mod dead_letter;
 mod island;
 mod part;
