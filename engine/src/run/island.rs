@@ -219,6 +219,18 @@ impl Island {
         self.slots.iter_mut().map(|slot| (slot.address.clone(), slot.snapshot().clone())).collect()
     }
 
+    /// Replaces every node by a new one with its state: what a restart of the host does. Nothing that comes out may depend on it.
+    ///
+    /// # Errors
+    /// A node that cannot be made or does not take its own state.
+    pub(crate) fn restart(&mut self) -> Result<(), String> {
+        for slot in 0..self.slots.len() {
+            self.slots[slot].restart()?;
+            self.ask_tick(slot);
+        }
+        Ok(())
+    }
+
     fn enter(&mut self, entry: usize, now: Timestamp, batch: Batch) {
         if let Some(watch) = &self.watch {
             watch.saw(&self.entries[entry].address, Port::Output(0), &batch.items);

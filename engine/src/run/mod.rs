@@ -16,7 +16,9 @@ mod tests;
 mod topology;
 mod virtual_time;
 
+pub(crate) use assembly::{Assembly, Part};
 pub use dead_letter::{DeadContent, DeadLetter, DeadLetters, KeptLetters};
+pub(crate) use island::Island;
 pub use island::{Port, Watch};
 pub use queue::{Giver, Parcel, QUEUE_MIN, QueueSpec, Taker, WhenFull, queue};
 pub use retry::{Backoff, RetrySpec};
