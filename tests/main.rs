@@ -1,3 +1,5 @@
 //! Tests of the whole.
 
 mod bad_input;
+mod pipelines;
+mod test_command;

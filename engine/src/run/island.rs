@@ -99,7 +99,7 @@ pub(crate) struct Island {
 }
 
 impl Island {
-    pub(crate) fn new(
+    pub(super) fn new(
         slots: Vec<Slot>,
         targets: Vec<Vec<Vec<Target>>>,
         entries: Vec<Entry>,

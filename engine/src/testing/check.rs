@@ -32,6 +32,10 @@ pub(crate) fn check(
                     .also(first, "first here");
                 diagnostics.push(error.help("rename one"));
             }
+            if test.name.trim().is_empty() || test.name.contains(char::is_control) {
+                let error = wrong("the name of a test is one line of text", "write what it shows");
+                push(&rules::BAD_TEST, test.name.span, error, diagnostics);
+            }
             checker.test(&spec.name, span, &test, diagnostics);
         }
     }
@@ -148,7 +152,11 @@ impl Checker<'_> {
                         address.node,
                         quoted(source.type_part())
                     ),
-                    format!("write `{own}:{}`", source.id()),
+                    format!(
+                        "write `{own}:{}`, or give the node `as: {}`",
+                        source.id(),
+                        source.type_part()
+                    ),
                 );
                 push(&rules::BAD_TEST, written.span, error, diagnostics);
             }

@@ -169,9 +169,7 @@ fn alone(given: &GivenSpec, form: &str, takes: &[&str]) -> Result<(), Wrong> {
         None => Ok(()),
         Some((key, ..)) => Err(wrong(
             format!("`{key}` has no meaning beside `{form}`"),
-            format!(
-                "remove one of the two; a test gives one reading (`at`), a run (`from`, `every`, `count`, or `values`), or a `file`"
-            ),
+            "remove one of the two; a test gives one reading (`at`), a run (`from`, `every`, `count`, or `values`), or a `file`",
         )),
     }
 }

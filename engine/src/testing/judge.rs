@@ -208,7 +208,8 @@ impl Judge<'_> {
         if !why.is_empty() {
             let _ = write!(text, "  ({})", why.join("; "));
         }
-        text
+        // A text from outside keeps to its line.
+        text.replace(char::is_control, "\u{fffd}")
     }
 
     fn show_reading(&self, item: &Reading, text: &mut String) -> std::fmt::Result {

@@ -125,6 +125,8 @@ fn what_cannot_be_read_is_told_at_its_place_and_hides_no_other_test() {
     expect: []
   - name: twice
     expect: [{ node: nwes }]
+  - name: "two\nlines"
+    expect: [{ node: news }]
   - 5
 "#;
     insta::assert_snapshot!(said(tests), @r#"
@@ -140,7 +142,8 @@ SM0031 22:5 the key `name` is missing in the test | add `name: ...`
 SM0060 23:5 the test `twice` expects nothing | say what must come out: `expect: [...]`
 SM0060 25:11 two tests have the name `twice` | rename one
 SM0061 26:22 there is no node `nwes` in this pipeline | did you mean `news`?
-SM0032 27:5 the test takes a mapping, found the number `5` |
+SM0060 27:11 the name of a test is one line of text | write what it shows
+SM0032 29:5 the test takes a mapping, found the number `5` |
 "#);
     insta::assert_snapshot!(said("  name: a mapping\n"), @r#"SM0032 13:3 `tests` takes a list, found a mapping | write each test as `- name: ...`"#);
     assert_eq!(said(""), "");

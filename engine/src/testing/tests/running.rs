@@ -1,7 +1,5 @@
 //! What tests say when they run.
 
-use std::path::Path;
-
 use proptest::prelude::*;
 
 use super::{good, outcome, pipeline};
@@ -332,12 +330,4 @@ proptest! {
             );
         }
     }
-}
-
-#[test]
-fn the_schema_takes_what_the_guide_shows() {
-    let schema = schemars::schema_for!(Vec<crate::testing::TestSpec>);
-    let schema = serde_json::to_value(&schema).unwrap();
-    assert!(schema["$defs"]["GivenSpec"]["properties"]["file"]["description"].is_string());
-    assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/testing.md").is_file());
 }
