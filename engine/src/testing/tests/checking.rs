@@ -40,7 +40,7 @@ SM0061 16:17 there is no node `ari` in this pipeline | did you mean `air`?
 SM0061 17:17 `news` is a transform, but only sources can say something | name a source of the pipeline
 SM0061 18:17 a source has no port `main` | write `air`
 SM0061 19:17 there is no node `air` in pipeline `weather` | name the file that holds it on the command line too
-SM0060 20:30 `air` gives sources of type `air`, not `aire` | write `air:room`
+SM0060 20:30 `air` gives sources of type `air`, not `aire` | write `air:room`, or give the node `as: aire`
 SM0060 21:30 `room` is not a source such as `type:id` | write `air:room`
 SM0061 23:17 there is no node `newz` in this pipeline | did you mean `news`?
 SM0061 24:17 `news` has no port `droped` | did you mean `news.dropped`?
@@ -131,7 +131,7 @@ fn what_cannot_be_read_is_told_at_its_place_and_hides_no_other_test() {
 "#;
     insta::assert_snapshot!(said(tests), @r#"
 SM0033 15:12 `yesterday` is not a time such as 2026-11-21T01:02:03Z | 
-SM0033 16:12 `soon` is not a duration; write it like 10s, 5m, 1h30m or 250ms | 
+SM0035 16:12 `soon` is not a duration; write it like 10s, 5m, 1h30m or 250ms | 
 SM0031 18:9 the key `node` is missing in an element of `given` | add `node: ...`
 SM0030 18:11 an element of `given` has no key `nod` | did you mean `node`?
 SM0033 18:36 `value` takes a finite number, found `.nan` | 
