@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Run(commands::Run),
     /// Check pipelines and say what is wrong with them
     Validate(commands::Paths),
+    /// Run the pipelines' own tests in virtual time
+    Test(commands::Test),
 }
 
 pub(crate) mod commands {
@@ -103,6 +105,18 @@ pub(crate) mod commands {
         /// How many seconds of a recording pass in one second, or `max`
         #[arg(long, value_name = "N", value_parser = speed)]
         pub(crate) speed: Option<Speed>,
+    }
+
+    #[derive(Debug, Args)]
+    pub(crate) struct Test {
+        #[command(flatten)]
+        pub(crate) paths: Paths,
+        /// Also write the results as JUnit XML
+        #[arg(long, value_name = "FILE")]
+        pub(crate) junit: Option<PathBuf>,
+        /// Only tests whose name holds this text
+        #[arg(long, value_name = "TEXT")]
+        pub(crate) only: Option<String>,
     }
 
     /// How fast recordings are played.

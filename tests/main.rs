@@ -1,3 +1,7 @@
 //! Tests of the whole.
 
 mod bad_input;
+mod pipelines;
+// Says to the lints that its small functions are tests, too.
+#[cfg(test)]
+mod test_command;

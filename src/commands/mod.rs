@@ -1,7 +1,9 @@
 //! One file per command.
 
 mod apply;
+mod junit;
 mod run;
+mod test;
 mod validate;
 
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Apply(args) => apply::apply(global, &args),
         Command::Run(args) => run::run(global, &args),
+        Command::Test(args) => test::test(global, &args),
         Command::Validate(args) => validate::validate(global, &args),
     }
 }

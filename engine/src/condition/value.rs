@@ -48,7 +48,7 @@ pub enum Literal {
 }
 
 impl Literal {
-    fn equals(&self, value: &Value) -> bool {
+    pub(crate) fn equals(&self, value: &Value) -> bool {
         match (self, value) {
             (Literal::Number(own), Value::Float(value)) => own == value,
             (Literal::Number(own), Value::Int(value)) => *own == *value as f64,

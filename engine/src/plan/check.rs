@@ -18,13 +18,13 @@ use crate::registry::{Carries, Pace};
 pub fn check(
     specs: &[PipelineSpec],
     files: &Files,
-    nodes: Vec<Resolved<'_>>,
+    nodes: &[Resolved<'_>],
     diagnostics: &mut Diagnostics,
 ) -> Option<Graph> {
     let errors_before = diagnostics.errors();
     pipeline_names(specs, files, diagnostics);
-    let mut checker = Checker::new(&nodes);
-    for node in &nodes {
+    let mut checker = Checker::new(nodes);
+    for node in nodes {
         checker.edges_of(node, diagnostics);
     }
     checker.circles(diagnostics);

@@ -111,7 +111,7 @@ pub struct PlannedPipeline {
     pub description: Option<Arc<str>>,
     /// The file it stands in.
     pub file: PathBuf,
-    /// `tests`, not yet read.
+    /// `tests`, checked, and read again when they run ([`crate::testing::tests`]).
     pub tests: Option<Tree>,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! resolve(&specs, &files, &registry, &mut diagnostics) -> Vec<PlannedNode>     resolve.rs
-//! check(nodes, &mut diagnostics) -> Option<Graph>                              check.rs, conflicts.rs, cycles.rs
+//! check(&nodes, &mut diagnostics) -> Option<Graph>                             check.rs, conflicts.rs, cycles.rs
+//! testing::check(&nodes, graph, &mut diagnostics)                              ../testing/check.rs
 //! ```
 //!
 //! Every check reports all it finds; a graph comes out only when none was an error.
@@ -17,7 +18,7 @@ use std::path::Path;
 
 pub use check::{check, mixed_time};
 pub use graph::{Graph, PlannedNode, PlannedPipeline, Wire};
-pub use resolve::resolve;
+pub use resolve::{Resolved, resolve};
 
 use crate::config::{self, Loaded, Lookup};
 use crate::diagnostic::{Diagnostics, Files};
@@ -51,7 +52,8 @@ pub fn plan_loaded(loaded: Loaded, registry: &Registry) -> Planned {
         .filter_map(|document| config::parse(document, &files, &types, &mut diagnostics))
         .collect();
     let nodes = resolve(&specs, &files, registry, &mut diagnostics);
-    let graph = check(&specs, &files, nodes, &mut diagnostics);
+    let graph = check(&specs, &files, &nodes, &mut diagnostics);
+    crate::testing::check(&specs, &nodes, graph.as_ref(), &mut diagnostics);
     let graph = graph.filter(|_| !diagnostics.has_errors());
     Planned { files, diagnostics, graph }
 }

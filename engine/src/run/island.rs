@@ -99,7 +99,7 @@ pub(crate) struct Island {
 }
 
 impl Island {
-    pub(crate) fn new(
+    pub(super) fn new(
         slots: Vec<Slot>,
         targets: Vec<Vec<Vec<Target>>>,
         entries: Vec<Entry>,
@@ -217,6 +217,18 @@ impl Island {
     /// The states of all nodes, by address: what a barrier takes along.
     pub(crate) fn snapshot(&mut self) -> Vec<(Arc<str>, State)> {
         self.slots.iter_mut().map(|slot| (slot.address.clone(), slot.snapshot().clone())).collect()
+    }
+
+    /// Replaces every node by a new one with its state: what a restart of the host does. Nothing that comes out may depend on it.
+    ///
+    /// # Errors
+    /// A node that cannot be made or does not take its own state.
+    pub(crate) fn restart(&mut self) -> Result<(), String> {
+        for slot in 0..self.slots.len() {
+            self.slots[slot].restart()?;
+            self.ask_tick(slot);
+        }
+        Ok(())
     }
 
     fn enter(&mut self, entry: usize, now: Timestamp, batch: Batch) {

@@ -1,5 +1,6 @@
 //! A graph at work: one loop per source and sink, one island of transforms between them per connected part.
 
+mod assembly;
 mod dead_letter;
 mod island;
 mod part;
@@ -15,7 +16,9 @@ mod tests;
 mod topology;
 mod virtual_time;
 
+pub(crate) use assembly::{Assembly, Part};
 pub use dead_letter::{DeadContent, DeadLetter, DeadLetters, KeptLetters};
+pub(crate) use island::Island;
 pub use island::{Port, Watch};
 pub use queue::{Giver, Parcel, QUEUE_MIN, QueueSpec, Taker, WhenFull, queue};
 pub use retry::{Backoff, RetrySpec};

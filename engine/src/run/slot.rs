@@ -126,6 +126,16 @@ impl Slot {
         }
     }
 
+    /// Replaces the node by a new one that is given its state.
+    pub(super) fn restart(&mut self) -> Result<(), String> {
+        let failed = |why: String| format!("`{}` does not survive a restart: {why}", self.address);
+        let state = self.node.snapshot().map_err(|error| failed(error.to_string()))?;
+        let mut node = (self.rebuild)().map_err(failed)?;
+        node.restore(&state).map_err(|error| failed(error.to_string()))?;
+        self.node = node;
+        Ok(())
+    }
+
     /// Writes the node's state down, and keeps it for a rebuild. A node that was given up keeps its last one.
     pub(super) fn snapshot(&mut self) -> &State {
         if !self.given_up {

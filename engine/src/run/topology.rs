@@ -1,6 +1,6 @@
 //! The running thing: a graph, built and started, part by part.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -11,21 +11,19 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+use super::assembly::{Assembly, Part, rebuild};
 use super::dead_letter::DeadLetters;
-use super::island::{Entry, Exit, Island, Target, Watch};
+use super::island::Watch;
 use super::part::{Intake, LivePart, Outlets};
 use super::queue::{Giver, queue};
 use super::sink::SinkRun;
-use super::slot::Slot;
 use super::source::{Asked, Received, SourceRun};
 use super::stats::NodeStats;
 use super::virtual_time::{VirtualPart, VirtualSource};
 use crate::clock::Clock;
-use crate::condition::Predicate;
-use crate::config::Section;
 use crate::context::Host;
 use crate::diagnostic::Span;
-use crate::node::{Node, Outputs, Sink, Source, Transform};
+use crate::node::{Node, Sink, Source};
 use crate::plan::{Graph, PlannedNode};
 use crate::registry::{Pace, Problem};
 use crate::time::Timestamp;
@@ -170,29 +168,32 @@ impl PartBuilder<'_> {
         made: &mut BTreeMap<NodeIndex, Node>,
         topology: &mut Topology,
     ) {
-        let of =
-            |section| part.iter().copied().filter(move |&n| self.graph.dag[n].section == section);
-        let sources: Vec<NodeIndex> = of(Section::Sources).collect();
-        let transforms: Vec<NodeIndex> = of(Section::Transforms).collect();
-        let sinks: Vec<NodeIndex> = of(Section::Sinks).collect();
+        let part = Part::new(self.graph, part);
         let paces: Vec<Pace> =
-            sources.iter().filter_map(|&n| self.graph.dag[n].profile.pace).collect();
+            part.sources.iter().filter_map(|&n| self.graph.dag[n].profile.pace).collect();
         let live = |pace: &Pace| matches!(pace, Pace::Live | Pace::Polled(_));
         let recorded = paces.contains(&Pace::Recorded);
         let simulated_fast = self.options.once && !paces.iter().any(live);
         let in_virtual_time = !paces.iter().any(live) && (recorded || simulated_fast);
 
-        let queues = sinks.iter().filter_map(|&n| match made.remove(&n) {
+        let queues = part.sinks.iter().filter_map(|&n| match made.remove(&n) {
             Some(Node::Sink(sink)) => Some(self.start_sink(n, sink, in_virtual_time, topology)),
             _ => None,
         });
         let outlets = Outlets { queues: queues.collect(), dead: self.options.dead.clone() };
-        let island = self.island(&sources, &transforms, &sinks, made);
+        let assembly = Assembly {
+            graph: self.graph,
+            host: self.host,
+            watch: self.options.watch.as_ref(),
+            stats: self.stats,
+        };
+        let island = assembly.island(&part, made);
         let intake = Intake {
             sequence: self.sequence.clone(),
-            addresses: sources.iter().map(|&n| self.graph.dag[n].address.clone()).collect(),
+            addresses: part.sources.iter().map(|&n| self.graph.dag[n].address.clone()).collect(),
         };
-        let asked: Vec<(NodeIndex, Asked)> = sources
+        let asked: Vec<(NodeIndex, Asked)> = part
+            .sources
             .iter()
             .filter_map(|&n| match made.remove(&n) {
                 Some(Node::Source(source)) => Some((n, self.asked(n, source))),
@@ -235,7 +236,7 @@ impl PartBuilder<'_> {
         let run = SinkRun {
             address: node.address.clone(),
             sink,
-            rebuild: Box::new(self.rebuild(node, |made| match made {
+            rebuild: Box::new(rebuild(node, self.host, |made| match made {
                 Node::Sink(sink) => Some(sink),
                 _ => None,
             })),
@@ -259,7 +260,7 @@ impl PartBuilder<'_> {
         Asked {
             address: node.address.clone(),
             source,
-            rebuild: Box::new(self.rebuild(node, |made| match made {
+            rebuild: Box::new(rebuild(node, self.host, |made| match made {
                 Node::Source(source) => Some(source),
                 _ => None,
             })),
@@ -305,102 +306,6 @@ impl PartBuilder<'_> {
                 ended: false,
             },
         }
-    }
-
-    fn rebuild<T: 'static>(
-        &self,
-        node: &PlannedNode,
-        pick: fn(Node) -> Option<T>,
-    ) -> impl Fn() -> Result<T, String> + Send + Sync + 'static {
-        let (settings, context) = (node.settings.clone(), node.context(self.host));
-        move || {
-            let made = settings.build(&context).map_err(|problem| problem.message)?;
-            pick(made).ok_or_else(|| "its settings make another kind of node now".to_owned())
-        }
-    }
-
-    fn island(
-        &self,
-        sources: &[NodeIndex],
-        transforms: &[NodeIndex],
-        sinks: &[NodeIndex],
-        made: &mut BTreeMap<NodeIndex, Node>,
-    ) -> Island {
-        let place = |list: &[NodeIndex]| -> BTreeMap<NodeIndex, usize> {
-            list.iter().enumerate().map(|(position, &n)| (n, position)).collect()
-        };
-        let (slot_of, sink_of) = (place(transforms), place(sinks));
-        let targets = |n: NodeIndex| {
-            let mut targets = vec![Vec::new(); self.graph.dag[n].profile.outputs.len()];
-            for (from, to, port) in self.graph.outgoing(n) {
-                let target = match (slot_of.get(&to), sink_of.get(&to)) {
-                    (Some(&slot), _) => Target::Transform { slot, port },
-                    (None, Some(&sink)) => Target::Sink(sink),
-                    (None, None) => continue,
-                };
-                targets[from].push(target);
-            }
-            targets
-        };
-        let slots = transforms.iter().filter_map(|&n| match made.remove(&n) {
-            Some(Node::Transform(transform)) => Some(self.slot(n, transform, &targets(n))),
-            _ => None,
-        });
-        let entries = sources.iter().map(|&n| Entry {
-            address: self.graph.dag[n].address.clone(),
-            targets: targets(n).into_iter().flatten().collect(),
-            meets_again: self.meets_again(n),
-        });
-        let exits = sinks.iter().map(|&n| Exit {
-            address: self.graph.dag[n].address.clone(),
-            when: self.graph.dag[n].when.as_ref().map(|when| Predicate::new(when, self.host)),
-        });
-        let slots = slots.collect();
-        let all_targets = transforms.iter().map(|&n| targets(n)).collect();
-        Island::new(
-            slots,
-            all_targets,
-            entries.collect(),
-            exits.collect(),
-            self.options.watch.clone(),
-        )
-    }
-
-    fn slot(&self, n: NodeIndex, transform: Box<dyn Transform>, targets: &[Vec<Target>]) -> Slot {
-        let node = &self.graph.dag[n];
-        // Someone who looks sees every port, so every port must be filled then.
-        let watched = self.options.watch.is_some();
-        let ports = node.carries.iter().zip(targets);
-        let outputs =
-            Outputs::new(ports.map(|(kind, targets)| (*kind, watched || !targets.is_empty())));
-        let rebuild = self.rebuild(node, |made| match made {
-            Node::Transform(transform) => Some(transform),
-            _ => None,
-        });
-        let when = node.when.as_ref().map(|when| Predicate::new(when, self.host));
-        Slot::new(
-            node.address.clone(),
-            transform,
-            outputs,
-            self.stats[&n].clone(),
-            when,
-            Box::new(rebuild),
-        )
-    }
-
-    /// Whether two ways lead from a source to one node: then the order of items there depends on how they are cut into batches.
-    fn meets_again(&self, source: NodeIndex) -> bool {
-        let mut seen = BTreeSet::new();
-        let mut waiting = vec![source];
-        while let Some(node) = waiting.pop() {
-            for (_, next, _) in self.graph.outgoing(node) {
-                if !seen.insert(next) {
-                    return true;
-                }
-                waiting.push(next);
-            }
-        }
-        false
     }
 }
 

@@ -1,5 +1,20 @@
-//! Running nodes and pipelines in virtual time.
+//! Running nodes and pipelines in virtual time: the bench for one node ([`Rig`]), and the tests that users write into their
+//! pipelines ([`TestSpec`], [`tests`], [`run`]).
 
+mod check;
+mod given;
+mod judge;
 mod rig;
+mod runner;
+mod seen;
+mod spec;
+mod wanted;
 
+#[cfg(test)]
+mod tests;
+
+pub(crate) use check::check;
 pub use rig::{Rig, START};
+pub use runner::{TestCase, TestFailure, Variation, run, tests, trace};
+pub use spec::{ExpectSpec, GivenSpec, ObservationSpec, ReadingSpec, TestSpec, WindowSpec};
+pub use wanted::{Bounds, Wanted};

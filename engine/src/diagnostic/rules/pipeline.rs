@@ -225,7 +225,7 @@ pub static BAD_TEST: Rule = Rule {
     meaning: "A test has a `name`, what is `given` (readings of sources, at times) and what to \
         `expect` (readings, windows, observations or counts at an address).",
     example: "",
-    fix: Fix::Words("See the message; `smollama explain tests` lists what a test may hold."),
+    fix: Fix::Words("See the message; `docs/testing.md` lists what a test may hold."),
 };
 
 /// A test names a node or port that does not exist.
@@ -233,7 +233,8 @@ pub static TEST_UNKNOWN_NODE: Rule = Rule {
     id: "SM0061",
     name: "test-unknown-node",
     title: "a test names a node or port that does not exist",
-    meaning: "`given` names a source of this pipeline, `expect` any node or port of it.",
+    meaning: "`given` names a source, `expect` any node or port, of this pipeline or of another one that is \
+        checked with it (`pipeline/node`).",
     example: "",
     fix: Fix::Words("Use a name that stands in the pipeline."),
 };

@@ -1,0 +1,134 @@
+//! Putting an island together out of a part of the graph: the same for live runs, recordings and tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use petgraph::stable_graph::NodeIndex;
+
+use super::island::{Entry, Exit, Island, Target, Watch};
+use super::slot::Slot;
+use super::stats::NodeStats;
+use crate::condition::Predicate;
+use crate::config::Section;
+use crate::context::Host;
+use crate::node::{Node, Outputs, Transform};
+use crate::plan::{Graph, PlannedNode};
+
+/// A connected part of the graph by what its nodes are, each list in the order of the graph. An island's entries, slots and exits are
+/// numbered by these lists.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) sources: Vec<NodeIndex>,
+    pub(crate) transforms: Vec<NodeIndex>,
+    pub(crate) sinks: Vec<NodeIndex>,
+}
+
+impl Part {
+    pub(crate) fn new(graph: &Graph, nodes: &[NodeIndex]) -> Part {
+        let of = |section| {
+            nodes.iter().copied().filter(|&n| graph.dag[n].section == section).collect::<Vec<_>>()
+        };
+        Part {
+            sources: of(Section::Sources),
+            transforms: of(Section::Transforms),
+            sinks: of(Section::Sinks),
+        }
+    }
+}
+
+/// What an island is made with.
+#[derive(Clone, Copy)]
+pub(crate) struct Assembly<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) host: &'a Arc<Host>,
+    pub(crate) watch: Option<&'a Arc<dyn Watch>>,
+    pub(crate) stats: &'a BTreeMap<NodeIndex, Arc<NodeStats>>,
+}
+
+impl Assembly<'_> {
+    /// Makes the island of a part; its transforms are taken out of `made`.
+    pub(crate) fn island(&self, part: &Part, made: &mut BTreeMap<NodeIndex, Node>) -> Island {
+        let place = |list: &[NodeIndex]| -> BTreeMap<NodeIndex, usize> {
+            list.iter().enumerate().map(|(position, &n)| (n, position)).collect()
+        };
+        let (slot_of, sink_of) = (place(&part.transforms), place(&part.sinks));
+        let targets = |n: NodeIndex| {
+            let mut targets = vec![Vec::new(); self.graph.dag[n].profile.outputs.len()];
+            for (from, to, port) in self.graph.outgoing(n) {
+                let target = match (slot_of.get(&to), sink_of.get(&to)) {
+                    (Some(&slot), _) => Target::Transform { slot, port },
+                    (None, Some(&sink)) => Target::Sink(sink),
+                    (None, None) => continue,
+                };
+                targets[from].push(target);
+            }
+            targets
+        };
+        let slots = part.transforms.iter().filter_map(|&n| match made.remove(&n) {
+            Some(Node::Transform(transform)) => Some(self.slot(n, transform, &targets(n))),
+            _ => None,
+        });
+        let entries = part.sources.iter().map(|&n| Entry {
+            address: self.graph.dag[n].address.clone(),
+            targets: targets(n).into_iter().flatten().collect(),
+            meets_again: self.meets_again(n),
+        });
+        let exits = part.sinks.iter().map(|&n| Exit {
+            address: self.graph.dag[n].address.clone(),
+            when: self.graph.dag[n].when.as_ref().map(|when| Predicate::new(when, self.host)),
+        });
+        let slots = slots.collect();
+        let all_targets = part.transforms.iter().map(|&n| targets(n)).collect();
+        Island::new(slots, all_targets, entries.collect(), exits.collect(), self.watch.cloned())
+    }
+
+    fn slot(&self, n: NodeIndex, transform: Box<dyn Transform>, targets: &[Vec<Target>]) -> Slot {
+        let node = &self.graph.dag[n];
+        // Someone who looks sees every port, so every port must be filled then.
+        let watched = self.watch.is_some();
+        let ports = node.carries.iter().zip(targets);
+        let outputs =
+            Outputs::new(ports.map(|(kind, targets)| (*kind, watched || !targets.is_empty())));
+        let rebuild = rebuild(node, self.host, |made| match made {
+            Node::Transform(transform) => Some(transform),
+            _ => None,
+        });
+        let when = node.when.as_ref().map(|when| Predicate::new(when, self.host));
+        Slot::new(
+            node.address.clone(),
+            transform,
+            outputs,
+            self.stats[&n].clone(),
+            when,
+            Box::new(rebuild),
+        )
+    }
+
+    /// Whether two ways lead from a source to one node: then the order of items there depends on how they are cut into batches.
+    fn meets_again(&self, source: NodeIndex) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut waiting = vec![source];
+        while let Some(node) = waiting.pop() {
+            for (_, next, _) in self.graph.outgoing(node) {
+                if !seen.insert(next) {
+                    return true;
+                }
+                waiting.push(next);
+            }
+        }
+        false
+    }
+}
+
+/// How a node that broke is made anew: from the settings it was made from.
+pub(crate) fn rebuild<T: 'static>(
+    node: &PlannedNode,
+    host: &Arc<Host>,
+    pick: fn(Node) -> Option<T>,
+) -> impl Fn() -> Result<T, String> + Send + Sync + 'static {
+    let (settings, context) = (node.settings.clone(), node.context(host));
+    move || {
+        let made = settings.build(&context).map_err(|problem| problem.message)?;
+        pick(made).ok_or_else(|| "its settings make another kind of node now".to_owned())
+    }
+}
