@@ -36,10 +36,10 @@ fn main() -> Result<(), Failure> {
     let work = Work::new(job);
     // Each arm names its function, so that each loop is compiled with its decoder inlined.
     match decoder.as_str() {
-        "serde" => one_thread(input, output, work, |line| decode::serde(line)),
-        "hand" => one_thread(input, output, work, |line| decode::hand(line)),
-        "2t-serde" => two_threads(input, output, work, |line| decode::serde(line)),
-        "2t-hand" => two_threads(input, output, work, |line| decode::hand(line)),
+        "serde" => one_thread(input, output, work, decode::serde),
+        "hand" => one_thread(input, output, work, decode::hand),
+        "2t-serde" => two_threads(input, output, work, decode::serde),
+        "2t-hand" => two_threads(input, output, work, decode::hand),
         other => Err(format!("decoder `{other}` is not serde, hand, 2t-serde or 2t-hand").into()),
     }
 }
