@@ -25,6 +25,8 @@ pub struct CsvRows {
     scratch: Vec<u8>,
     ends: Vec<usize>,
     lines: usize,
+    /// Within a line that was refused before all of it was there.
+    skipping: bool,
     max_line: usize,
 }
 
@@ -56,6 +58,7 @@ impl CsvRows {
             scratch: vec![0; 256],
             ends: vec![0; 16],
             lines: 0,
+            skipping: false,
             max_line,
         }
     }
@@ -95,6 +98,9 @@ impl CsvRows {
     /// Decodes the row that begins at a position. With `last`, no bytes come behind these.
     #[inline]
     pub fn decode(&mut self, bytes: &[u8], at: usize, last: bool) -> Step {
+        if self.skipping {
+            return self.skip(bytes, at);
+        }
         self.lines = 1;
         match self.plain(bytes, at) {
             Some(step) => step,
@@ -109,7 +115,7 @@ impl CsvRows {
         Row { bytes, scratch: &self.scratch, cells: &self.cells }
     }
 
-    /// How many lines the last row took.
+    /// How many lines the last step ended.
     #[inline]
     #[must_use]
     pub fn lines(&self) -> usize {
@@ -184,7 +190,7 @@ impl CsvRows {
             } else {
                 return Step::Incomplete;
             };
-            return self.skip_line(rest, at, Reject { reason, column: 0 });
+            return self.skip_line(bytes, at, Reject { reason, column: 0 });
         };
         let mut next = at + length;
         if rest.get(..length).is_some_and(|row| row.ends_with(b"\r")) {
@@ -194,7 +200,8 @@ impl CsvRows {
                 _ => {}
             }
         }
-        self.lines = memchr::memchr_iter(b'\n', bytes.get(at..next).unwrap_or_default()).count().max(1);
+        self.lines =
+            memchr::memchr_iter(b'\n', bytes.get(at..next).unwrap_or_default()).count().max(1);
         if !header && fields != self.slots.len() {
             let reason = RejectReason::Ragged { expected: self.slots.len(), found: fields };
             return Step::Rejected { next, reason: Reject { reason, column: 0 } };
@@ -253,11 +260,28 @@ impl CsvRows {
         Ok(())
     }
 
+    /// Goes on to the end of a refused line, whose number was counted already.
+    #[cold]
+    fn skip(&mut self, bytes: &[u8], at: usize) -> Step {
+        self.lines = 0;
+        if at >= bytes.len() {
+            Step::Incomplete
+        } else {
+            Step::Blank { next: self.line_end(bytes, at) }
+        }
+    }
+
     /// Refuses one line, so that a quote that nobody closed does not take the rest of the file with it.
-    fn skip_line(&mut self, rest: &[u8], at: usize, reason: Reject) -> Step {
+    fn skip_line(&mut self, bytes: &[u8], at: usize, reason: Reject) -> Step {
         self.lines = 1;
-        let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |length| length + 1);
-        Step::Rejected { next: at + length, reason }
+        Step::Rejected { next: self.line_end(bytes, at), reason }
+    }
+
+    /// Where the next line begins, or the end of the bytes; then the rest of the line is skipped when it comes.
+    fn line_end(&mut self, bytes: &[u8], at: usize) -> usize {
+        let newline = memchr::memchr(b'\n', bytes.get(at..).unwrap_or_default());
+        self.skipping = newline.is_none();
+        newline.map_or(bytes.len(), |length| at + length + 1)
     }
 }
 

@@ -4,8 +4,8 @@ use super::{Cell, word};
 
 /// The powers of ten that a double holds exactly.
 const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
-    1e18, 1e19, 1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
 /// What is wrong with a number.
@@ -146,4 +146,44 @@ fn from_loose_text(text: &[u8]) -> Option<Cell> {
         return large_integer(text).ok();
     }
     large_float(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn decimals_become_the_nearest_double(text in "-?(0|[1-9][0-9]{0,24})\\.[0-9]{1,30}([eE][+-]?[0-9]{1,2})?") {
+            let (cell, end) = json_number(text.as_bytes(), 0).unwrap();
+            prop_assert_eq!(end, text.len());
+            let Cell::Float(value) = cell else { panic!("{cell:?}") };
+            prop_assert_eq!(value.to_bits(), text.parse::<f64>().unwrap().to_bits());
+        }
+
+        #[test]
+        fn whole_numbers_stay_whole(number in any::<i64>(), behind in ",|}| |\n|") {
+            let text = format!("{number}{behind}");
+            prop_assert_eq!(json_number(text.as_bytes(), 0), Ok((Cell::Int(number), number.to_string().len())));
+        }
+    }
+
+    #[test]
+    fn numbers_people_write() {
+        assert_eq!(from_text(b" +1.5 "), Some(Cell::Float(1.5)));
+        assert_eq!(from_text(b"007"), Some(Cell::Int(7)));
+        assert_eq!(from_text(b".5"), Some(Cell::Float(0.5)));
+        assert_eq!(from_text(b"1."), Some(Cell::Float(1.0)));
+        assert_eq!(
+            from_text(b"18446744073709551616"),
+            Some(Cell::Float(18_446_744_073_709_551_616.0))
+        );
+        for text in ["", "-", "nan", "inf", "-inf", "1e999", "1 2", "0x10", "1_000", "--1", "+-1"] {
+            assert_eq!(from_text(text.as_bytes()), None, "{text}");
+        }
+    }
 }

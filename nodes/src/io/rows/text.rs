@@ -55,7 +55,9 @@ pub(super) fn json_string(
 fn checked(bytes: &[u8], start: usize, end: usize) -> Result<(Cell, usize), Reject> {
     match std::str::from_utf8(bytes.get(start..end).unwrap_or_default()) {
         Ok(_) => Ok((Cell::Text(Place::new(start, end)), end + 1)),
-        Err(error) => Err(Reject::syntax("bytes that are not UTF-8", start + error.valid_up_to() + 1)),
+        Err(error) => {
+            Err(Reject::syntax("bytes that are not UTF-8", start + error.valid_up_to() + 1))
+        }
     }
 }
 
@@ -125,7 +127,8 @@ fn unicode(bytes: &[u8], at: usize, scratch: &mut Vec<u8>) -> Result<usize, Reje
 }
 
 fn hex(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at + 4)?.iter().try_fold(0, |number, &byte| {
-        Some(number * 16 + char::from(byte).to_digit(16)?)
-    })
+    bytes
+        .get(at..at + 4)?
+        .iter()
+        .try_fold(0, |number, &byte| Some(number * 16 + char::from(byte).to_digit(16)?))
 }

@@ -46,7 +46,7 @@ impl EpochUnit {
         }
     }
 
-    fn from_int(self, count: i64) -> Option<i64> {
+    fn int_micros(self, count: i64) -> Option<i64> {
         match self {
             EpochUnit::Seconds => count.checked_mul(1_000_000),
             EpochUnit::Milliseconds => count.checked_mul(1_000),
@@ -55,7 +55,7 @@ impl EpochUnit {
         }
     }
 
-    fn from_float(self, count: f64) -> Option<i64> {
+    fn float_micros(self, count: f64) -> Option<i64> {
         let micros = match self {
             EpochUnit::Seconds => (count * 1e6).round(),
             EpochUnit::Milliseconds => (count * 1e3).round(),
@@ -111,8 +111,8 @@ impl TimeReader {
     #[inline]
     pub fn read(&mut self, cell: Cell, text: &[u8]) -> Result<Timestamp, BadTime> {
         let micros = match cell {
-            Cell::Int(count) => self.unit(count as f64).from_int(count),
-            Cell::Float(count) => self.unit(count).from_float(count),
+            Cell::Int(count) => self.unit(count as f64).int_micros(count),
+            Cell::Float(count) => self.unit(count).float_micros(count),
             Cell::Text(_) | Cell::Unescaped(_) => self.read_text(text),
             Cell::Missing | Cell::Null => return Err(BadTime::Missing),
             Cell::Bool(_) | Cell::Nested(_) => None,
@@ -137,7 +137,7 @@ impl TimeReader {
         match &self.format {
             TimeFormat::Auto => match common(text) {
                 Some((local, Some(offset))) => Some(local - offset),
-                Some((local, None)) => self.to_utc(local),
+                Some((local, None)) => self.utc(local),
                 None => self.read_other(text),
             },
             TimeFormat::Epoch(unit) => from_number(text, |_| *unit),
@@ -146,7 +146,8 @@ impl TimeReader {
                 if let Ok(instant) = parsed.to_timestamp() {
                     return Some(instant.as_microsecond());
                 }
-                let civil = parsed.to_datetime().or_else(|_| parsed.to_date().map(DateTime::from)).ok()?;
+                let civil =
+                    parsed.to_datetime().or_else(|_| parsed.to_date().map(DateTime::from)).ok()?;
                 self.resolve(civil)
             }
         }
@@ -157,7 +158,7 @@ impl TimeReader {
     fn read_other(&mut self, text: &[u8]) -> Option<i64> {
         let text = text.trim_ascii();
         if let Some((local, offset)) = common(text) {
-            return offset.map_or_else(|| self.to_utc(local), |offset| Some(local - offset));
+            return offset.map_or_else(|| self.utc(local), |offset| Some(local - offset));
         }
         if let Some(micros) = from_number(text, EpochUnit::of_size) {
             return Some(micros);
@@ -174,7 +175,7 @@ impl TimeReader {
 
     /// The instant of a local time, both in microseconds since 1970.
     #[inline]
-    fn to_utc(&mut self, local: i64) -> Option<i64> {
+    fn utc(&mut self, local: i64) -> Option<i64> {
         let hour = local.div_euclid(HOUR);
         match self.hour {
             Some((known, offset)) if known == hour => Some(local - offset),
@@ -218,8 +219,8 @@ fn civil_of(local: i64) -> Option<DateTime> {
 
 fn from_number(text: &[u8], unit: impl Fn(f64) -> EpochUnit) -> Option<i64> {
     match number::from_text(text)? {
-        Cell::Int(count) => unit(count as f64).from_int(count),
-        Cell::Float(count) => unit(count).from_float(count),
+        Cell::Int(count) => unit(count as f64).int_micros(count),
+        Cell::Float(count) => unit(count).float_micros(count),
         _ => None,
     }
 }

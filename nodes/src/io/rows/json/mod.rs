@@ -13,7 +13,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
-use scan::{MAX_DEPTH, Scan};
+use scan::Scan;
 use shape::{Learned, Shape};
 
 use super::path::{Fields, PathTree};
@@ -40,6 +40,9 @@ pub struct JsonLines {
     oldest: usize,
     pause: u32,
     wait: u32,
+    /// Within a line that was refused before all of it was there.
+    skipping: bool,
+    lines: usize,
     max_line: usize,
 }
 
@@ -57,6 +60,8 @@ impl JsonLines {
             oldest: 0,
             pause: 1,
             wait: 0,
+            skipping: false,
+            lines: 0,
             max_line,
         }
     }
@@ -64,6 +69,10 @@ impl JsonLines {
     /// Decodes the line that begins at a position. With `last`, no bytes come behind these.
     #[inline]
     pub fn decode(&mut self, bytes: &[u8], at: usize, last: bool) -> Step {
+        if self.skipping {
+            return self.skip(bytes, at);
+        }
+        self.lines = 1;
         self.scratch.clear();
         let Self { shapes, latest, cells, scratch, .. } = self;
         if let Some(shape) = shapes.get_mut(*latest)
@@ -82,6 +91,25 @@ impl JsonLines {
         Row { bytes, scratch: &self.scratch, cells: &self.cells }
     }
 
+    /// How many lines the last step ended.
+    #[inline]
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+
+    /// Goes on to the end of a refused line, whose number was counted already.
+    #[cold]
+    fn skip(&mut self, bytes: &[u8], at: usize) -> Step {
+        self.lines = 0;
+        if at >= bytes.len() {
+            return Step::Incomplete;
+        }
+        let newline = memchr::memchr(b'\n', bytes.get(at..).unwrap_or_default());
+        self.skipping = newline.is_none();
+        Step::Blank { next: newline.map_or(bytes.len(), |length| at + length + 1) }
+    }
+
     /// A line that does not look like the one before it.
     #[cold]
     fn decode_other(&mut self, bytes: &[u8], at: usize, last: bool) -> Step {
@@ -89,6 +117,10 @@ impl JsonLines {
         let (length, next) = match memchr::memchr(b'\n', rest) {
             Some(length) => (length, at + length + 1),
             None if last => (rest.len(), bytes.len()),
+            None if rest.len() > self.max_line => {
+                self.skipping = true;
+                (rest.len(), bytes.len())
+            }
             None => return Step::Incomplete,
         };
         if length > self.max_line {
@@ -96,12 +128,14 @@ impl JsonLines {
             return Step::Rejected { next, reason: Reject { reason, column: 0 } };
         }
         let line = rest.get(..length).unwrap_or_default();
-        if line.trim_ascii().is_empty() {
+        if line.iter().all(|byte| b" \t\r".contains(byte)) {
             return Step::Blank { next };
         }
         for index in 0..self.shapes.len() {
             self.scratch.clear();
-            let Some(shape) = self.shapes.get_mut(index).filter(|_| index != self.latest) else { continue };
+            let Some(shape) = self.shapes.get_mut(index).filter(|_| index != self.latest) else {
+                continue;
+            };
             if shape.fit(bytes, at, &mut self.cells, &mut self.scratch) == Some(next) {
                 self.latest = index;
                 return Step::Row { next };
@@ -124,7 +158,8 @@ impl JsonLines {
         self.cells.fill(Cell::Missing);
         self.learned.clear(self.tree.nodes.len());
         let bytes = bytes.get(..end).unwrap_or_default();
-        Scan::new(bytes, start, &self.tree, &mut self.cells, &mut self.scratch, &mut self.learned).line()
+        Scan::new(bytes, start, &self.tree, &mut self.cells, &mut self.scratch, &mut self.learned)
+            .line()
     }
 
     fn learn(&mut self, bytes: &[u8], at: usize, next: usize) {
@@ -132,8 +167,13 @@ impl JsonLines {
             self.wait -= 1;
             return;
         }
-        let Some(shape) = Shape::new(&self.learned, bytes, at, next, self.cells.len()) else { return };
-        if self.shapes.len() < SHAPES {
+        let Some(shape) = Shape::new(&self.learned, bytes, at, next, self.cells.len()) else {
+            return;
+        };
+        // Near the end of the bytes even a line of a known shape comes here.
+        if let Some(known) = self.shapes.iter().position(|known| known.same(&shape)) {
+            self.latest = known;
+        } else if self.shapes.len() < SHAPES {
             self.latest = self.shapes.len();
             self.shapes.push(shape);
         } else if let Some(place) = self.shapes.get_mut(self.oldest) {

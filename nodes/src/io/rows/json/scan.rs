@@ -39,7 +39,11 @@ impl<'a> Scan<'a> {
             return Err(self.bad("not a JSON object"));
         }
         self.object(ROOT)?;
-        if self.skip_blanks().is_some() { Err(self.bad("more than one JSON value")) } else { Ok(()) }
+        if self.skip_blanks().is_some() {
+            Err(self.bad("more than one JSON value"))
+        } else {
+            Ok(())
+        }
     }
 
     fn bad(&self, reason: &'static str) -> Reject {
@@ -155,7 +159,11 @@ impl<'a> Scan<'a> {
         let cell = match first {
             Some(b'{' | b'[') => {
                 let mark = self.learned.open(slot, start);
-                if first == Some(b'{') { self.object(node)? } else { self.array()? }
+                if first == Some(b'{') {
+                    self.object(node)?
+                } else {
+                    self.array()?
+                }
                 self.learned.close(mark, self.at);
                 Cell::Nested(Place::new(start, self.at))
             }
@@ -200,6 +208,7 @@ fn word_value(bytes: &[u8], at: usize) -> Result<(Cell, usize), Reject> {
     let words: [(&[u8], Cell); 3] =
         [(b"true", Cell::Bool(true)), (b"false", Cell::Bool(false)), (b"null", Cell::Null)];
     let found = words.into_iter().find(|(word, _)| rest.starts_with(word));
-    let (word, cell) = found.ok_or_else(|| Reject::syntax("no value where one must stand", at + 1))?;
+    let (word, cell) =
+        found.ok_or_else(|| Reject::syntax("no value where one must stand", at + 1))?;
     Ok((cell, at + word.len()))
 }

@@ -78,14 +78,14 @@ pub(super) struct Shape {
     fits: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct ShapeStep {
     before: Between,
     slot: u16,
 }
 
 /// What stands before, between or behind scalars.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Between {
     /// The first up to 16 bytes, lowest first, and which bits of them count.
     head: u128,
@@ -112,7 +112,10 @@ impl Shape {
         next: usize,
         slots: usize,
     ) -> Option<Shape> {
-        if learned.twice || learned.scalars.len() > MAX_SCALARS || bytes.get(next - 1) != Some(&b'\n') {
+        if learned.twice
+            || learned.scalars.len() > MAX_SCALARS
+            || bytes.get(next - 1) != Some(&b'\n')
+        {
             return None;
         }
         let mut stretches = Vec::with_capacity(learned.scalars.len() + 1);
@@ -125,19 +128,26 @@ impl Shape {
         if stretches.iter().map(|(start, end)| end - start).sum::<usize>() > MAX_BETWEEN {
             return None;
         }
-        let mut between: Vec<Between> =
-            stretches.iter().map(|&(start, end)| Between::new(bytes.get(start..end).unwrap_or_default())).collect();
+        let mut between: Vec<Between> = stretches
+            .iter()
+            .map(|&(start, end)| Between::new(bytes.get(start..end).unwrap_or_default()))
+            .collect();
         let tail = between.pop()?;
         let steps = between.into_iter().zip(&learned.scalars);
         let steps = steps.map(|(before, &(slot, _))| ShapeStep { before, slot }).collect();
         let locate = |at: u32, is_end: bool| {
             // A place is counted from the stretch it lies in; an end from the one it closes.
-            let index = stretches.partition_point(|&(start, _)| start < at as usize + usize::from(!is_end));
+            let index =
+                stretches.partition_point(|&(start, _)| start < at as usize + usize::from(!is_end));
             let index = index.checked_sub(1)?;
             Some((index as u16, at - stretches.get(index)?.0 as u32))
         };
         let nested = learned.nested.iter().map(|&(slot, place)| {
-            Some(NestedPlace { slot, start: locate(place.start, false)?, end: locate(place.end, true)? })
+            Some(NestedPlace {
+                slot,
+                start: locate(place.start, false)?,
+                end: locate(place.end, true)?,
+            })
         });
         let nested = nested.collect::<Option<Vec<_>>>()?;
         let filled = |slot: &u16| {
@@ -146,6 +156,11 @@ impl Shape {
         };
         let missing = (0..slots as u16).filter(|slot| !filled(slot)).collect();
         Some(Shape { steps, tail, nested, starts: Vec::new(), missing, fits: 0 })
+    }
+
+    /// Whether the same lines fit.
+    pub(super) fn same(&self, other: &Shape) -> bool {
+        self.steps == other.steps && self.tail == other.tail
     }
 
     /// How many lines fitted.
