@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use smollama_nodes::io::rows::path::Fields;
-use smollama_nodes::io::rows::{Step, json::JsonLines};
+use smollama_nodes::io::rows::{RowDecoder, Step, json::JsonLines};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|one| one != "--bench").collect();

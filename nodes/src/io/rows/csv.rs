@@ -9,7 +9,7 @@ mod tests;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use super::path::{Fields, NONE};
-use super::{Cell, Place, Reject, RejectReason, Row, Step, word};
+use super::{Cell, Place, Reject, RejectReason, Row, RowDecoder, Step, word};
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
@@ -43,6 +43,30 @@ pub struct NoSuchColumn {
 fn list(columns: &[String]) -> String {
     let shown: Vec<_> = columns.iter().take(20).map(|column| format!("`{column}`")).collect();
     shown.join(", ")
+}
+
+impl RowDecoder for CsvRows {
+    #[inline]
+    fn decode(&mut self, bytes: &[u8], at: usize, last: bool) -> Step {
+        if self.skipping {
+            return self.skip(bytes, at);
+        }
+        self.lines = 1;
+        match self.plain(bytes, at) {
+            Some(step) => step,
+            None => self.decode_other(bytes, at, last),
+        }
+    }
+
+    #[inline]
+    fn row<'a>(&'a self, bytes: &'a [u8]) -> Row<'a> {
+        Row { bytes, scratch: &self.scratch, cells: &self.cells }
+    }
+
+    #[inline]
+    fn lines(&self) -> usize {
+        self.lines
+    }
 }
 
 impl CsvRows {
@@ -93,33 +117,6 @@ impl CsvRows {
         }
         self.cells = vec![Cell::Missing; wanted.names().len()];
         Ok(())
-    }
-
-    /// Decodes the row that begins at a position. With `last`, no bytes come behind these.
-    #[inline]
-    pub fn decode(&mut self, bytes: &[u8], at: usize, last: bool) -> Step {
-        if self.skipping {
-            return self.skip(bytes, at);
-        }
-        self.lines = 1;
-        match self.plain(bytes, at) {
-            Some(step) => step,
-            None => self.decode_other(bytes, at, last),
-        }
-    }
-
-    /// What the last call to [`CsvRows::decode`] found, in the same bytes.
-    #[inline]
-    #[must_use]
-    pub fn row<'a>(&'a self, bytes: &'a [u8]) -> Row<'a> {
-        Row { bytes, scratch: &self.scratch, cells: &self.cells }
-    }
-
-    /// How many lines the last step ended.
-    #[inline]
-    #[must_use]
-    pub fn lines(&self) -> usize {
-        self.lines
     }
 
     /// A row without quotes that ends well within the bytes; `None` for any other.

@@ -25,6 +25,8 @@ pub enum Cell {
     Int(i64),
     /// A finite number with decimals, with an exponent, or too large for an integer.
     Float(f64),
+    /// An instant, in microseconds since 1970: for formats that know what a time is.
+    Time(i64),
     /// A text as it stands in the bytes.
     Text(Place),
     /// A text whose escapes or doubled quotes were resolved; it lies in the decoder's scratch.
@@ -79,6 +81,31 @@ impl<'a> Row<'a> {
             _ => &[],
         }
     }
+}
+
+impl<'a> Row<'a> {
+    /// A row that was not decoded from bytes: its cells, and what their [`Cell::Unescaped`] texts are places in.
+    #[must_use]
+    pub fn of_cells(cells: &'a [Cell], texts: &'a [u8]) -> Self {
+        Row { bytes: &[], scratch: texts, cells }
+    }
+}
+
+/// Appends a text to the texts of a row and gives the cell that stands for it.
+pub fn push_text(text: &str, texts: &mut Vec<u8>) -> Cell {
+    let start = texts.len();
+    texts.extend_from_slice(text.as_bytes());
+    Cell::Unescaped(Place::new(start, texts.len()))
+}
+
+/// What turns bytes into rows.
+pub trait RowDecoder {
+    /// Decodes the row that begins at a position. With `last`, no bytes come behind these.
+    fn decode(&mut self, bytes: &[u8], at: usize, last: bool) -> Step;
+    /// What the last [`Step::Row`] found, in the same bytes.
+    fn row<'a>(&'a self, bytes: &'a [u8]) -> Row<'a>;
+    /// How many lines the last step ended.
+    fn lines(&self) -> usize;
 }
 
 /// What a decoder found at a position.

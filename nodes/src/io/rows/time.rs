@@ -114,6 +114,7 @@ impl TimeReader {
             Cell::Int(count) => self.unit(count as f64).int_micros(count),
             Cell::Float(count) => self.unit(count).float_micros(count),
             Cell::Text(_) | Cell::Unescaped(_) => self.read_text(text),
+            Cell::Time(micros) => Some(micros),
             Cell::Missing | Cell::Null => return Err(BadTime::Missing),
             Cell::Bool(_) | Cell::Nested(_) => None,
         };

@@ -17,7 +17,7 @@ use scan::Scan;
 use shape::{Learned, Shape};
 
 use super::path::{Fields, PathTree};
-use super::{Cell, Reject, RejectReason, Row, Step};
+use super::{Cell, Reject, RejectReason, Row, RowDecoder, Step};
 
 /// How many shapes are remembered: a file with a few kinds of lines has one for each.
 const SHAPES: usize = 4;
@@ -46,6 +46,35 @@ pub struct JsonLines {
     max_line: usize,
 }
 
+impl RowDecoder for JsonLines {
+    #[inline]
+    fn decode(&mut self, bytes: &[u8], at: usize, last: bool) -> Step {
+        if self.skipping {
+            return self.skip(bytes, at);
+        }
+        self.lines = 1;
+        self.scratch.clear();
+        let Self { shapes, latest, cells, scratch, .. } = self;
+        if let Some(shape) = shapes.get_mut(*latest)
+            && let Some(next) = shape.fit(bytes, at, cells, scratch)
+            && next - at <= self.max_line
+        {
+            return Step::Row { next };
+        }
+        self.decode_other(bytes, at, last)
+    }
+
+    #[inline]
+    fn row<'a>(&'a self, bytes: &'a [u8]) -> Row<'a> {
+        Row { bytes, scratch: &self.scratch, cells: &self.cells }
+    }
+
+    #[inline]
+    fn lines(&self) -> usize {
+        self.lines
+    }
+}
+
 impl JsonLines {
     /// A decoder of these fields, that refuses lines of more than `max_line` bytes.
     #[must_use]
@@ -64,38 +93,6 @@ impl JsonLines {
             lines: 0,
             max_line,
         }
-    }
-
-    /// Decodes the line that begins at a position. With `last`, no bytes come behind these.
-    #[inline]
-    pub fn decode(&mut self, bytes: &[u8], at: usize, last: bool) -> Step {
-        if self.skipping {
-            return self.skip(bytes, at);
-        }
-        self.lines = 1;
-        self.scratch.clear();
-        let Self { shapes, latest, cells, scratch, .. } = self;
-        if let Some(shape) = shapes.get_mut(*latest)
-            && let Some(next) = shape.fit(bytes, at, cells, scratch)
-            && next - at <= self.max_line
-        {
-            return Step::Row { next };
-        }
-        self.decode_other(bytes, at, last)
-    }
-
-    /// What the last call to [`JsonLines::decode`] found, in the same bytes.
-    #[inline]
-    #[must_use]
-    pub fn row<'a>(&'a self, bytes: &'a [u8]) -> Row<'a> {
-        Row { bytes, scratch: &self.scratch, cells: &self.cells }
-    }
-
-    /// How many lines the last step ended.
-    #[inline]
-    #[must_use]
-    pub fn lines(&self) -> usize {
-        self.lines
     }
 
     /// Goes on to the end of a refused line, whose number was counted already.

@@ -21,7 +21,7 @@ fn value(row: Row<'_>, slot: usize) -> Value {
         Cell::Missing => Value::String("(missing)".into()),
         Cell::Null => Value::Null,
         Cell::Bool(value) => value.into(),
-        Cell::Int(value) => value.into(),
+        Cell::Int(value) | Cell::Time(value) => value.into(),
         Cell::Float(value) => value.into(),
         Cell::Text(_) | Cell::Unescaped(_) => std::str::from_utf8(row.text(cell)).unwrap().into(),
         Cell::Nested(_) => serde_json::from_slice(row.text(cell)).unwrap(),
