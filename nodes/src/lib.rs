@@ -11,6 +11,7 @@ use smollama_engine::registry::Registry;
 #[must_use]
 pub fn registry() -> Registry {
     Registry::new()
+        .with::<sources::replay::ReplayConfig>()
         .with::<sources::simulate::SimulateConfig>()
         .with::<sources::system::SystemConfig>()
         .with::<transforms::adaptive_rate::AdaptiveRateConfig>()

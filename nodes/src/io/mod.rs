@@ -1,1 +1,3 @@
 //! The only code that touches the outside, shared by nodes.
+
+pub mod rows;

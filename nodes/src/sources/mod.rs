@@ -1,4 +1,5 @@
 //! What makes readings.
 
+pub mod replay;
 pub mod simulate;
 pub mod system;
