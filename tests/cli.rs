@@ -75,7 +75,10 @@ fn validate_says_fine_or_what_is_wrong_and_exits_so() {
     place.write("good.yaml", LIVE);
     place.write("bad.yaml", &LIVE.replace("dedup", "dedupe"));
     let good = place.run(&["validate", "good.yaml"]);
-    assert_eq!((good.status.code(), text(&good.stdout).as_str()), (Some(0), "1 pipeline with 4 nodes is fine\n"));
+    assert_eq!(
+        (good.status.code(), text(&good.stdout).as_str()),
+        (Some(0), "1 pipeline with 4 nodes is fine\n")
+    );
     let bad = place.run(&["validate", "bad.yaml"]);
     assert_eq!((bad.status.code(), text(&bad.stdout).as_str()), (Some(2), ""));
     assert!(text(&bad.stderr).contains("bad.yaml:6:26"), "{}", text(&bad.stderr));
@@ -93,7 +96,10 @@ fn validate_says_fine_or_what_is_wrong_and_exits_so() {
 fn p4_a_bad_apply_changes_nothing() {
     let place = Place::new();
     place.write("good.yaml", LIVE);
-    place.write("bad.yaml", &LIVE.replace("pipeline: live", "pipeline: other").replace("[air], dedup", "[airs], dedup"));
+    place.write(
+        "bad.yaml",
+        &LIVE.replace("pipeline: live", "pipeline: other").replace("[air], dedup", "[airs], dedup"),
+    );
     let applied = place.run(&["apply", "good.yaml", "bad.yaml"]);
     assert_eq!(applied.status.code(), Some(2));
     assert!(!place.path("data").exists(), "nothing was made");
@@ -188,10 +194,19 @@ fn a_broken_row_is_counted_named_and_kept_and_the_rest_goes_on() {
     let lines: Vec<u64> = letters
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a letter"))
-        .map(|letter| letter["origin"].as_str().and_then(|at| at.rsplit(':').next()?.parse().ok()).expect("a line number"))
+        .map(|letter| {
+            letter["origin"]
+                .as_str()
+                .and_then(|at| at.rsplit(':').next()?.parse().ok())
+                .expect("a line number")
+        })
         .collect();
     assert_eq!(lines, [3, 4, 5, 6, 7, 8]);
-    assert!(text(&ran.stderr).contains("2 readings, 6 to the dead letters"), "{}", text(&ran.stderr));
+    assert!(
+        text(&ran.stderr).contains("2 readings, 6 to the dead letters"),
+        "{}",
+        text(&ran.stderr)
+    );
 }
 
 /// P6: the same input gives the same bytes.
@@ -242,7 +257,10 @@ fn p9_a_secret_is_never_printed() {
             .expect("the binary runs");
         assert_eq!(ran.status.code(), Some(2));
         let said = text(&ran.stderr) + &text(&ran.stdout);
-        assert!(said.contains("secret://env/SMOLLAMA_TEST_SECRET") && !said.contains("correct-horse"), "{said}");
+        assert!(
+            said.contains("secret://env/SMOLLAMA_TEST_SECRET") && !said.contains("correct-horse"),
+            "{said}"
+        );
     }
 }
 

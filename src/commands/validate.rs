@@ -17,11 +17,9 @@ pub(crate) fn validate(global: &Global, args: &Paths) -> Result<ExitCode, Failur
     terminal::diagnostics(&planned.diagnostics, &planned.files)?;
     let graph = planned.graph.ok_or(Failure::BadInput)?;
     let (pipelines, nodes) = (graph.pipelines.len(), graph.order.len());
-    terminal::print(&format!(
-        "{} with {} are fine\n",
-        count(pipelines, "pipeline"),
-        count(nodes, "node")
-    ))?;
+    let verb = if pipelines == 1 { "is" } else { "are" };
+    let counted = format!("{} with {}", count(pipelines, "pipeline"), count(nodes, "node"));
+    terminal::print(&format!("{counted} {verb} fine\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
