@@ -64,7 +64,10 @@ impl Identity {
         });
         let labels = self.labels.iter().map(|(_, slot)| *slot);
         let rest = [self.whole, self.unit, self.labels_map, self.monotonic];
-        name.chain(labels).chain(rest.into_iter().flatten()).collect()
+        let mut slots: Vec<usize> = name.chain(labels).chain(rest.into_iter().flatten()).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        slots
     }
 }
 
@@ -86,7 +89,7 @@ impl FileFacts<'_> {
     fn time_column(&self) -> String {
         let Some(columns) = self.columns else { return "time".into() };
         let named = |name: &&str| columns.iter().find(|column| column.eq_ignore_ascii_case(name));
-        let found = TIME_COLUMNS.iter().find_map(|name| named(&name)).or(columns.first());
+        let found = TIME_COLUMNS.iter().find_map(named).or(columns.first());
         found.cloned().unwrap_or_default()
     }
 }
