@@ -77,6 +77,7 @@ pub(crate) fn open(global: &Global, console: Arc<dyn Console>) -> Result<Host, F
         disk: RealDisk::shared(),
         console,
         series: SeriesTable::new(config.limits.series),
+        aliases: config.aliases,
         data_dir,
     })
 }

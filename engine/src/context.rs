@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::disk::{Disk, RealDisk};
 use crate::duration::Duration;
+use crate::labels::LabelTable;
 use crate::series::{Series, SeriesId, SeriesTable, SourceKey, TooManySeries};
 
 /// What belongs to the host and is shared by all nodes.
@@ -30,6 +31,8 @@ pub struct Host {
     pub console: Arc<dyn Console>,
     /// All series.
     pub series: SeriesTable,
+    /// Old ids of sources, as written, and what they are called now (`aliases` in config.yaml).
+    pub aliases: BTreeMap<String, String>,
 }
 
 impl Host {
@@ -44,6 +47,7 @@ impl Host {
             disk: RealDisk::shared(),
             console: Arc::new(Discarded),
             series: SeriesTable::default(),
+            aliases: BTreeMap::new(),
         }
     }
 }
@@ -101,6 +105,8 @@ pub struct Context {
     pub unit: Option<Arc<str>>,
     /// `labels` of the pipeline file: laid upon each series of the source.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// `labels_from` of the pipeline file.
+    pub label_table: Option<Arc<LabelTable>>,
     /// `every` of the pipeline file.
     pub every: Option<Duration>,
     /// The folder of the pipeline file.
@@ -124,6 +130,7 @@ impl Context {
             type_part: type_part.into(),
             unit: None,
             labels: BTreeMap::new(),
+            label_table: None,
             every: None,
             folder: PathBuf::from("."),
             host,
@@ -142,14 +149,7 @@ impl Context {
         id: &str,
         describe: impl FnOnce(Series) -> Series,
     ) -> Result<SeriesId, TooManySeries> {
-        let mut series = describe(Series::new(SourceKey::local(&self.type_part, id)));
-        if let Some(unit) = &self.unit {
-            series = series.with_unit(unit);
-        }
-        for (name, value) in &self.labels {
-            series.labels.insert(name.clone(), value.clone());
-        }
-        self.intern(&series)
+        self.named_series(SourceKey::local(&self.type_part, id), describe)
     }
 
     /// The number of a series of this source node that names its whole source itself (a recording of other sources, `type:id`).
@@ -161,7 +161,25 @@ impl Context {
         source: SourceKey,
         describe: impl FnOnce(Series) -> Series,
     ) -> Result<SeriesId, TooManySeries> {
+        self.named_series(source, describe)
+    }
+
+    fn named_series(
+        &self,
+        source: SourceKey,
+        describe: impl FnOnce(Series) -> Series,
+    ) -> Result<SeriesId, TooManySeries> {
+        let source = match self.host.aliases.get(source.name()) {
+            Some(now) => SourceKey::parse(now),
+            None => source,
+        };
         let mut series = describe(Series::new(source));
+        if let Some(unit) = &self.unit {
+            series = series.with_unit(unit);
+        }
+        if let Some(table) = &self.label_table {
+            table.apply(&mut series);
+        }
         for (name, value) in &self.labels {
             series.labels.insert(name.clone(), value.clone());
         }

@@ -15,6 +15,7 @@ pub mod disk;
 pub mod duration;
 pub mod glob;
 pub mod json;
+pub mod labels;
 pub mod node;
 pub mod observation;
 pub mod one_or_many;

@@ -23,6 +23,8 @@ pub struct HostConfig {
     pub data_dir: Option<PathBuf>,
     /// The zone for time of day and calendar, by its IANA name such as `Europe/Berlin`. Default: the system's.
     pub timezone: Option<Timezone>,
+    /// Old ids of sources and what they are called now, such as `{ "mqtt:kitchen": "air:kitchen" }`: for state and history to go on.
+    pub aliases: std::collections::BTreeMap<String, String>,
     /// Bounds on what a stranger can grow.
     pub limits: Limits,
 }

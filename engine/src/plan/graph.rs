@@ -15,7 +15,8 @@ use crate::config::{Node as Tree, Section};
 use crate::context::{Context, Host};
 use crate::diagnostic::Span;
 use crate::duration::Duration;
-use crate::registry::{Profile, Settings};
+use crate::labels::LabelTable;
+use crate::registry::{Problem, Profile, Settings};
 use crate::run::{QueueSpec, RetrySpec};
 
 /// A node with its settings read and its surroundings known.
@@ -43,6 +44,8 @@ pub struct PlannedNode {
     pub unit: Option<Arc<str>>,
     /// `labels`.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// `labels_from`, with the folder of the pipeline file.
+    pub labels_from: Option<PathBuf>,
     /// `every`.
     pub every: Option<Duration>,
     /// `when`.
@@ -67,14 +70,27 @@ impl fmt::Debug for PlannedNode {
 
 impl PlannedNode {
     /// What the node is given when it is made.
-    #[must_use]
-    pub fn context(&self, host: &Arc<Host>) -> Context {
+    ///
+    /// # Errors
+    /// The table of `labels_from` cannot be read.
+    pub fn context(&self, host: &Arc<Host>) -> Result<Context, Problem> {
         let mut context = Context::new(host.clone(), &self.address, &self.type_part);
         context.unit.clone_from(&self.unit);
         context.labels.clone_from(&self.labels);
         context.every = self.every;
         context.folder.clone_from(&self.folder);
-        context
+        if let Some(path) = &self.labels_from {
+            context.label_table = Some(Arc::new(LabelTable::load(&*host.disk, path)?));
+        }
+        Ok(context)
+    }
+
+    /// Makes the node.
+    ///
+    /// # Errors
+    /// Something outside is missing.
+    pub fn build(&self, host: &Arc<Host>) -> Result<crate::node::Node, Problem> {
+        self.settings.build(&self.context(host)?)
     }
 
     /// The name of an output port.

@@ -204,6 +204,7 @@ fn planned(
         type_part: spec.as_type.as_ref().map_or(default_type, text),
         unit: spec.unit.as_ref().map(text),
         labels,
+        labels_from: spec.labels_from.as_ref().map(|path| folder.join(&*path.value)),
         every: words.every,
         when: words.when,
         queue: words.queue.unwrap_or_default(),

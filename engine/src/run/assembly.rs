@@ -126,9 +126,9 @@ pub(crate) fn rebuild<T: 'static>(
     host: &Arc<Host>,
     pick: fn(Node) -> Option<T>,
 ) -> impl Fn() -> Result<T, String> + Send + Sync + 'static {
-    let (settings, context) = (node.settings.clone(), node.context(host));
+    let (node, host) = (node.clone(), host.clone());
     move || {
-        let made = settings.build(&context).map_err(|problem| problem.message)?;
+        let made = node.build(&host).map_err(|problem| problem.message)?;
         pick(made).ok_or_else(|| "its settings make another kind of node now".to_owned())
     }
 }

@@ -86,7 +86,7 @@ impl Topology {
         let mut made = BTreeMap::new();
         let mut errors = Vec::new();
         for (index, node) in graph.nodes() {
-            match node.settings.build(&node.context(host)) {
+            match node.build(host) {
                 Ok(one) => drop(made.insert(index, one)),
                 Err(problem) => errors.push(BuildError {
                     address: node.address.clone(),

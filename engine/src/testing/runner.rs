@@ -181,7 +181,13 @@ impl<'a> Run<'a> {
             let Some((index, _)) = self.find(&given.node) else { continue };
             let node = &self.graph.dag[index];
             let mut noise = Noise::new(spec.seed, entry);
-            let context = node.context(&self.host);
+            let context = match node.context(&self.host) {
+                Ok(context) => context,
+                Err(problem) => {
+                    self.fail(given.span, problem.message);
+                    continue;
+                }
+            };
             match readings(given, spec.start, &mut noise, &context, &node.profile) {
                 Ok(list) => arrivals.entry(index).or_default().extend(list),
                 Err(why) => self.fail(given.span, why),
@@ -230,7 +236,7 @@ impl<'a> Run<'a> {
         let failures_before = self.failures.len();
         for &index in &part.transforms {
             let node = &self.graph.dag[index];
-            match node.settings.build(&node.context(&self.host)) {
+            match node.build(&self.host) {
                 Ok(one) => drop(made.insert(index, one)),
                 Err(problem) => {
                     let message = format!("`{}` cannot be made: {}", node.address, problem.message);
