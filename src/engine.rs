@@ -93,6 +93,12 @@ impl Engine<'_> {
             rejected += stats.rejected();
             dropped += stats.dropped();
         }
+        if host.series.collisions() > 0 {
+            errors.push(format!(
+                "{} sources were given readings by two nodes, which are mixed up now; tell the nodes apart with `as`",
+                host.series.collisions()
+            ));
+        }
         Ok(Outcome { errors, read, rejected, dropped, data_dir: host.data_dir.clone() })
     }
 

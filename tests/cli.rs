@@ -61,7 +61,7 @@ fn signal(child: &Child, name: &str) {
 const LIVE: &str = "
 pipeline: live
 sources:
-  air: { every: 5ms, simulate: { noise: 0.5 } }
+  air: { every: 120ms, simulate: { noise: 0.5 } }
 transforms:
   news: { inputs: [air], dedup: {} }
 sinks:
@@ -129,7 +129,7 @@ fn a_signal_stops_cleanly_with_everything_flushed() {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary runs");
-        wait_until("readings are written", || place.data("air.jsonl").lines().count() > 20);
+        wait_until("readings are written", || place.data("air.jsonl").lines().count() > 5);
         signal(&child, name);
         let mut said = String::new();
         child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
@@ -274,4 +274,41 @@ fn what_cannot_be_opened_is_said_before_anything_starts() {
     let ran = place.run(&["run", "--once", "p.yaml"]);
     assert_eq!(ran.status.code(), Some(2));
     assert!(text(&ran.stderr).contains("missing.csv"), "{}", text(&ran.stderr));
+}
+
+#[test]
+fn the_example_config_is_understood_and_a_wrong_one_is_told() {
+    let place = Place::new();
+    place.write("p.yaml", "pipeline: p\nsources:\n  air: { simulate: { count: 1 } }\nsinks:\n  out: { inputs: [air], discard: {} }\n");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.yaml");
+    let ran = place.run(&["run", "--once", "p.yaml", "--config", &example.to_string_lossy()]);
+    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+    assert!(!text(&ran.stderr).contains("warning"), "{}", text(&ran.stderr));
+    place.write("config.yaml", "nmae: pi\ntimezone: Europe/Berlim\nmqtt: { broker: localhost }\n");
+    let ran = place.run(&["run", "--once", "p.yaml"]);
+    assert_eq!(ran.status.code(), Some(2));
+    let said = text(&ran.stderr);
+    assert!(said.contains("config.yaml:1:1") && said.contains("did you mean `name`?"), "{said}");
+    assert!(said.contains("there is no time zone `Europe/Berlim`"), "{said}");
+    assert!(said.contains("`mqtt` means nothing to this version"), "{said}");
+}
+
+/// Where a pattern of ids is unknown beforehand, two nodes that give one id are told at run time.
+#[test]
+fn two_nodes_that_give_one_id_are_told_at_run_time() {
+    let place = Place::new();
+    let line = "{\"time\":\"2026-01-01T00:00:00Z\",\"source\":\"t:a\",\"value\":1}\n";
+    place.write("a.jsonl", line);
+    place.write("b.jsonl", line);
+    place.write(
+        "p.yaml",
+        "pipeline: p\nsources:\n  a: { replay: { path: a.jsonl } }\n  b: { replay: { path: b.jsonl } }\nsinks:\n  out: { inputs: [a, b], discard: {} }\n",
+    );
+    let ran = place.run(&["run", "--once", "p.yaml"]);
+    assert_eq!(ran.status.code(), Some(1));
+    let said = text(&ran.stderr);
+    assert!(
+        said.contains("warning[SM0084]") && said.contains("`t:a` also comes from `p/a`"),
+        "{said}"
+    );
 }

@@ -183,7 +183,12 @@ impl Context {
         for (name, value) in &self.labels {
             series.labels.insert(name.clone(), value.clone());
         }
-        self.intern(&series)
+        let id = self.intern(&series)?;
+        if let Some(other) = self.host.series.give(id, &self.address) {
+            let source = series.source.name();
+            tracing::error!(node = %self.address, "`{source}` also comes from `{other}`; tell the two apart with `as`");
+        }
+        Ok(id)
     }
 
     /// The number of a new quantity made from one series: its type part is this node's, its id the input's `type/id`, its labels the

@@ -145,6 +145,9 @@ struct Inner {
     index: HashTable<u32>,
     hasher: foldhash::fast::RandomState,
     series: Vec<Arc<Series>>,
+    /// The source node that gives readings to a series, by its number.
+    givers: std::collections::HashMap<u32, Arc<str>>,
+    collisions: u64,
 }
 
 impl SeriesTable {
@@ -188,12 +191,30 @@ impl SeriesTable {
         else {
             return Err(TooManySeries { cap: self.cap });
         };
-        let Inner { index, hasher, series: all } = &mut *inner;
+        let Inner { index, hasher, series: all, .. } = &mut *inner;
         all.push(Arc::new(series.clone()));
         index.insert_unique(hasher.hash_one(series), id, |&other| {
             hasher.hash_one(&*all[other as usize])
         });
         Ok(SeriesId(id))
+    }
+
+    /// Notes that a source node gives readings to a series. When another one already does, that is counted, and its address comes
+    /// back.
+    pub fn give(&self, id: SeriesId, address: &Arc<str>) -> Option<Arc<str>> {
+        let mut inner = self.write();
+        let giver = inner.givers.entry(id.0).or_insert_with(|| address.clone()).clone();
+        if giver == *address {
+            return None;
+        }
+        inner.collisions += 1;
+        Some(giver)
+    }
+
+    /// How many series two source nodes give readings to.
+    #[must_use]
+    pub fn collisions(&self) -> u64 {
+        self.read().collisions
     }
 
     /// What a number stands for.

@@ -21,7 +21,9 @@ use crate::time::Timestamp;
 /// A pause of the input this long is worth a flush.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// How often a sink is asked to flush while items keep coming, and while none do.
-const FLUSH_EVERY: Duration = Duration::from_secs(10);
+const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// After so many items a sink is asked to flush where items come as fast as they can.
+const FLUSH_ITEMS: usize = 65_536;
 /// How often closing is tried at the end.
 const CLOSE_TRIES: u32 = 5;
 
@@ -43,6 +45,9 @@ pub(crate) struct SinkRun {
     pub(crate) hurry: CancellationToken,
     pub(crate) failures: VecDeque<Timestamp>,
     pub(crate) failed: Option<String>,
+    /// Items come as fast as they can: then nothing may depend on how fast that is.
+    pub(crate) headlong: bool,
+    pub(crate) unflushed: usize,
     pub(crate) latest: Timestamp,
     pub(crate) flushed: Timestamp,
 }
@@ -74,9 +79,15 @@ impl SinkRun {
             match parcel {
                 Parcel::Batch(batch) => {
                     self.latest = self.latest.max(batch.received);
+                    self.unflushed += batch.items.len();
                     self.write(batch).await;
                     unflushed = true;
-                    if self.now().since(self.flushed) >= FLUSH_EVERY {
+                    let due = if self.headlong {
+                        self.unflushed >= FLUSH_ITEMS
+                    } else {
+                        self.now().since(self.flushed) >= FLUSH_EVERY
+                    };
+                    if due {
                         self.flush().await;
                     }
                 }
@@ -87,8 +98,7 @@ impl SinkRun {
     }
 
     async fn wait(&mut self, unflushed: bool) -> Waited {
-        // In virtual time nothing may depend on how fast the input comes, so pauses mean nothing there.
-        if self.clock.is_none() {
+        if self.headlong {
             return self.taker.next().await.map_or(Waited::End, Waited::Parcel);
         }
         let pause = if unflushed { PAUSE } else { FLUSH_EVERY.to_std() };
@@ -130,6 +140,7 @@ impl SinkRun {
 
     async fn flush(&mut self) {
         self.flushed = self.now();
+        self.unflushed = 0;
         match self.call(Verb::Flush).await {
             Ok(()) => {}
             Err(NodeError::Fatal(why)) => {

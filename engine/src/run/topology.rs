@@ -248,6 +248,8 @@ impl PartBuilder<'_> {
             hurry: topology.hurry.clone(),
             failures: VecDeque::new(),
             failed: None,
+            headlong: in_virtual_time && self.options.speed.is_none(),
+            unflushed: 0,
             latest: Timestamp::MIN,
             flushed: Timestamp::MIN,
         };
