@@ -84,11 +84,10 @@ fn plan_and_config_know_no_runtime() {
     }
 }
 
-/// The engine names no protocol, no database and no file format of its own.
+/// The engine knows no protocol, no HTTP, no SQL, no Parquet, no scripts, and no command line.
 #[test]
 fn the_engine_knows_no_protocol() {
-    let foreign =
-        ["arrow", "parquet", "rusqlite", "reqwest", "axum", "rumqttc", "rhai", "clap", "csv"];
+    let foreign = ["arrow", "parquet", "rusqlite", "reqwest", "axum", "rumqttc", "rhai", "clap"];
     for (name, _) in dependencies("engine") {
         assert!(!foreign.iter().any(|word| name.contains(word)), "engine depends on {name}");
     }

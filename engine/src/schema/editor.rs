@@ -10,6 +10,15 @@ pub(super) const VARIABLE: &str = r"^\$(\{[^}]*\}|\([^)]*\))$";
 pub(super) fn settings(schema: &mut Value) {
     let Some(map) = schema.as_object_mut() else { return };
     describe(map);
+    // Editors write defaults out when they complete; nothing is no help there.
+    let empty = |value: &Value| {
+        value.is_null()
+            || value.as_array().is_some_and(Vec::is_empty)
+            || value.as_object().is_some_and(Map::is_empty)
+    };
+    if map.get("default").is_some_and(empty) {
+        map.remove("default");
+    }
     for key in ["properties", "patternProperties", "$defs"] {
         if let Some(inner) = map.get_mut(key).and_then(Value::as_object_mut) {
             inner.values_mut().for_each(settings);

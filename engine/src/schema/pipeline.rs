@@ -120,13 +120,21 @@ fn node(section: Section, registry: &Registry, generator: &mut SchemaGenerator) 
     let mut choice = Vec::new();
     for node_type in registry.iter().filter(|one| one.kind == section.into()) {
         properties.insert(node_type.name.into(), node_type.schema(generator).to_value());
-        choice.push(json!({ "required": [node_type.name] }));
+        choice.push(node_type.name);
     }
     let template = std::iter::once(EngineWord::Use);
     for word in EngineWord::of(section).chain(template) {
         properties.insert(word.key().into(), word_schema(word, generator));
     }
-    choice.push(json!({ "required": ["use"] }));
+    let message = match choice.as_slice() {
+        [] => format!("this version has no {}", section.key()),
+        all => format!("{} has exactly one type: {}", section.with_article(), all.join(", ")),
+    };
+    let choice: Vec<Value> = choice
+        .into_iter()
+        .chain(["use"])
+        .map(|key| json!({ "required": [key], "errorMessage": message }))
+        .collect();
     let mut node = json!({
         "description": format!("{}: its type as a key with the settings under it, and words of the engine.", section.with_article()),
         "type": "object",
@@ -156,7 +164,8 @@ fn address() -> Value {
     json!({
         "description": "A node or a port of it: `air`, `news.dropped`, `weather/outdoor`.",
         "type": "string",
-        "pattern": format!(r"^({NAME}/)?{NAME}(\.{NAME})?$")
+        "pattern": format!(r"^({NAME}/)?{NAME}(\.{NAME})?$"),
+        "examples": ["air", "news.dropped", "weather/outdoor"]
     })
 }
 

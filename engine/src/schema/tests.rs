@@ -23,7 +23,8 @@ fn a_variable_may_stand_for_any_scalar() {
     assert_eq!(word["description"], json!("Which."));
     let words = json!({ "oneOf": [{ "const": "a", "description": "First." }, { "const": "b" }] });
     assert_eq!(rewritten(words)["anyOf"].as_array().map(Vec::len), Some(3));
-    let optional = rewritten(json!({ "type": ["boolean", "null"] }));
+    let optional = rewritten(json!({ "type": ["boolean", "null"], "default": null }));
+    assert_eq!(optional.get("default"), None);
     assert_eq!(optional["type"], json!(["boolean", "null", "string"]));
 }
 
