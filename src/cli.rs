@@ -17,6 +17,7 @@ pub(crate) struct Cli {
 
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The host's settings [default: ./config.yaml, then ~/.smollama/config.yaml, if there is one]
     #[arg(short, long, global = true, value_name = "FILE", env = "SMOLLAMA_CONFIG")]
@@ -68,10 +69,18 @@ pub(crate) enum Command {
     Validate(commands::Paths),
     /// Run the pipelines' own tests in virtual time
     Test(commands::Test),
+    /// Draw pipelines
+    Graph(commands::Graph),
+    /// List the types of node, or show one
+    Nodes(commands::Nodes),
+    /// Print the JSON Schema of pipeline files, of config.yaml, or of items
+    Schema(commands::Schema),
+    /// Explain a type, a setting, an engine word or a rule: `explain dedup.deadband`, `explain SM0071`
+    Explain(commands::Explain),
 }
 
 pub(crate) mod commands {
-    use super::{Args, PathBuf};
+    use super::{Args, PathBuf, ValueEnum};
 
     #[derive(Debug, Args)]
     pub(crate) struct Paths {
@@ -117,6 +126,56 @@ pub(crate) mod commands {
         /// Only tests whose name holds this text
         #[arg(long, value_name = "TEXT")]
         pub(crate) only: Option<String>,
+    }
+
+    #[derive(Debug, Args)]
+    pub(crate) struct Graph {
+        #[command(flatten)]
+        pub(crate) paths: Paths,
+        /// The form of the drawing
+        #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
+        pub(crate) format: GraphFormat,
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+    pub(crate) enum GraphFormat {
+        /// For GitHub and most wikis
+        Mermaid,
+        /// For Graphviz
+        Dot,
+        /// A picture for any browser
+        Svg,
+    }
+
+    #[derive(Debug, Args)]
+    pub(crate) struct Nodes {
+        /// The type to show; without it all are listed
+        #[arg(value_name = "TYPE")]
+        pub(crate) node_type: Option<String>,
+    }
+
+    #[derive(Debug, Args)]
+    pub(crate) struct Schema {
+        /// Which one
+        #[arg(value_enum)]
+        pub(crate) of: SchemaOf,
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+    pub(crate) enum SchemaOf {
+        /// Pipeline files
+        Pipeline,
+        /// config.yaml
+        Config,
+        /// Readings, windows and observations as JSON
+        Items,
+    }
+
+    #[derive(Debug, Args)]
+    pub(crate) struct Explain {
+        /// `TYPE`, `TYPE.FIELD`, an engine word, a key of a file, or a rule's id
+        #[arg(value_name = "WHAT")]
+        pub(crate) what: String,
     }
 
     /// How fast recordings are played.

@@ -1,9 +1,19 @@
-//! Tests of the whole.
+//! Tests of the whole: what bad input gets, shipped pipelines, commands, the shape of the source tree, the generated reference, and
+//! the schemas. `cfg(test)` says to the lints that small functions of a module are tests, too.
 
 mod bad_input;
 #[cfg(test)]
 mod cli;
 mod pipelines;
-// Says to the lints that its small functions are tests, too.
+#[cfg(test)]
+mod project;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod test_command;
+#[cfg(test)]
+mod tidy;

@@ -1,8 +1,12 @@
 //! One file per command.
 
 mod apply;
+mod explain;
+mod graph;
 mod junit;
+mod nodes;
 mod run;
+mod schema;
 mod test;
 mod validate;
 
@@ -22,7 +26,19 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Run(args) => run::run(global, &args),
         Command::Test(args) => test::test(global, &args),
         Command::Validate(args) => validate::validate(global, &args),
+        Command::Graph(args) => graph::graph(global, &args),
+        Command::Nodes(args) => nodes::nodes(global, &args),
+        Command::Schema(args) => schema::schema(&args),
+        Command::Explain(args) => explain::explain(global, &args),
     }
+}
+
+/// Prints a result as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<ExitCode, Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::Failed(format!("cannot write the result: {error}")))?;
+    terminal::print(&format!("{text}\n"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Loads and checks pipelines.

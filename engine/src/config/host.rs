@@ -81,7 +81,7 @@ impl JsonSchema for Timezone {
 }
 
 /// Sections that the Python original knew and that mean nothing to this version.
-const ORIGINAL_SECTIONS: [&str; 10] = [
+pub(crate) const ORIGINAL_SECTIONS: [&str; 10] = [
     "ollama",
     "mqtt",
     "gpio",

@@ -11,6 +11,7 @@
 mod check;
 mod conflicts;
 mod cycles;
+pub mod draw;
 mod graph;
 mod resolve;
 
