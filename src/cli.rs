@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::filter::Targets;
 
 /// Turns YAML files into a running edge-sensing node.
 #[derive(Debug, Parser)]
@@ -33,7 +34,7 @@ pub(crate) struct Global {
         env = "SMOLLAMA_LOG_LEVEL",
         default_value = "warn"
     )]
-    pub(crate) log_level: String,
+    pub(crate) log_level: Targets,
     /// The form of log lines
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,

@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use smollama_engine::context::Console;
 use smollama_engine::diagnostic::{Diagnostics, Files};
 use tokio::sync::Notify;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{Colour, Global, LogFormat};
 
@@ -45,13 +48,15 @@ static COLOUR: OnceLock<Colour> = OnceLock::new();
 /// Sets up colour and logging.
 pub(crate) fn init(global: &Global) {
     COLOUR.get_or_init(|| global.color);
-    let filter = tracing_subscriber::EnvFilter::try_new(&global.log_level)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Log(Vec::new()));
+    let logs = tracing_subscriber::fmt::layer().with_writer(|| Log(Vec::new()));
     let colour = stderr_colour();
+    let registry = tracing_subscriber::registry();
     match global.log_format {
-        LogFormat::Text => logs.with_ansi(colour).with_target(false).init(),
-        LogFormat::Json => logs.json().init(),
+        LogFormat::Text => {
+            let logs = logs.with_ansi(colour).with_target(false);
+            registry.with(logs.with_filter(global.log_level.clone())).init();
+        }
+        LogFormat::Json => registry.with(logs.json().with_filter(global.log_level.clone())).init(),
     }
 }
 

@@ -14,8 +14,10 @@ const BYTES_MAX: usize = 1024 * 1024;
 /// A table of labels. The first row that fits a source wins, so exact names go above patterns.
 #[derive(Debug, Clone, Default)]
 pub struct LabelTable {
-    rows: Vec<(Glob, Vec<(Arc<str>, Arc<str>)>)>,
+    rows: Vec<(Glob, Labels)>,
 }
+
+type Labels = Vec<(Arc<str>, Arc<str>)>;
 
 impl LabelTable {
     /// Reads a table: CSV as RFC 4180, whose first line names the columns.
