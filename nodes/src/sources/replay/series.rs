@@ -21,18 +21,26 @@ pub(super) struct SeriesCache {
     hasher: foldhash::fast::RandomState,
     index: HashTable<u32>,
     entries: Vec<Entry>,
+    /// The keys of all entries and, with a place for each value of a row, their series: side by side, as rows in turns go
+    /// through them.
+    keys: Vec<u8>,
+    ids: Vec<Option<SeriesId>>,
     /// The entry of the last row. Sensors report in turns, so what followed it last time mostly follows again.
     latest: usize,
     key: Vec<u8>,
 }
 
 struct Entry {
-    key: Box<[u8]>,
-    hash: u64,
-    /// A series for each value of a row.
-    ids: Box<[Option<SeriesId>]>,
-    next: usize,
+    /// Where its key lies.
+    key_start: u32,
+    key_end: u32,
+    next: u32,
 }
+
+/// One series can be written in many ways (labels with other blanks), so a stranger can make more entries than there are
+/// series. Beyond these bounds all are forgotten and found again.
+const ENTRIES_MAX: usize = 40_000;
+const KEYS_MAX: usize = 16 << 20;
 
 /// Ends a field in a key; no byte of a text.
 const END: u8 = 0xFF;
@@ -48,6 +56,8 @@ impl SeriesCache {
             hasher: foldhash::fast::RandomState::default(),
             index: HashTable::new(),
             entries: Vec::new(),
+            keys: Vec::new(),
+            ids: Vec::new(),
             latest: 0,
             key: Vec::new(),
         }
@@ -61,14 +71,14 @@ impl SeriesCache {
             push_field(row, slot, &mut self.key);
             self.key.push(END);
         }
-        let next = self.entries.get(self.latest).map_or(0, |entry| entry.next);
-        if self.entries.get(next).is_some_and(|entry| *entry.key == *self.key) {
+        let next = self.entries.get(self.latest).map_or(0, |entry| entry.next as usize);
+        if self.entries.get(next).is_some_and(|entry| entry.key(&self.keys) == self.key) {
             self.latest = next;
             return Known(Some(next));
         }
         let hash = self.hasher.hash_one(self.key.as_slice());
         let same = |&index: &u32| {
-            self.entries.get(index as usize).is_some_and(|entry| *entry.key == *self.key)
+            self.entries.get(index as usize).is_some_and(|entry| entry.key(&self.keys) == self.key)
         };
         let Some(found) = self.index.find(hash, same).map(|&index| index as usize) else {
             return Known(None);
@@ -79,7 +89,7 @@ impl SeriesCache {
 
     fn follow(&mut self, found: usize) {
         if let Some(entry) = self.entries.get_mut(self.latest) {
-            entry.next = found;
+            entry.next = found as u32;
         }
         self.latest = found;
     }
@@ -96,8 +106,8 @@ impl SeriesCache {
         row: Row<'_>,
         context: &Context,
     ) -> Result<SeriesId, String> {
-        let entry = known.0.and_then(|index| self.entries.get(index));
-        match entry.and_then(|entry| entry.ids.get(value.0).copied().flatten()) {
+        let place = known.0.and_then(|index| self.ids.get(index * self.values + value.0));
+        match place.copied().flatten() {
             Some(id) => Ok(id),
             None => self.make(known, value, row, context),
         }
@@ -114,26 +124,36 @@ impl SeriesCache {
         let id = self.intern(value, row, context)?;
         let index = match known.0 {
             Some(index) => index,
-            None => {
-                let index = self.entries.len();
-                let (key, hash) =
-                    (self.key.clone().into(), self.hasher.hash_one(self.key.as_slice()));
-                let ids = vec![None; self.values].into();
-                self.entries.push(Entry { key, hash, ids, next: 0 });
-                let entries = &self.entries;
-                self.index.insert_unique(hash, index as u32, |&other| {
-                    entries.get(other as usize).map_or(0, |entry| entry.hash)
-                });
-                self.follow(index);
-                known.0 = Some(index);
-                index
-            }
+            None => self.remember(),
         };
-        let place = self.entries.get_mut(index).and_then(|entry| entry.ids.get_mut(position));
-        if let Some(place) = place {
+        known.0 = Some(index);
+        if let Some(place) = self.ids.get_mut(index * self.values + position) {
             *place = Some(id);
         }
         Ok(id)
+    }
+
+    /// An entry for the key at hand.
+    fn remember(&mut self) -> usize {
+        if self.entries.len() >= ENTRIES_MAX || self.keys.len() + self.key.len() > KEYS_MAX {
+            self.index.clear();
+            self.entries.clear();
+            self.keys.clear();
+            self.ids.clear();
+            self.latest = 0;
+        }
+        let index = self.entries.len();
+        let key_start = self.keys.len() as u32;
+        self.keys.extend_from_slice(&self.key);
+        self.entries.push(Entry { key_start, key_end: self.keys.len() as u32, next: 0 });
+        self.ids.resize(self.ids.len() + self.values, None);
+        let Self { index: table, entries, keys, hasher, .. } = self;
+        let hash_of = |&other: &u32| {
+            hasher.hash_one(entries.get(other as usize).map_or(&[][..], |entry| entry.key(keys)))
+        };
+        table.insert_unique(hasher.hash_one(self.key.as_slice()), index as u32, hash_of);
+        self.follow(index);
+        index
     }
 
     fn intern(
@@ -186,6 +206,13 @@ impl SeriesCache {
             }
         }
         Ok(name)
+    }
+}
+
+impl Entry {
+    #[inline]
+    fn key<'a>(&self, keys: &'a [u8]) -> &'a [u8] {
+        keys.get(self.key_start as usize..self.key_end as usize).unwrap_or_default()
     }
 }
 

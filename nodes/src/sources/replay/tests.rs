@@ -315,6 +315,20 @@ fn too_many_series_refuse_their_rows() {
 }
 
 #[test]
+fn one_series_in_many_spellings_stays_one_and_is_not_kept_for_each() {
+    let line = |n: usize| {
+        let blanks = " ".repeat(n % 1000);
+        let labels = format!("{{{blanks}\"room\":{}\"hall\"}}", " ".repeat(n / 1000));
+        format!("{{\"time\":1767225600,\"source\":\"a:b\",\"value\":{n},\"labels\":{labels}}}\n")
+    };
+    let text: String = (0..45_000).map(line).collect();
+    let bench = Bench::new(&[("s.jsonl", &text)]);
+    let given = bench.run(json!({ "path": "s.jsonl" }));
+    assert_eq!((given.raw.len(), given.rejects.len()), (45_000, 0));
+    assert!(given.raw.iter().all(|one| one.series == given.raw[0].series));
+}
+
+#[test]
 fn empty_files_have_no_rows() {
     let bench =
         Bench::new(&[("a.csv", ""), ("b.jsonl", ""), ("c.csv", "time,value\n"), ("d.csv", "\n\n")]);
