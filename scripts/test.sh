@@ -12,5 +12,10 @@ need() { # need COMMAND PACKAGE: has the package installed if there is no such c
 }
 
 need cc build-essential
+need python3 python3
+python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-command python3-venv
+
+# Readers that others wrote open the history, and ours opens their files.
+python3 scripts/check-parquet.py
 
 cargo test --workspace --locked
