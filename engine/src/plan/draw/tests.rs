@@ -115,6 +115,12 @@ fn nothing_lies_over_anything_else() {
     }
     for (_, points) in &picture.edges {
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0), "edges lead to the right");
+        // Bows lie between two columns, so they meet no node.
+        for pair in points.windows(2).step_by(2) {
+            let [(from, _), (to, _)] = pair else { continue };
+            let past = |at: &layout::Place| at.x >= *from && at.x + at.width <= *to;
+            assert!(!picture.nodes.iter().any(|(_, at)| past(at)), "a bow passes a column");
+        }
         // Straight parts, which cross a column, meet no node of it.
         for pair in points.windows(2).skip(1).step_by(2) {
             let [(from, y), (to, _)] = pair else { continue };
