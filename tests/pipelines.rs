@@ -73,9 +73,12 @@ fn the_example_of_every_node_passes_its_tests() {
     let found: Vec<String> = registry
         .iter()
         .flat_map(|node| {
-            let folder = root().join("nodes/src").join(node.kind.section()).join(node.name);
+            let folder = root().join("nodes/src").join(node.section.key()).join(node.name);
             let path = folder.join("example.yaml");
-            problems(&format!("{} {}", node.kind, node.name), text(&path, node.example))
+            problems(
+                &format!("{} {}", node.section.singular(), node.name),
+                text(&path, node.example),
+            )
         })
         .collect();
     assert!(found.is_empty(), "{}", found.join("\n"));

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 use smollama_engine::config::{self, Loader};
-use smollama_engine::registry::NodeKind;
+use smollama_engine::registry::Section;
 use smollama_engine::schema;
 
 use crate::project::{pipelines, shown, text};
@@ -74,9 +74,9 @@ fn refuses(yaml: &str) {
 }
 
 /// The types on the shelf of one kind; some tests need one with settings.
-fn types(kind: NodeKind) -> Vec<String> {
+fn types(kind: Section) -> Vec<String> {
     let registry = smollama_nodes::registry();
-    registry.iter().filter(|one| one.kind == kind).map(|one| one.name.to_owned()).collect()
+    registry.iter().filter(|one| one.section == kind).map(|one| one.name.to_owned()).collect()
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn maps_from_names(path: &[String]) -> bool {
 
 #[test]
 fn a_node_has_exactly_one_type_and_known_words() {
-    let (Some(source), Some(sink)) = (types(NodeKind::Source).pop(), types(NodeKind::Sink).pop())
+    let (Some(source), Some(sink)) = (types(Section::Sources).pop(), types(Section::Sinks).pop())
     else {
         return;
     };
@@ -187,7 +187,7 @@ fn a_node_has_exactly_one_type_and_known_words() {
     refuses(&with(&format!("{{ {source}: {{ no_such_setting: 1 }} }}")));
     refuses(&with(&format!("{{ {source}: {{}} }}")).replace("  a:", "  A b:"));
     refuses(&with(&format!("{{ {source}: {{}} }}")).replace("sources:", "source:"));
-    if let [first, second, ..] = types(NodeKind::Source).as_slice() {
+    if let [first, second, ..] = types(Section::Sources).as_slice() {
         refuses(&with(&format!("{{ {first}: {{}}, {second}: {{}} }}")));
     }
     let end = |node: &str| format!("pipeline: home\nsinks:\n  a: {node}\n");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use smollama_engine::registry::NodeKind;
+use smollama_engine::registry::Section;
 
 use crate::project::{files, root, rust, shown, text};
 use crate::reference::commands;
@@ -96,23 +96,26 @@ fn the_engine_knows_no_protocol() {
 #[test]
 fn a_node_is_a_folder_with_an_example_and_a_line_in_the_registry() {
     let registry = smollama_nodes::registry();
-    for kind in NodeKind::ALL {
-        let folder = root().join("nodes/src").join(kind.section());
+    for kind in Section::ALL {
+        let folder = root().join("nodes/src").join(kind.key());
         let entries = std::fs::read_dir(&folder).into_iter().flatten();
         let folders: BTreeSet<String> = entries
             .map(|entry| entry.expect("an entry"))
             .filter(|entry| entry.path().is_dir())
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
-        let listed: BTreeSet<String> =
-            registry.iter().filter(|one| one.kind == kind).map(|one| one.name.to_owned()).collect();
-        assert_eq!(folders, listed, "folders of {} and the registry", kind.section());
+        let listed: BTreeSet<String> = registry
+            .iter()
+            .filter(|one| one.section == kind)
+            .map(|one| one.name.to_owned())
+            .collect();
+        assert_eq!(folders, listed, "folders of {} and the registry", kind.key());
         for name in &listed {
             for file in ["mod.rs", "example.yaml"] {
                 assert!(folder.join(name).join(file).is_file(), "{name} has no {file}");
             }
             let node_type = registry.get(kind, name).expect("it is listed");
-            let example = text(format!("nodes/src/{}/{name}/example.yaml", kind.section()));
+            let example = text(format!("nodes/src/{}/{name}/example.yaml", kind.key()));
             assert_eq!(node_type.example, example, "{name} does not embed its example");
             assert!(example.contains("\ntests:\n"), "the example of {name} has no tests");
         }

@@ -7,72 +7,21 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::batch::ItemKind;
-use crate::config::{self, Node as Tree, Section};
+pub use crate::config::Section;
+use crate::config::{self, Node as Tree};
 use crate::context::Context;
 use crate::diagnostic::{Diagnostics, Span};
 use crate::duration::Duration;
 use crate::glob::Glob;
 use crate::node::Node;
 
-/// The four kinds of node: the four sections of a pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum NodeKind {
-    /// Makes readings.
-    Source,
-    /// Turns items into other items.
-    Transform,
-    /// Thinks about items.
-    Agent,
-    /// Carries items out.
-    Sink,
-}
-
-impl NodeKind {
-    /// All kinds, in the order of a pipeline file.
-    pub const ALL: [NodeKind; 4] =
-        [NodeKind::Source, NodeKind::Transform, NodeKind::Agent, NodeKind::Sink];
-
-    /// The section of a pipeline file that holds nodes of this kind.
-    #[must_use]
-    pub const fn section(self) -> &'static str {
-        match self {
-            NodeKind::Source => "sources",
-            NodeKind::Transform => "transforms",
-            NodeKind::Agent => "agents",
-            NodeKind::Sink => "sinks",
-        }
-    }
-}
-
-impl From<Section> for NodeKind {
-    fn from(section: Section) -> NodeKind {
-        match section {
-            Section::Sources => NodeKind::Source,
-            Section::Transforms => NodeKind::Transform,
-            Section::Agents => NodeKind::Agent,
-            Section::Sinks => NodeKind::Sink,
-        }
-    }
-}
-
-impl fmt::Display for NodeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NodeKind::Source => "source",
-            NodeKind::Transform => "transform",
-            NodeKind::Agent => "agent",
-            NodeKind::Sink => "sink",
-        })
-    }
-}
-
 /// What a node author writes: the settings (whose field comments are the users' documentation and whose derived schema drives
 /// their editors), and how settings become a node.
 pub trait NodeConfig:
     DeserializeOwned + JsonSchema + fmt::Debug + Clone + Send + Sync + 'static
 {
-    /// The kind.
-    const KIND: NodeKind;
+    /// The section of a pipeline file its nodes stand in.
+    const SECTION: Section;
     /// The word in YAML: the name of the node's folder.
     const TYPE: &'static str;
     /// The smallest whole pipeline that uses it, with `tests:` (`example.yaml`).
@@ -252,8 +201,8 @@ pub struct Claim {
 /// A type of node, as the engine sees it: the same for all, with the author's own type behind it.
 #[derive(Clone)]
 pub struct NodeType {
-    /// The kind.
-    pub kind: NodeKind,
+    /// The section of a pipeline file its nodes stand in.
+    pub section: Section,
     /// The word in YAML.
     pub name: &'static str,
     /// The smallest whole pipeline that uses it.
@@ -267,14 +216,14 @@ type ReadSettings = fn(&Tree, Span, &str, &mut Diagnostics) -> Option<Arc<dyn Se
 
 impl fmt::Debug for NodeType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.name)
+        write!(f, "{} {}", self.section.singular(), self.name)
     }
 }
 
 impl NodeType {
     fn of<C: NodeConfig>() -> NodeType {
         NodeType {
-            kind: C::KIND,
+            section: C::SECTION,
             name: C::TYPE,
             example: C::EXAMPLE,
             schema: |generator| generator.subschema_for::<C>(),
@@ -344,22 +293,21 @@ impl Registry {
     /// With one more type.
     #[must_use]
     pub fn with<C: NodeConfig>(mut self) -> Registry {
-        debug_assert!(self.get(C::KIND, C::TYPE).is_none(), "{} is listed twice", C::TYPE);
+        debug_assert!(self.get(C::SECTION, C::TYPE).is_none(), "{} is listed twice", C::TYPE);
         self.types.push(Arc::new(NodeType::of::<C>()));
         self
     }
 
     /// The type of that kind and name.
     #[must_use]
-    pub fn get(&self, kind: NodeKind, name: &str) -> Option<&Arc<NodeType>> {
-        self.types.iter().find(|one| one.kind == kind && one.name == name)
+    pub fn get(&self, section: Section, name: &str) -> Option<&Arc<NodeType>> {
+        self.types.iter().find(|one| one.section == section && one.name == name)
     }
 
     /// The names of the types that a section of a pipeline file can hold, in the order they were listed.
     #[must_use]
     pub fn names(&self, section: Section) -> Vec<&'static str> {
-        let kind = NodeKind::from(section);
-        self.types.iter().filter(|one| one.kind == kind).map(|one| one.name).collect()
+        self.types.iter().filter(|one| one.section == section).map(|one| one.name).collect()
     }
 
     /// All types, in the order they were listed.

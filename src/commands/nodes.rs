@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use smollama_engine::diagnostic::nearest;
 use smollama_engine::reference::{self, NodePage, Port, Setting};
-use smollama_engine::registry::NodeKind;
+use smollama_engine::registry::Section;
 
 use crate::cli::Global;
 use crate::cli::commands::Nodes;
@@ -59,12 +59,12 @@ pub(super) fn width() -> usize {
 fn table(pages: &[NodePage], width: usize) -> String {
     let longest = pages.iter().map(|page| page.name.chars().count()).max().unwrap_or(0);
     let mut out = String::new();
-    for kind in NodeKind::ALL {
-        let of_kind: Vec<_> = pages.iter().filter(|page| page.kind == kind.to_string()).collect();
+    for kind in Section::ALL {
+        let of_kind: Vec<_> = pages.iter().filter(|page| page.kind == kind.singular()).collect();
         if of_kind.is_empty() {
             continue;
         }
-        out += &format!("{}{}\n", if out.is_empty() { "" } else { "\n" }, heading(kind.section()));
+        out += &format!("{}{}\n", if out.is_empty() { "" } else { "\n" }, heading(kind.key()));
         for page in of_kind {
             let text = wrapped(page.summary(), longest + 4, width);
             out += &format!("  {:longest$}  {}\n", page.name, text.trim_start());

@@ -54,8 +54,7 @@ fn settings(
     registry: &Registry,
     diagnostics: &mut Diagnostics,
 ) -> Option<Arc<dyn Settings>> {
-    let kind = spec.section.into();
-    let Some(node_type) = registry.get(kind, &spec.type_name) else {
+    let Some(node_type) = registry.get(spec.section, &spec.type_name) else {
         diagnostics.push(unknown_type(spec, registry));
         return None;
     };

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::fields::Setting;
 use super::node::{NodePage, Port};
-use crate::registry::NodeKind;
+use crate::registry::Section;
 
 /// The first line of every generated page.
 const MARK: &str =
@@ -61,8 +61,8 @@ pub(super) fn index(pages: &[NodePage]) -> String {
     let mut out = format!(
         "{MARK}# Nodes\n\nEvery type of node there is. A page is also shown by `smollama nodes TYPE`, a setting by `smollama explain TYPE.SETTING`.\n"
     );
-    for kind in NodeKind::ALL {
-        let of_kind = pages.iter().filter(|page| page.kind == kind.to_string());
+    for kind in Section::ALL {
+        let of_kind = pages.iter().filter(|page| page.kind == kind.singular());
         let lines: String = of_kind
             .map(|page| {
                 let text = cell(page.summary());
@@ -70,7 +70,7 @@ pub(super) fn index(pages: &[NodePage]) -> String {
             })
             .collect();
         if !lines.is_empty() {
-            let section = kind.section();
+            let section = kind.key();
             let _ = write!(out, "\n## `{section}`\n\n| type | |\n|---|---|\n{lines}");
         }
     }

@@ -10,7 +10,7 @@ use super::first_sentence;
 use crate::batch::ItemKind;
 use crate::config::{self, Loader};
 use crate::diagnostic::Diagnostics;
-use crate::registry::{Carries, NodeKind, NodeType, Pace, Profile, Registry};
+use crate::registry::{Carries, NodeType, Pace, Profile, Registry};
 
 /// The page of a type of node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,7 +53,7 @@ impl NodePage {
         let schemas = Schemas(&defs);
         let profile = example_profile(node_type);
         NodePage {
-            kind: node_type.kind.to_string(),
+            kind: node_type.section.singular().to_owned(),
             name: node_type.name.to_owned(),
             text: schemas.text(&schema),
             pace: profile.as_ref().and_then(|profile| profile.pace).map(pace),
@@ -81,7 +81,7 @@ impl NodePage {
 #[must_use]
 pub fn all(registry: &Registry) -> Vec<NodePage> {
     let mut types: Vec<&Arc<NodeType>> = registry.iter().collect();
-    types.sort_by_key(|one| (one.kind, one.name));
+    types.sort_by_key(|one| (one.section, one.name));
     types.into_iter().map(|one| NodePage::of(one)).collect()
 }
 
@@ -93,14 +93,14 @@ fn example_profile(node_type: &NodeType) -> Option<Profile> {
     let loaded = loader.finish();
     let mut diagnostics = Diagnostics::new();
     let types = |section| {
-        if NodeKind::from(section) == node_type.kind { vec![node_type.name] } else { Vec::new() }
+        if section == node_type.section { vec![node_type.name] } else { Vec::new() }
     };
     for document in &loaded.documents {
         let Some(spec) = config::parse(document, &loaded.files, &types, &mut diagnostics) else {
             continue;
         };
         let uses = |node: &&config::NodeSpec| {
-            &**node.type_name == node_type.name && NodeKind::from(node.section) == node_type.kind
+            &**node.type_name == node_type.name && node.section == node_type.section
         };
         if let Some(node) = spec.nodes.iter().find(uses) {
             let key = node.type_name.span;

@@ -6,7 +6,7 @@ use crate::batch::ItemKind;
 use crate::context::Context;
 use crate::duration::Duration;
 use crate::node::Node;
-use crate::registry::{Carries, NodeConfig, NodeKind, Pace, Problem, Profile, Registry};
+use crate::registry::{Carries, NodeConfig, Pace, Problem, Profile, Registry, Section};
 
 /// Sounds a horn: three times a day, or
 /// when it is asked to.
@@ -47,7 +47,7 @@ enum Volume {
 }
 
 impl NodeConfig for Horn {
-    const KIND: NodeKind = NodeKind::Source;
+    const SECTION: Section = Section::Sources;
     const TYPE: &'static str = "horn";
     const EXAMPLE: &'static str =
         "pipeline: harbour\nsources:\n  fog: { horn: { tones: { low: { pitches: [70] } } } }\n";

@@ -17,7 +17,7 @@ use crate::duration::Duration;
 use crate::node::{MAIN, Node, NodeError, Outputs, Read, Sink, Source, SourceBatch, Transform};
 use crate::plan::{Graph, plan_loaded};
 use crate::reading::Reading;
-use crate::registry::{NodeConfig, NodeKind, Pace, Problem, Profile, Registry};
+use crate::registry::{NodeConfig, Pace, Problem, Profile, Registry, Section};
 use crate::series::SeriesId;
 use crate::time::Timestamp;
 
@@ -48,7 +48,7 @@ struct NumbersSource {
 }
 
 impl NodeConfig for Numbers {
-    const KIND: NodeKind = NodeKind::Source;
+    const SECTION: Section = Section::Sources;
     const TYPE: &'static str = "numbers";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
@@ -114,7 +114,7 @@ struct LullNode {
 }
 
 impl NodeConfig for Lull {
-    const KIND: NodeKind = NodeKind::Transform;
+    const SECTION: Section = Section::Transforms;
     const TYPE: &'static str = "lull";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
@@ -180,7 +180,7 @@ struct LinesSink {
 }
 
 impl NodeConfig for Lines {
-    const KIND: NodeKind = NodeKind::Sink;
+    const SECTION: Section = Section::Sinks;
     const TYPE: &'static str = "lines";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {

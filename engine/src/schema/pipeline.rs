@@ -118,7 +118,7 @@ fn nodes(section: Section) -> Value {
 fn node(section: Section, registry: &Registry, generator: &mut SchemaGenerator) -> Value {
     let mut properties = Map::new();
     let mut choice = Vec::new();
-    for node_type in registry.iter().filter(|one| one.kind == section.into()) {
+    for node_type in registry.iter().filter(|one| one.section == section) {
         properties.insert(node_type.name.into(), node_type.schema(generator).to_value());
         choice.push(node_type.name);
     }

@@ -9,7 +9,7 @@ use crate::config::Loader;
 use crate::context::Context;
 use crate::node::Node;
 use crate::plan::plan_loaded;
-use crate::registry::{Carries, NodeConfig, NodeKind, Pace, Problem, Profile, Registry};
+use crate::registry::{Carries, NodeConfig, Pace, Problem, Profile, Registry, Section};
 
 macro_rules! node {
     ($name:ident, $word:literal, $kind:ident, $profile:expr) => {
@@ -18,7 +18,7 @@ macro_rules! node {
         struct $name {}
 
         impl NodeConfig for $name {
-            const KIND: NodeKind = NodeKind::$kind;
+            const SECTION: Section = Section::$kind;
             const TYPE: &'static str = $word;
             const EXAMPLE: &'static str = "";
             fn profile(&self) -> Profile {
@@ -31,14 +31,14 @@ macro_rules! node {
     };
 }
 
-node!(Clock, "clock", Source, Profile::source(Pace::Live));
+node!(Clock, "clock", Sources, Profile::source(Pace::Live));
 node!(
     Sieve,
     "sieve",
-    Transform,
+    Transforms,
     Profile::transform().output("windows", Carries::Kind(ItemKind::Windows))
 );
-node!(Bin, "bin", Sink, Profile::sink(&ItemKind::ALL));
+node!(Bin, "bin", Sinks, Profile::sink(&ItemKind::ALL));
 
 fn graph(yaml: &str) -> Graph {
     let none = |_: &str| None;

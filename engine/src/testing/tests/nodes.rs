@@ -12,7 +12,7 @@ use crate::node::{MAIN, Node, NodeError, Outputs, State, StateError, Transform};
 use crate::observation::{Evidence, Observation, ObservationKind, Rung};
 use crate::reading::{Reading, Value};
 use crate::registry::{
-    Carries, InputPort, NodeConfig, NodeKind, OutputPort, Pace, Problem, Profile, Registry,
+    Carries, InputPort, NodeConfig, OutputPort, Pace, Problem, Profile, Registry, Section,
 };
 use crate::series::{SeriesId, SeriesMap};
 use crate::time::Timestamp;
@@ -27,7 +27,7 @@ pub(super) fn registry() -> Registry {
 pub(super) struct Mouth {}
 
 impl NodeConfig for Mouth {
-    const KIND: NodeKind = NodeKind::Source;
+    const SECTION: Section = Section::Sources;
     const TYPE: &'static str = "mouth";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
@@ -43,7 +43,7 @@ impl NodeConfig for Mouth {
 pub(super) struct Ear {}
 
 impl NodeConfig for Ear {
-    const KIND: NodeKind = NodeKind::Sink;
+    const SECTION: Section = Section::Sinks;
     const TYPE: &'static str = "ear";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
@@ -69,7 +69,7 @@ pub(super) struct Steps {
 }
 
 impl NodeConfig for Steps {
-    const KIND: NodeKind = NodeKind::Transform;
+    const SECTION: Section = Section::Transforms;
     const TYPE: &'static str = "steps";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
@@ -160,7 +160,7 @@ pub(super) struct Gather {
 }
 
 impl NodeConfig for Gather {
-    const KIND: NodeKind = NodeKind::Transform;
+    const SECTION: Section = Section::Transforms;
     const TYPE: &'static str = "gather";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
@@ -244,7 +244,7 @@ impl Transform for GatherNode {
 pub(super) struct Tell {}
 
 impl NodeConfig for Tell {
-    const KIND: NodeKind = NodeKind::Transform;
+    const SECTION: Section = Section::Transforms;
     const TYPE: &'static str = "tell";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {

@@ -12,7 +12,7 @@ use smollama_engine::batch::{Batch, ItemKind, Items};
 use smollama_engine::context::{Context, Host};
 use smollama_engine::json;
 use smollama_engine::node::{Node, NodeError, Sink};
-use smollama_engine::registry::{NodeConfig, NodeKind, Problem, Profile};
+use smollama_engine::registry::{NodeConfig, Problem, Profile, Section};
 
 use line::Lines;
 
@@ -47,7 +47,7 @@ pub enum Format {
 }
 
 impl NodeConfig for ConsoleConfig {
-    const KIND: NodeKind = NodeKind::Sink;
+    const SECTION: Section = Section::Sinks;
     const TYPE: &'static str = "console";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

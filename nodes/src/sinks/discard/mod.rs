@@ -6,7 +6,7 @@ use serde::Deserialize;
 use smollama_engine::batch::{Batch, ItemKind};
 use smollama_engine::context::Context;
 use smollama_engine::node::{Node, NodeError, Sink};
-use smollama_engine::registry::{NodeConfig, NodeKind, Problem, Profile};
+use smollama_engine::registry::{NodeConfig, Problem, Profile, Section};
 
 /// Takes readings, windows and observations and forgets them.
 ///
@@ -17,7 +17,7 @@ use smollama_engine::registry::{NodeConfig, NodeKind, Problem, Profile};
 pub struct DiscardConfig {}
 
 impl NodeConfig for DiscardConfig {
-    const KIND: NodeKind = NodeKind::Sink;
+    const SECTION: Section = Section::Sinks;
     const TYPE: &'static str = "discard";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

@@ -17,7 +17,7 @@ use smollama_engine::batch::{Batch, ItemKind, Items};
 use smollama_engine::context::{Context, Host};
 use smollama_engine::json;
 use smollama_engine::node::{Node, NodeError, Sink};
-use smollama_engine::registry::{NodeConfig, NodeKind, Problem, Profile};
+use smollama_engine::registry::{NodeConfig, Problem, Profile, Section};
 use smollama_engine::time::Timestamp;
 
 use appender::{Appender, PIECE};
@@ -124,7 +124,7 @@ impl FileConfig {
 }
 
 impl NodeConfig for FileConfig {
-    const KIND: NodeKind = NodeKind::Sink;
+    const SECTION: Section = Section::Sinks;
     const TYPE: &'static str = "file";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

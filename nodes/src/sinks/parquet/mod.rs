@@ -11,7 +11,7 @@ use smollama_engine::bytes::ByteSize;
 use smollama_engine::context::{Context, Host};
 use smollama_engine::duration::Duration;
 use smollama_engine::node::{Node, NodeError, Sink};
-use smollama_engine::registry::{NodeConfig, NodeKind, Problem, Profile};
+use smollama_engine::registry::{NodeConfig, Problem, Profile, Section};
 use smollama_engine::time::Timestamp;
 use smollama_store::history::{BYTES_MAX_LEAST, Error, Settings, Writer};
 
@@ -55,7 +55,7 @@ impl Default for ParquetConfig {
 }
 
 impl NodeConfig for ParquetConfig {
-    const KIND: NodeKind = NodeKind::Sink;
+    const SECTION: Section = Section::Sinks;
     const TYPE: &'static str = "parquet";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use smollama_engine::batch::Items;
 use smollama_engine::context::Context;
 use smollama_engine::node::{Node, NodeError, Read, Reject, Source, SourceBatch};
-use smollama_engine::registry::{NodeConfig, NodeKind, Pace, Problem, Profile};
+use smollama_engine::registry::{NodeConfig, Pace, Problem, Profile, Section};
 use smollama_engine::time::Timestamp;
 
 pub use config::{Column, Format, ReplayConfig, Values};
@@ -25,7 +25,7 @@ use files::Recording;
 use reader::{Gathered, READINGS_MAX, RecordingReader, State};
 
 impl NodeConfig for ReplayConfig {
-    const KIND: NodeKind = NodeKind::Source;
+    const SECTION: Section = Section::Sources;
     const TYPE: &'static str = "replay";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

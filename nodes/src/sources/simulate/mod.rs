@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use smollama_engine::context::Context;
 use smollama_engine::node::{Node, NodeError, Read, Source, SourceBatch};
 use smollama_engine::reading::{Reading, Value};
-use smollama_engine::registry::{NodeConfig, NodeKind, Pace, Problem, Profile};
+use smollama_engine::registry::{NodeConfig, Pace, Problem, Profile, Section};
 use smollama_engine::series::SeriesId;
 use smollama_engine::time::Timestamp;
 
@@ -15,7 +15,7 @@ pub use config::{Fault, Shape, SimulateConfig, Spikes, Wave};
 use random::Dice;
 
 impl NodeConfig for SimulateConfig {
-    const KIND: NodeKind = NodeKind::Source;
+    const SECTION: Section = Section::Sources;
     const TYPE: &'static str = "simulate";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

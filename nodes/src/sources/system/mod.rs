@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use smollama_engine::context::Context;
 use smollama_engine::glob::Glob;
 use smollama_engine::node::{Node, NodeError, Read, Source};
-use smollama_engine::registry::{NodeConfig, NodeKind, Pace, Problem, Profile};
+use smollama_engine::registry::{NodeConfig, Pace, Problem, Profile, Section};
 use smollama_engine::time::Timestamp;
 
 use collect::Collector;
@@ -34,7 +34,7 @@ const IDS: [&str; 10] = [
 ];
 
 impl NodeConfig for SystemConfig {
-    const KIND: NodeKind = NodeKind::Source;
+    const SECTION: Section = Section::Sources;
     const TYPE: &'static str = "system";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

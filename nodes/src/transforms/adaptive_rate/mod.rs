@@ -18,7 +18,7 @@ use smollama_engine::glob::Glob;
 use smollama_engine::node::{MAIN, Node, NodeError, Outputs, State, StateError, Transform};
 use smollama_engine::reading::Reading;
 use smollama_engine::registry::{
-    Carries, InputPort, NodeConfig, NodeKind, OutputPort, Problem, Profile,
+    Carries, InputPort, NodeConfig, OutputPort, Problem, Profile, Section,
 };
 use smollama_engine::series::{SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
@@ -35,7 +35,7 @@ const LATE: usize = 1;
 const STATE_VERSION: u32 = 1;
 
 impl NodeConfig for AdaptiveRateConfig {
-    const KIND: NodeKind = NodeKind::Transform;
+    const SECTION: Section = Section::Transforms;
     const TYPE: &'static str = "adaptive_rate";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

@@ -14,7 +14,7 @@ use smollama_engine::context::{Context, Host};
 use smollama_engine::glob::Glob;
 use smollama_engine::node::{MAIN, Node, NodeError, Outputs, State, StateError, Transform};
 use smollama_engine::reading::Reading;
-use smollama_engine::registry::{Carries, NodeConfig, NodeKind, Problem, Profile};
+use smollama_engine::registry::{Carries, NodeConfig, Problem, Profile, Section};
 use smollama_engine::series::{SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 
@@ -71,7 +71,7 @@ const LATE: usize = 2;
 const STATE_VERSION: u32 = 1;
 
 impl NodeConfig for DedupConfig {
-    const KIND: NodeKind = NodeKind::Transform;
+    const SECTION: Section = Section::Transforms;
     const TYPE: &'static str = "dedup";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

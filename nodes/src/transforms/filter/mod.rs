@@ -10,7 +10,7 @@ use smollama_engine::condition::{Condition, Predicate};
 use smollama_engine::context::Context;
 use smollama_engine::node::{MAIN, Node, NodeError, Outputs, Transform};
 use smollama_engine::registry::{
-    Carries, InputPort, NodeConfig, NodeKind, OutputPort, Problem, Profile,
+    Carries, InputPort, NodeConfig, OutputPort, Problem, Profile, Section,
 };
 use smollama_engine::time::Timestamp;
 
@@ -29,7 +29,7 @@ pub struct FilterConfig(pub Condition);
 const DROPPED: usize = 1;
 
 impl NodeConfig for FilterConfig {
-    const KIND: NodeKind = NodeKind::Transform;
+    const SECTION: Section = Section::Transforms;
     const TYPE: &'static str = "filter";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

@@ -18,7 +18,7 @@ use smollama_engine::context::Context;
 use smollama_engine::glob::Glob;
 use smollama_engine::node::{MAIN, Node, NodeError, Outputs, State, StateError, Transform};
 use smollama_engine::reading::{Reading, Value};
-use smollama_engine::registry::{Carries, NodeConfig, NodeKind, Problem, Profile as NodeProfile};
+use smollama_engine::registry::{Carries, NodeConfig, Problem, Profile as NodeProfile, Section};
 use smollama_engine::series::{SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 
@@ -36,7 +36,7 @@ const LATE: usize = 1;
 const STATE_VERSION: u32 = 1;
 
 impl NodeConfig for NoveltyConfig {
-    const KIND: NodeKind = NodeKind::Transform;
+    const SECTION: Section = Section::Transforms;
     const TYPE: &'static str = "novelty";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

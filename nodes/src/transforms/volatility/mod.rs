@@ -16,7 +16,7 @@ use smollama_engine::context::Context;
 use smollama_engine::glob::Glob;
 use smollama_engine::node::{MAIN, Node, NodeError, Outputs, Reject, State, StateError, Transform};
 use smollama_engine::reading::Reading;
-use smollama_engine::registry::{Carries, NodeConfig, NodeKind, Problem, Profile};
+use smollama_engine::registry::{Carries, NodeConfig, Problem, Profile, Section};
 use smollama_engine::series::{Series, SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 
@@ -35,7 +35,7 @@ const LATE: usize = 3;
 const STATE_VERSION: u32 = 1;
 
 impl NodeConfig for VolatilityConfig {
-    const KIND: NodeKind = NodeKind::Transform;
+    const SECTION: Section = Section::Transforms;
     const TYPE: &'static str = "volatility";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 

@@ -17,7 +17,7 @@ use smollama_engine::duration::Duration;
 use smollama_engine::node::{Node, StateError, Transform};
 use smollama_engine::one_or_many::OneOrMany;
 use smollama_engine::registry::{
-    Carries, InputPort, NodeConfig, NodeKind, OutputPort, Problem, Profile,
+    Carries, InputPort, NodeConfig, OutputPort, Problem, Profile, Section,
 };
 use smollama_engine::window::Statistic;
 
@@ -108,7 +108,7 @@ fn same_shape(found: &str, own: &str) -> Result<(), StateError> {
 }
 
 impl NodeConfig for WindowConfig {
-    const KIND: NodeKind = NodeKind::Transform;
+    const SECTION: Section = Section::Transforms;
     const TYPE: &'static str = "window";
     const EXAMPLE: &'static str = include_str!("example.yaml");
 
