@@ -160,7 +160,7 @@ fn is_the_users_own_key(path: &[String]) -> bool {
 fn maps_from_names(path: &[String]) -> bool {
     let registry = smollama_nodes::registry();
     let section = config::Section::from_key(&path[0]).expect("a section");
-    let Some(node_type) = registry.get(section.into(), &path[2]) else { return false };
+    let Some(node_type) = registry.get(section, &path[2]) else { return false };
     let page = smollama_engine::reference::NodePage::of(node_type);
     let above = path[3..path.len() - 1].iter().filter(|part| part.parse::<usize>().is_err());
     let above = above.cloned().collect::<Vec<_>>().join(".");
