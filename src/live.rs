@@ -117,7 +117,7 @@ impl View {
         lines.push(String::new());
         // What is left of the screen belongs to news first, then to the latest values.
         let news: Vec<String> = seen.news.iter().map(|one| news_line(host, one)).collect();
-        let room = rows.saturating_sub(lines.len() + 2 + news.len());
+        let room = rows.saturating_sub(lines.len() + 2 + news.len().max(1));
         lines.extend(latest_lines(host, &seen, room, &style));
         lines.push(style.bold("  news"));
         if news.is_empty() {
@@ -223,9 +223,12 @@ fn news_line(host: &Host, news: &News) -> String {
 
 /// A value to at most two decimals, with its unit.
 fn with_unit(value: &Value, unit: Option<&str>) -> String {
-    let text = match value {
-        Value::Float(number) => format!("{:.2}", number),
-        other => other.to_string(),
+    let text = match (value, unit) {
+        (Value::Int(bytes), Some("B")) if *bytes >= 0 => {
+            return smollama_engine::bytes::ByteSize(bytes.unsigned_abs()).to_string();
+        }
+        (Value::Float(number), _) => format!("{number:.2}"),
+        (other, _) => other.to_string(),
     };
     match unit {
         Some(unit) => format!("{text} {unit}"),

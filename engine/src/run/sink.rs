@@ -24,6 +24,8 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// After so many items a sink is asked to flush where items come as fast as they can.
 const FLUSH_ITEMS: usize = 65_536;
+/// How often the same trouble is said.
+const SAY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// How often closing is tried at the end.
 const CLOSE_TRIES: u32 = 5;
 
@@ -48,6 +50,9 @@ pub(crate) struct SinkRun {
     /// Items come as fast as they can: then nothing may depend on how fast that is.
     pub(crate) headlong: bool,
     pub(crate) unflushed: usize,
+    /// When it was last said that items go to the dead letters, and how many went since.
+    pub(crate) said: Option<Instant>,
+    pub(crate) buried: usize,
     pub(crate) latest: Timestamp,
     pub(crate) flushed: Timestamp,
 }
@@ -218,9 +223,15 @@ impl SinkRun {
         }
     }
 
-    fn bury(&self, batch: Batch, reason: String) {
+    fn bury(&mut self, batch: Batch, reason: String) {
         self.stats.add_rejected(batch.items.len());
-        tracing::warn!(node = %self.address, items = batch.items.len(), "to the dead letters: {reason}");
+        // A queue that goes the same way says so once a second, not once a batch.
+        self.buried += batch.items.len();
+        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            self.said = Some(Instant::now());
+            let items = std::mem::take(&mut self.buried);
+            tracing::warn!(node = %self.address, items, "to the dead letters: {reason}");
+        }
         let content = DeadContent::Items(batch.items);
         let letter =
             DeadLetter { address: self.address.clone(), time: self.now(), reason, content };

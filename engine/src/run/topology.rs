@@ -250,6 +250,8 @@ impl PartBuilder<'_> {
             failed: None,
             headlong: in_virtual_time && self.options.speed.is_none(),
             unflushed: 0,
+            said: None,
+            buried: 0,
             latest: Timestamp::MIN,
             flushed: Timestamp::MIN,
         };
