@@ -1,0 +1,75 @@
+//! Loops that pass some readings on: `dedup`, `filter`.
+
+use smollama_engine::context::Context;
+use smollama_engine::reading::{Reading, Value};
+use smollama_engine::series::SeriesMap;
+
+use crate::plain::Plain;
+
+/// Suppresses numbers that are no further than 0.05 from the last passed one.
+pub(crate) struct Dedup {
+    last: SeriesMap<Last>,
+}
+
+struct Last {
+    value: f64,
+    suppressed: u32,
+}
+
+impl Plain for Dedup {
+    type Emits = Reading;
+
+    fn new(_: &Context) -> Dedup {
+        Dedup { last: SeriesMap::new() }
+    }
+
+    fn apply(&mut self, readings: &[Reading], out: &mut Vec<Reading>) {
+        for reading in readings {
+            let Value::Float(value) = reading.value else { continue };
+            let last = self.last.get_or_insert_with(reading.series, || Last {
+                value: f64::INFINITY,
+                suppressed: 0,
+            });
+            if (value - last.value).abs() > 0.05 {
+                out.push(Reading {
+                    time: reading.time,
+                    value: Value::Float(value),
+                    score: reading.score,
+                    series: reading.series,
+                    count: reading.count + last.suppressed,
+                });
+                *last = Last { value, suppressed: 0 };
+            } else {
+                last.suppressed += reading.count;
+            }
+        }
+    }
+}
+
+/// Keeps the numbers of some sources that are above 60.
+pub(crate) struct Filter {
+    kept: SeriesMap<bool>,
+    context: Context,
+}
+
+impl Plain for Filter {
+    type Emits = Reading;
+
+    fn new(context: &Context) -> Filter {
+        Filter { kept: SeriesMap::new(), context: context.clone() }
+    }
+
+    fn apply(&mut self, readings: &[Reading], out: &mut Vec<Reading>) {
+        for reading in readings {
+            let Value::Float(value) = reading.value else { continue };
+            let kept = *self.kept.get_or_insert_with(reading.series, || {
+                let series = self.context.series(reading.series);
+                let name = series.source.name();
+                name.ends_with("/temp_c") || name.ends_with("/co2_ppm")
+            });
+            if kept && value > 60.0 {
+                out.push(Reading { value: Value::Float(value), ..*reading });
+            }
+        }
+    }
+}
