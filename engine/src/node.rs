@@ -254,11 +254,18 @@ impl Outputs {
     /// Emits a reading.
     #[inline]
     pub fn reading(&mut self, port: usize, reading: Reading) {
-        if let Some(OutPort { wanted: true, items: Items::Readings(items) }) =
-            self.ports.get_mut(port)
-        {
+        if let Some(items) = self.readings_mut(port) {
             items.push(reading);
         }
+    }
+
+    /// Emits a copy of a reading and gives it, to be changed; `None` where nobody reads the port. The copy is made where it
+    /// stays, which is quicker than to move a clone there.
+    #[inline]
+    pub fn pass(&mut self, port: usize, reading: &Reading) -> Option<&mut Reading> {
+        let items = self.readings_mut(port)?;
+        items.extend_from_slice(std::slice::from_ref(reading));
+        items.last_mut()
     }
 
     /// Emits a window.

@@ -10,6 +10,9 @@ use crate::time::Timestamp;
 
 /// What a source says. Two machine words, so that readings stay small and copying a number touches no counter.
 #[derive(Clone, PartialEq)]
+// Kind and content a word each. Otherwise the content of `Bool` lies beside the kind, and a copy of any value is made in odd
+// pieces, for which the processor waits (`benches/transforms` of the nodes).
+#[repr(u64)]
 pub enum Value {
     /// A number with decimals; never NaN, never infinite.
     Float(f64),

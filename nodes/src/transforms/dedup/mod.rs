@@ -184,7 +184,10 @@ impl Transform for Dedup {
                     // The run goes on, so what was held is not its end.
                     out.reading(DROPPED, within);
                 }
-                out.reading(MAIN, last.pass(reading));
+                let count = last.pass(reading);
+                if let Some(passed) = out.pass(MAIN, reading) {
+                    passed.count = count;
+                }
             } else if self.keep_last {
                 let before = last.hold(reading);
                 if let Some(before) = before.filter(|_| dropped) {

@@ -78,18 +78,17 @@ impl Last {
         }
     }
 
-    /// Takes a reading as the last passed one, and gives it the count of those it stands for.
+    /// Takes a reading as the last passed one, and gives the count of those it stands for.
     #[inline]
-    pub(super) fn pass(&mut self, reading: &Reading) -> Reading {
-        let mut passed = reading.clone();
-        passed.count = reading.count.saturating_add(std::mem::take(&mut self.suppressed));
+    pub(super) fn pass(&mut self, reading: &Reading) -> u32 {
+        let count = reading.count.saturating_add(std::mem::take(&mut self.suppressed));
         match (&mut self.value, &reading.value) {
             (Value::Float(last), Value::Float(value)) => *last = *value,
             (last, value) => last.clone_from(value),
         }
         self.passed = reading.time;
         self.derive();
-        passed
+        count
     }
 
     /// Holds a suppressed reading, and gives back the one that was held.

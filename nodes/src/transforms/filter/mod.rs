@@ -64,13 +64,8 @@ impl Transform for Filter {
         out: &mut Outputs,
     ) -> Result<(), NodeError> {
         if let Items::Readings(readings) = &batch.items {
-            let dropped = out.wants(DROPPED);
             for reading in readings {
-                if self.keep.reading(reading) {
-                    out.reading(MAIN, reading.clone());
-                } else if dropped {
-                    out.reading(DROPPED, reading.clone());
-                }
+                out.pass(if self.keep.reading(reading) { MAIN } else { DROPPED }, reading);
             }
             return Ok(());
         }

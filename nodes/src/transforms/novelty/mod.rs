@@ -183,11 +183,9 @@ impl Transform for Novelty {
                 Some(rule) => habit.score(reading, *monotonic, rule, hours),
                 None => None,
             };
-            let mut reading = reading.clone();
-            if let Some(score) = score {
-                reading.score = score;
+            if let (Some(scored), Some(score)) = (out.pass(MAIN, reading), score) {
+                scored.score = score;
             }
-            out.reading(MAIN, reading);
         }
         Ok(())
     }
