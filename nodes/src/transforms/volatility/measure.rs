@@ -81,27 +81,31 @@ enum Kept {
 }
 
 impl Kept {
-    /// With room for what is to come, where that differs from what was.
-    fn suit(&mut self, sample: Sample, measure: Measure) -> f64 {
-        let (fits, x) = match sample {
-            Sample::State(x) => (matches!(self, Kept::States(_)), x),
-            Sample::Number(x) => match measure {
-                Measure::Cv => (matches!(self, Kept::Cv(_)), x),
-                Measure::Delta => (matches!(self, Kept::Delta(_)), x),
-                Measure::Mad => (matches!(self, Kept::Mad(_)), x),
-            },
+    /// Begins anew, for such values.
+    #[cold]
+    fn begin(&mut self, sample: Sample, measure: Measure) {
+        *self = match (sample, measure) {
+            (Sample::State(_), _) => Kept::States(Sliding::default()),
+            (_, Measure::Cv) => Kept::Cv(Sliding::default()),
+            (_, Measure::Delta) => Kept::Delta(Sliding::default()),
+            (_, Measure::Mad) => Kept::Mad(Spread::default()),
         };
-        if !fits {
-            *self = match (sample, measure) {
-                (Sample::State(_), _) => Kept::States(Sliding::default()),
-                (_, Measure::Cv) => Kept::Cv(Sliding::default()),
-                (_, Measure::Delta) => Kept::Delta(Sliding::default()),
-                (_, Measure::Mad) => Kept::Mad(Spread::default()),
-            };
-        }
-        x
     }
 
+    /// Whether it is for such values.
+    #[inline]
+    fn suits(&self, sample: Sample, measure: Measure) -> bool {
+        match sample {
+            Sample::State(_) => matches!(self, Kept::States(_)),
+            Sample::Number(_) => match measure {
+                Measure::Cv => matches!(self, Kept::Cv(_)),
+                Measure::Delta => matches!(self, Kept::Delta(_)),
+                Measure::Mad => matches!(self, Kept::Mad(_)),
+            },
+        }
+    }
+
+    #[inline]
     fn len(&self) -> usize {
         match self {
             Kept::Nothing => 0,
@@ -111,17 +115,40 @@ impl Kept {
         }
     }
 
+    /// Adds the newest value; the oldest make room, so that there are at most so many.
     #[inline]
-    fn push(&mut self, x: f64) {
+    fn slide(&mut self, x: f64, samples: usize) {
+        // The usual one by itself: it is then part of the node's loop.
         match self {
-            Kept::Nothing => {}
-            Kept::Cv(window) => window.push(x),
-            Kept::Delta(window) | Kept::States(window) => window.push(x),
-            Kept::Mad(window) => window.push(x),
+            Kept::Cv(window) => window.slide(x, samples),
+            other => other.slide_other(x, samples),
         }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn slide_other(&mut self, x: f64, samples: usize) {
+        match self {
+            Kept::Nothing | Kept::Cv(_) => {}
+            Kept::Delta(window) | Kept::States(window) => window.slide(x, samples),
+            Kept::Mad(window) => window.slide(x, samples),
+        }
+    }
+
+    /// The measure over all values kept; `None` of fewer than `few`.
+    #[inline(never)]
+    fn measure(&self, few: usize, floor: f64) -> Option<f64> {
+        if self.len() < few {
+            return None;
+        }
+        Some(match self {
+            Kept::Nothing => return None,
+            Kept::Cv(window) => window.fold()?.variation(floor),
+            Kept::Delta(window) => window.fold()?.largest(),
+            Kept::States(window) => window.fold()?.transition_rate(),
+            Kept::Mad(window) => window.variation(floor),
+        })
+    }
+
     fn pop(&mut self) {
         match self {
             Kept::Nothing => {}
@@ -142,11 +169,11 @@ impl Track {
         measure: Measure,
         reach: Reach,
     ) {
-        let x = self.kept.suit(sample, measure);
-        while self.kept.len() >= reach.samples.max(1) {
-            self.kept.pop();
+        if !self.kept.suits(sample, measure) {
+            self.kept.begin(sample, measure);
         }
-        self.kept.push(x);
+        let (Sample::Number(x) | Sample::State(x)) = sample;
+        self.kept.slide(x, reach.samples.max(1));
         if let Some(span) = reach.span {
             self.age(time, span);
         } else if !self.times.is_empty() {
@@ -154,6 +181,7 @@ impl Track {
         }
     }
 
+    #[inline(never)]
     fn age(&mut self, time: Timestamp, span: Duration) {
         self.times.push_back(time);
         // They differ in number after the kind of value changed, and when `span` is new.
@@ -174,18 +202,13 @@ impl Track {
     /// The measure over all readings kept; `None` while they are too few to say.
     #[inline]
     pub(in crate::transforms) fn volatility(&self, reach: Reach, floor: f64) -> Option<f64> {
-        if self.kept.len() < SAMPLES_MIN.min(reach.samples) {
-            return None;
-        }
+        let few = SAMPLES_MIN.min(reach.samples);
         let volatility = match &self.kept {
-            Kept::Nothing => return None,
-            Kept::Cv(window) => window.fold()?.variation(floor),
-            Kept::Delta(window) => window.fold()?.largest(),
-            Kept::States(window) => window.fold()?.transition_rate(),
-            Kept::Mad(window) => window.variation(floor),
+            Kept::Cv(window) if window.len() >= few => window.fold()?.variation(floor),
+            other => other.measure(few, floor)?,
         };
-        // What overflows is as volatile as can be.
-        Some(if volatility.is_finite() { volatility } else { f64::MAX })
+        // What overflows, be it to NaN, is as volatile as can be.
+        Some(if volatility < f64::MAX { volatility } else { f64::MAX })
     }
 
     /// Whether what was read from a snapshot can be gone on with.

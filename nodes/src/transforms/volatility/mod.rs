@@ -186,8 +186,15 @@ impl Unrest {
 }
 
 impl Measured {
-    /// Emits what follows from a reading besides itself.
-    fn emit(&mut self, reading: &Reading, volatility: f64, rules: &Rules, out: &mut Outputs) {
+    /// Emits what follows from a reading besides itself: its volatility, and that with it the series changed.
+    #[inline(never)]
+    fn emit(
+        &mut self,
+        reading: &Reading,
+        (volatility, changed): (f64, bool),
+        rules: &Rules,
+        out: &mut Outputs,
+    ) {
         let Some(rule) = rules.all.get(self.rule) else { return };
         let (context, from, time) = (&rules.context, reading.series, reading.time);
         if out.wants(VALUES) {
@@ -204,7 +211,7 @@ impl Measured {
                 out.reading(VALUES, Reading::new(time, id, volatility));
             }
         }
-        if self.unrest.change(volatility, rule) && out.wants(CHANGES) {
+        if changed && out.wants(CHANGES) {
             let id = self.changes.id(context, from, out, |mut series| {
                 series.unit = None;
                 series.with_label("stat", "volatile")
@@ -225,6 +232,7 @@ impl Transform for Volatility {
         out: &mut Outputs,
     ) -> Result<(), NodeError> {
         let Volatility { rules, series } = self;
+        let values = out.wants(VALUES);
         for reading in batch.readings() {
             let id = reading.series;
             let one = series.get_or_insert_with(id, || rules.measured(id, Unrest::default()));
@@ -233,17 +241,22 @@ impl Transform for Volatility {
                 continue;
             }
             one.unrest.last = Some(reading.time);
-            let mut scored = reading.clone();
+            let mut score = reading.score;
             if let (Some(sample), Some(rule)) =
                 (Sample::of(&reading.value), rules.all.get(one.rule))
             {
                 let volatility = one.unrest.take(reading.time, sample, one.monotonic, rule);
-                scored.score = volatility.map_or(0.0, |it| (it / rule.high).min(f64::MAX));
+                score = volatility.map_or(0.0, |it| (it / rule.high).min(f64::MAX));
                 if let Some(volatility) = volatility {
-                    one.emit(reading, volatility, rules, out);
+                    let changed = one.unrest.change(volatility, rule);
+                    if changed || values {
+                        one.emit(reading, (volatility, changed), rules, out);
+                    }
                 }
             }
-            out.reading(MAIN, scored);
+            if let Some(scored) = out.pass(MAIN, reading) {
+                scored.score = score;
+            }
         }
         Ok(())
     }

@@ -30,8 +30,18 @@ impl<F> Default for Sliding<F> {
 }
 
 impl<F: Fold> Sliding<F> {
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.older.len() + self.newer.len()
+    }
+
+    /// Adds the newest value; the oldest make room, so that there are at most so many.
+    #[inline]
+    pub(super) fn slide(&mut self, x: f64, room: usize) {
+        while self.len() >= room {
+            self.pop();
+        }
+        self.push(x);
     }
 
     /// Adds the newest value.
@@ -51,6 +61,7 @@ impl<F: Fold> Sliding<F> {
         self.older.pop();
     }
 
+    #[inline(never)]
     fn turn(&mut self) {
         let mut fold: Option<F> = None;
         while let Some(x) = self.newer.pop() {
@@ -103,11 +114,15 @@ impl Fold for Moments {
 
 impl Moments {
     /// Sample standard deviation (n − 1) over the magnitude of the mean, which counts as at least `floor`.
+    #[inline]
     pub(super) fn variation(self, floor: f64) -> f64 {
         if self.n < 2.0 {
             return 0.0;
         }
-        (self.m2 / (self.n - 1.0)).sqrt() / self.mean.abs().max(floor)
+        // Not `f64::max`, which takes longer as it looks for NaN.
+        let mean = self.mean.abs();
+        let magnitude = if mean > floor { mean } else { floor };
+        (self.m2 / (self.n - 1.0)).sqrt() / magnitude
     }
 }
 

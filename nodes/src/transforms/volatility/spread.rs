@@ -20,6 +20,14 @@ impl Spread {
         self.values.len()
     }
 
+    /// Adds the newest value; the oldest make room, so that there are at most so many.
+    pub(super) fn slide(&mut self, x: f64, room: usize) {
+        while self.len() >= room {
+            self.pop();
+        }
+        self.push(x);
+    }
+
     /// Adds the newest value.
     pub(super) fn push(&mut self, x: f64) {
         self.values.push_back(x);
