@@ -1,5 +1,7 @@
 //! Whole graphs of small nodes, run to the end.
 
+mod faults;
+
 use std::path::Path;
 use std::sync::Arc;
 
