@@ -40,6 +40,9 @@ pub(crate) struct Asked {
     pub(crate) rebuild: RebuildSource,
     pub(crate) stats: Arc<NodeStats>,
     pub(crate) failures: VecDeque<Timestamp>,
+    /// It has an end, so made anew it begins anew: what it gave would come a second time.
+    pub(crate) ends: bool,
+    pub(crate) gave: bool,
 }
 
 impl Asked {
@@ -59,6 +62,7 @@ impl Asked {
             };
             let error = match read {
                 Ok(Ok(Read::Batch(batch))) => {
+                    self.gave = true;
                     self.stats.add_emitted(0, batch.items.len());
                     self.stats.add_rejected(batch.rejects.len());
                     return Ok(Some(batch));
@@ -75,9 +79,10 @@ impl Asked {
                 }
                 NodeError::Fatal(why) => {
                     tracing::error!(node = %self.address, "the source failed: {why}");
-                    if too_often(&mut self.failures, now).is_some() {
+                    let again = self.ends && self.gave;
+                    if again || too_often(&mut self.failures, now).is_some() {
                         self.stats.set_failed();
-                        return Err(why);
+                        return Err(format!("`{}` failed: {why}", self.address));
                     }
                     let pause = backoff.failed();
                     match (self.rebuild)() {

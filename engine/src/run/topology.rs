@@ -268,6 +268,8 @@ impl PartBuilder<'_> {
             })),
             stats: self.stats[&n].clone(),
             failures: VecDeque::new(),
+            ends: node.profile.ends || node.profile.pace == Some(Pace::Recorded),
+            gave: false,
         }
     }
 
