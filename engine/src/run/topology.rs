@@ -319,10 +319,18 @@ fn spawn(
     blocks: bool,
     run: impl Future<Output = Result<(), String>> + Send + 'static,
 ) {
-    if blocks {
-        let runtime = tokio::runtime::Handle::current();
-        topology.tasks.spawn_blocking(move || runtime.block_on(run));
-    } else {
+    if !blocks {
         topology.tasks.spawn(run);
+        return;
     }
+    // Not a thread of tokio's pool: that holds 512, and a loop that waits for one of them would stop all that feeds it.
+    let runtime = tokio::runtime::Handle::current();
+    let (say, said) = tokio::sync::oneshot::channel();
+    let started = std::thread::Builder::new().spawn(move || {
+        let _ = say.send(runtime.block_on(run));
+    });
+    topology.tasks.spawn(async move {
+        started.map_err(|error| format!("a thread for a node cannot be started: {error}"))?;
+        said.await.unwrap_or_else(|_| Err("a node's thread panicked".into()))
+    });
 }

@@ -1,5 +1,7 @@
 //! What breaks, and what must go on all the same.
 
+use std::fmt::Write as _;
+
 use super::run;
 
 #[test]
@@ -30,4 +32,20 @@ sinks:
   out: { inputs: [a], lines: {} }
 ");
     assert_eq!(ran.lines.lines().count(), 1);
+}
+
+/// Each of them needs a thread for as long as it runs, and one queue that nobody empties stops the island.
+#[test]
+fn more_sinks_that_block_than_a_pool_of_threads_has_all_run() {
+    let mut yaml = String::from(
+        "pipeline: p\nsources:\n  a: { numbers: { count: 4000, batch: 1000 } }\nsinks:\n",
+    );
+    for n in 0..600 {
+        let _ = writeln!(
+            yaml,
+            "  s{n}: {{ inputs: [a], queue: {{ size: 64KiB }}, lines: {{ blocks: true, quiet: true }} }}"
+        );
+    }
+    let ran = run(&yaml);
+    assert_eq!(ran.errors, Vec::<String>::new());
 }
