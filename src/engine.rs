@@ -34,6 +34,7 @@ pub(crate) struct Outcome {
     read: u64,
     rejected: u64,
     dropped: u64,
+    corrected: u64,
     data_dir: std::path::PathBuf,
 }
 
@@ -43,6 +44,12 @@ impl Outcome {
         let mut text = format!("Done: {} readings", self.read);
         if self.rejected > 0 {
             text += &format!(", {} to the dead letters", self.rejected);
+        }
+        if self.corrected > 0 {
+            text += &format!(
+                ", {} with an absurd time that took that of their receipt",
+                self.corrected
+            );
         }
         if self.dropped > 0 {
             text += &format!(", {} dropped", self.dropped);
@@ -87,11 +94,12 @@ impl Engine<'_> {
         let mut errors = self.until_the_end(&mut topology, &mut signals, &closed).await;
         self.view.close();
         errors.sort();
-        let (mut read, mut rejected, mut dropped) = (0, 0, 0);
+        let (mut read, mut rejected, mut dropped, mut corrected) = (0, 0, 0, 0);
         for (node, stats) in topology.stats() {
             read += if node.profile.pace.is_some() { stats.emitted(0) } else { 0 };
             rejected += stats.rejected();
             dropped += stats.dropped();
+            corrected += stats.corrected();
         }
         if host.series.collisions() > 0 {
             errors.push(format!(
@@ -99,7 +107,7 @@ impl Engine<'_> {
                 host.series.collisions()
             ));
         }
-        Ok(Outcome { errors, read, rejected, dropped, data_dir: host.data_dir.clone() })
+        Ok(Outcome { errors, read, rejected, dropped, corrected, data_dir: host.data_dir.clone() })
     }
 
     async fn until_the_end(

@@ -312,3 +312,38 @@ fn two_nodes_that_give_one_id_are_told_at_run_time() {
         "{said}"
     );
 }
+
+/// A recording beside a live source is played at the speed of life, dated as if it had begun now; at any other speed the two would
+/// never meet, and that is told beforehand.
+#[test]
+fn a_recording_meets_a_live_source_only_at_the_speed_of_life() {
+    let place = Place::new();
+    let rows: String = (0..5).map(|n| format!("2014-01-01T00:00:00.{}00Z,{n}\n", 2 * n)).collect();
+    place.write("r.csv", &format!("time,value\n{rows}"));
+    place.write(
+        "p.yaml",
+        "pipeline: p\nsources:\n  old: { as: old, replay: { path: r.csv } }\n  board: { every: 100ms, system: { metrics: [memory] } }\nsinks:\n  out: { inputs: [old, board], file: { path: out.jsonl } }\n",
+    );
+    let refused = place.run(&["run", "p.yaml"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("SM0083"), "{}", text(&refused.stderr));
+    let mut child = place
+        .command(&["run", "--speed", "1", "p.yaml"])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let times = || -> Vec<i64> {
+        let written = place.data("out.jsonl");
+        let whole =
+            written.lines().filter(|line| line.ends_with('}') && line.contains("\"old:r\""));
+        let rows = whole.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let time = |row: serde_json::Value| row["time"].as_str()?.parse::<jiff::Timestamp>().ok();
+        rows.filter_map(time).map(|time| time.as_microsecond()).collect()
+    };
+    wait_until("the recording was played", || times().len() == 5);
+    signal(&child, "INT");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    let steps: Vec<i64> = times().windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(steps, [200_000; 4], "the steps of the recording");
+    assert!(times()[0] > 1_700_000_000_000_000, "dated now, not in 2014");
+}

@@ -64,8 +64,9 @@ impl fmt::Display for SourceKey {
     }
 }
 
-/// A source with its unit and labels.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A source with its unit and labels. The order is by source, then by the rest: the same in every process, which the order of numbers
+/// is not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series {
     /// What is measured.
     pub source: SourceKey,

@@ -216,7 +216,7 @@ impl Island {
 
     /// The states of all nodes, by address: what a barrier takes along.
     pub(crate) fn snapshot(&mut self) -> Vec<(Arc<str>, State)> {
-        self.slots.iter_mut().map(|slot| (slot.address.clone(), slot.snapshot().clone())).collect()
+        self.slots.iter_mut().map(|slot| (slot.address.clone(), slot.snapshot())).collect()
     }
 
     /// Replaces every node by a new one with its state: what a restart of the host does. Nothing that comes out may depend on it.

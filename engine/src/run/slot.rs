@@ -27,7 +27,8 @@ pub(super) struct Slot {
     pub(super) when: Option<Predicate>,
     node: Box<dyn Transform>,
     rebuild: Rebuild,
-    saved: State,
+    /// The last snapshot; `None` before the first, when a new node is as good.
+    saved: Option<State>,
     failures: VecDeque<Timestamp>,
     given_up: bool,
 }
@@ -54,7 +55,7 @@ impl Slot {
             when,
             node,
             rebuild,
-            saved: State::default(),
+            saved: None,
             failures: VecDeque::new(),
             given_up: false,
         }
@@ -108,7 +109,9 @@ impl Slot {
         let rebuilt = match too_often(&mut self.failures, now) {
             Some(why) => Err(why),
             None => (self.rebuild)().and_then(|mut node| {
-                node.restore(&self.saved).map_err(|error| error.to_string())?;
+                if let Some(saved) = &self.saved {
+                    node.restore(saved).map_err(|error| error.to_string())?;
+                }
                 Ok(node)
             }),
         };
@@ -137,16 +140,16 @@ impl Slot {
     }
 
     /// Writes the node's state down, and keeps it for a rebuild. A node that was given up keeps its last one.
-    pub(super) fn snapshot(&mut self) -> &State {
+    pub(super) fn snapshot(&mut self) -> State {
         if !self.given_up {
             let node = &self.node;
             match catch_unwind(AssertUnwindSafe(|| node.snapshot())) {
-                Ok(Ok(state)) => self.saved = state,
+                Ok(Ok(state)) => self.saved = Some(state),
                 Ok(Err(error)) => tracing::error!(node = %self.address, "no snapshot: {error}"),
                 Err(_) => tracing::error!(node = %self.address, "no snapshot: it panicked"),
             }
         }
-        &self.saved
+        self.saved.clone().unwrap_or_default()
     }
 }
 

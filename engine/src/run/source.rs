@@ -40,6 +40,9 @@ pub(crate) struct Asked {
     pub(crate) rebuild: RebuildSource,
     pub(crate) stats: Arc<NodeStats>,
     pub(crate) failures: VecDeque<Timestamp>,
+    /// It has an end, so made anew it begins anew: what it gave would come a second time.
+    pub(crate) ends: bool,
+    pub(crate) gave: bool,
 }
 
 impl Asked {
@@ -59,6 +62,7 @@ impl Asked {
             };
             let error = match read {
                 Ok(Ok(Read::Batch(batch))) => {
+                    self.gave = true;
                     self.stats.add_emitted(0, batch.items.len());
                     self.stats.add_rejected(batch.rejects.len());
                     return Ok(Some(batch));
@@ -75,9 +79,10 @@ impl Asked {
                 }
                 NodeError::Fatal(why) => {
                     tracing::error!(node = %self.address, "the source failed: {why}");
-                    if too_often(&mut self.failures, now).is_some() {
+                    let again = self.ends && self.gave;
+                    if again || too_often(&mut self.failures, now).is_some() {
                         self.stats.set_failed();
-                        return Err(why);
+                        return Err(format!("`{}` failed: {why}", self.address));
                     }
                     let pause = backoff.failed();
                     match (self.rebuild)() {
@@ -105,6 +110,8 @@ pub(crate) struct SourceRun {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stop: CancellationToken,
     pub(crate) give: mpsc::Sender<Received>,
+    /// How many seconds of a recording pass in one second, where it is played beside live sources.
+    pub(crate) play: Option<f64>,
     /// Ask a polled source once only.
     pub(crate) once: bool,
 }
@@ -117,15 +124,23 @@ impl SourceRun {
             Pace::Live | Pace::Recorded => None,
         };
         let mut due = self.clock.now();
+        let mut origin = None;
         loop {
             if every.is_some() && !self.sleep_until(due).await {
                 return Ok(());
             }
             let now = self.clock.now();
             let Some(mut batch) = self.asked.read(now, &self.stop).await? else { return Ok(()) };
+            if let Some(speed) = self.play {
+                if !self.play(batch, &mut origin, speed).await {
+                    return Ok(());
+                }
+                continue;
+            }
             let at = self.clock.now();
             if self.pace != Pace::Recorded {
-                correct_times(&mut batch.items, at);
+                let corrected = correct_times(&mut batch.items, at);
+                self.asked.stats.add_corrected(corrected);
             }
             if !self.hand_over(Received { batch, at }).await || (self.once && every.is_some()) {
                 return Ok(());
@@ -136,6 +151,39 @@ impl SourceRun {
                 due = self.clock.now().floor_to(every) + every;
             }
         }
+    }
+
+    /// Plays a batch of a recording beside live sources: each reading when its time has come, dated as if the recording had begun
+    /// when it was first read. False when it is time to stop.
+    async fn play(
+        &mut self,
+        batch: SourceBatch,
+        origin: &mut Option<(Timestamp, Timestamp)>,
+        speed: f64,
+    ) -> bool {
+        let SourceBatch { items, mut rejects, position } = batch;
+        let Items::Readings(readings) = items else { return true };
+        let mut rest = readings.into_iter().peekable();
+        while let Some(next) = rest.peek() {
+            let (first, began) = *origin.get_or_insert((next.time, self.clock.now()));
+            let due = |time: Timestamp| began + time.since(first).mul_f64(1.0 / speed);
+            if !self.sleep_until(due(next.time)).await {
+                return false;
+            }
+            let now = self.clock.now();
+            let mut ready = Vec::new();
+            while let Some(mut one) = rest.next_if(|one| due(one.time) <= now) {
+                one.time = due(one.time);
+                ready.push(one);
+            }
+            let items = Items::Readings(ready);
+            let rejects = std::mem::take(&mut rejects);
+            let batch = SourceBatch { items, rejects, position: position.clone() };
+            if !self.hand_over(Received { batch, at: now }).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// False when it is time to stop.
@@ -160,19 +208,22 @@ impl SourceRun {
         }
         match self.give.try_send(received) {
             Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(received)) => {
-                self.asked.stats.add_dropped(received.batch.items.len());
-                true
+            Err(mpsc::error::TrySendError::Full(mut received)) => {
+                let items = &mut received.batch.items;
+                self.asked.stats.add_dropped(items.len());
+                items.clear();
+                // What could not be understood is kept all the same, and waits for its turn.
+                received.batch.rejects.is_empty() || self.give.send(received).await.is_ok()
             }
             Err(mpsc::error::TrySendError::Closed(_)) => false,
         }
     }
 }
 
-fn correct_times(items: &mut Items, now: Timestamp) {
-    let Items::Readings(readings) = items else { return };
+/// Gives readings with an absurd time the time of their receipt; says how many.
+fn correct_times(items: &mut Items, now: Timestamp) -> usize {
+    let Items::Readings(readings) = items else { return 0 };
     let latest = now + AHEAD_MAX;
-    for reading in readings.iter_mut().filter(|one| one.time > latest || one.time < BEFORE) {
-        reading.time = now;
-    }
+    let absurd = readings.iter_mut().filter(|one| one.time > latest || one.time < BEFORE);
+    absurd.map(|reading| reading.time = now).count()
 }

@@ -11,6 +11,7 @@ pub struct NodeStats {
     rejected: AtomicU64,
     dropped: AtomicU64,
     errors: AtomicU64,
+    corrected: AtomicU64,
     failed: AtomicU64,
 }
 
@@ -37,6 +38,9 @@ impl NodeStats {
     }
     pub(crate) fn add_dropped(&self, items: usize) {
         self.dropped.fetch_add(items as u64, Ordering::Relaxed);
+    }
+    pub(crate) fn add_corrected(&self, items: usize) {
+        self.corrected.fetch_add(items as u64, Ordering::Relaxed);
     }
     pub(crate) fn add_error(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
@@ -69,6 +73,11 @@ impl NodeStats {
     #[must_use]
     pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
+    }
+    /// How many readings of a source had an absurd time and took that of their receipt.
+    #[must_use]
+    pub fn corrected(&self) -> u64 {
+        self.corrected.load(Ordering::Relaxed)
     }
     /// Whether the node was given up.
     #[must_use]

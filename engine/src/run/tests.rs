@@ -1,5 +1,7 @@
 //! Whole graphs of small nodes, run to the end.
 
+mod faults;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,11 +16,13 @@ use crate::clock::SystemClock;
 use crate::config::Loader;
 use crate::context::{Context, Host, Kept};
 use crate::duration::Duration;
-use crate::node::{MAIN, Node, NodeError, Outputs, Read, Sink, Source, SourceBatch, Transform};
+use crate::node::{
+    MAIN, Node, NodeError, Outputs, Read, Sink, Source, SourceBatch, State, StateError, Transform,
+};
 use crate::plan::{Graph, plan_loaded};
 use crate::reading::Reading;
 use crate::registry::{NodeConfig, Pace, Problem, Profile, Registry, Section};
-use crate::series::SeriesId;
+use crate::series::{SeriesId, SeriesMap};
 use crate::time::Timestamp;
 
 /// A recording of whole numbers, one every so many seconds.
@@ -34,6 +38,12 @@ struct Numbers {
     live: bool,
     #[serde(default)]
     fail_at: i64,
+    /// Panics there, each time it is made.
+    #[serde(default)]
+    panic_at: i64,
+    /// Made up, and never ends.
+    #[serde(default)]
+    simulated: bool,
 }
 
 fn one() -> i64 {
@@ -52,7 +62,11 @@ impl NodeConfig for Numbers {
     const TYPE: &'static str = "numbers";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
-        Profile::source(if self.live { Pace::Live } else { Pace::Recorded })
+        Profile::source(match (self.live, self.simulated) {
+            (true, _) => Pace::Live,
+            (false, true) => Pace::Simulated(Duration::from_secs(1)),
+            (false, false) => Pace::Recorded,
+        })
     }
     fn build(&self, context: &Context) -> Result<Node, Problem> {
         let series = context.source_series("n", |series| series);
@@ -73,6 +87,8 @@ impl Source for NumbersSource {
             self.failed = true;
             return Err(NodeError::Retry("not now".into()));
         }
+        let broken = self.config.panic_at > 0 && self.next >= self.config.panic_at;
+        assert!(!broken, "the source is broken");
         let end = (self.next + self.config.batch).min(self.config.count);
         if self.next == end {
             if self.config.live {
@@ -163,6 +179,13 @@ impl Transform for LullNode {
         out.reading(MAIN, Reading::new(now, self.series, self.count));
         Ok(())
     }
+    fn snapshot(&self) -> Result<State, StateError> {
+        State::of_series(1, &SeriesMap::<()>::new(), &self.count)
+    }
+    fn restore(&mut self, state: &State) -> Result<(), StateError> {
+        (_, self.count) = state.read_series::<(), i64>(1)?;
+        Ok(())
+    }
 }
 
 /// Writes a line per reading to the console.
@@ -172,6 +195,8 @@ struct Lines {
     fail: u32,
     fatal: u32,
     reject: bool,
+    blocks: bool,
+    quiet: bool,
 }
 
 struct LinesSink {
@@ -202,6 +227,9 @@ impl Sink for LinesSink {
             return Err(NodeError::Retry("not yet".into()));
         }
         assert!(self.config.fatal == 0, "the sink is broken");
+        if self.config.quiet {
+            return Ok(());
+        }
         let mut text = String::new();
         for reading in batch.readings() {
             let second = reading.time.since(at(0)).as_micros() / 1_000_000;
@@ -213,6 +241,9 @@ impl Sink for LinesSink {
             .console
             .write(text.as_bytes())
             .map_err(|error| NodeError::Retry(error.to_string()))
+    }
+    fn blocks(&self) -> bool {
+        self.config.blocks
     }
 }
 

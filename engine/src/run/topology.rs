@@ -214,9 +214,9 @@ impl PartBuilder<'_> {
             };
             topology.tasks.spawn(part.run());
         } else {
-            let sources = asked
-                .into_iter()
-                .map(|(n, asked)| ReceiverStream::new(self.start_source(n, asked, topology)));
+            let sources = asked.into_iter().map(|(n, asked)| {
+                ReceiverStream::new(self.start_source(n, asked, false, topology))
+            });
             let clock = self.options.clock.clone();
             let part = LivePart { island, intake, outlets, sources: sources.collect(), clock };
             topology.tasks.spawn(part.run());
@@ -270,6 +270,8 @@ impl PartBuilder<'_> {
             })),
             stats: self.stats[&n].clone(),
             failures: VecDeque::new(),
+            ends: node.profile.ends || node.profile.pace == Some(Pace::Recorded),
+            gave: false,
         }
     }
 
@@ -277,9 +279,11 @@ impl PartBuilder<'_> {
         &self,
         n: NodeIndex,
         asked: Asked,
+        in_virtual_time: bool,
         topology: &mut Topology,
     ) -> mpsc::Receiver<Received> {
         let node = &self.graph.dag[n];
+        let recorded = node.profile.pace == Some(Pace::Recorded);
         let (give, receive) = mpsc::channel(SOURCE_BATCHES);
         let blocks = asked.source.blocks();
         let run = SourceRun {
@@ -289,6 +293,8 @@ impl PartBuilder<'_> {
             clock: self.options.clock.clone(),
             stop: topology.stop.clone(),
             give,
+            // In virtual time the part itself keeps the pace.
+            play: (recorded && !in_virtual_time).then(|| self.options.speed.unwrap_or(1.0)),
             once: self.options.once && !node.profile.ends,
         };
         spawn(topology, blocks, run.run());
@@ -305,7 +311,7 @@ impl PartBuilder<'_> {
                 once: self.options.once && !node.profile.ends,
             },
             _ => VirtualSource::Recorded {
-                receive: self.start_source(n, asked, topology),
+                receive: self.start_source(n, asked, true, topology),
                 head: None,
                 ended: false,
             },
@@ -319,10 +325,18 @@ fn spawn(
     blocks: bool,
     run: impl Future<Output = Result<(), String>> + Send + 'static,
 ) {
-    if blocks {
-        let runtime = tokio::runtime::Handle::current();
-        topology.tasks.spawn_blocking(move || runtime.block_on(run));
-    } else {
+    if !blocks {
         topology.tasks.spawn(run);
+        return;
     }
+    // Not a thread of tokio's pool: that holds 512, and a loop that waits for one of them would stop all that feeds it.
+    let runtime = tokio::runtime::Handle::current();
+    let (say, said) = tokio::sync::oneshot::channel();
+    let started = std::thread::Builder::new().spawn(move || {
+        let _ = say.send(runtime.block_on(run));
+    });
+    topology.tasks.spawn(async move {
+        started.map_err(|error| format!("a thread for a node cannot be started: {error}"))?;
+        said.await.unwrap_or_else(|_| Err("a node's thread panicked".into()))
+    });
 }

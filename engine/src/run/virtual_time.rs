@@ -100,7 +100,7 @@ impl VirtualPart {
         }
         let begin = clock.or(origin).unwrap_or(self.start);
         for source in &mut self.sources {
-            if let VirtualSource::Simulated { due: due @ None, once: false, .. } = source {
+            if let VirtualSource::Simulated { due: due @ None, .. } = source {
                 *due = Some(begin);
             }
         }

@@ -117,7 +117,7 @@ FAILED nothing is expected to break
     let yaml = pipeline(tests).replace("band: 1,", "band: 1, panic_at: 9,");
     insta::assert_snapshot!(outcome(&yaml), @r#"
 FAILED nothing is expected to break
-6: `news` failed 5 times, first: it panicked: 9 is too much
+6: `news` failed: it panicked: 9 is too much
 "#);
 }
 

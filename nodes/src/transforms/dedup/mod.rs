@@ -206,8 +206,8 @@ impl Transform for Dedup {
     fn finish(&mut self, _: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
         let mut held: Vec<Reading> =
             self.series.iter_mut().filter_map(|(_, last)| last.flush()).collect();
-        // Series stand in the order of their numbers; a stable sort by time keeps that among equals.
-        held.sort_by_key(|reading| reading.time);
+        // At one instant by what the series are: their numbers differ from run to run.
+        held.sort_by_cached_key(|reading| (reading.time, self.host.series.get(reading.series)));
         held.into_iter().for_each(|reading| out.reading(MAIN, reading));
         Ok(())
     }

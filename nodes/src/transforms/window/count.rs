@@ -106,7 +106,7 @@ impl Transform for CountWindows {
             open.extend(series.windows.drain(..).map(|(_, sum)| (id, sum)));
             series.since = self.step;
         }
-        open.sort_by_key(|(id, sum)| (sum.first_time(), *id));
+        open.sort_by_cached_key(|(id, sum)| (sum.first_time(), self.emitter.series(*id)));
         for (id, sum) in open {
             emit(&mut self.emitter, id, &sum, Cause::End, out);
         }

@@ -1,10 +1,12 @@
 //! What `window` puts on its ports.
 
+use std::sync::Arc;
+
 use smollama_engine::context::Context;
 use smollama_engine::node::{MAIN, Outputs, Reject};
 use smollama_engine::one_or_many::OneOrMany;
 use smollama_engine::reading::Reading;
-use smollama_engine::series::{SeriesId, SeriesMap};
+use smollama_engine::series::{Series, SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 use smollama_engine::window::{Cause, Statistic, Summary, Window};
 
@@ -31,6 +33,11 @@ impl Emitter {
             chosen.push(Statistic::Mean);
         }
         Emitter { context, statistics: chosen, derived: SeriesMap::new() }
+    }
+
+    /// What a series is: by this, and not by numbers, what comes at one instant is put in order.
+    pub(super) fn series(&self, id: SeriesId) -> Arc<Series> {
+        self.context.series(id)
     }
 
     pub(super) fn window(

@@ -160,7 +160,7 @@ impl SessionWindows {
             });
         }
         self.due = due;
-        chosen.sort_by_key(|(start, id, _)| (*start, *id));
+        chosen.sort_by_cached_key(|(start, id, _)| (*start, self.emitter.series(*id)));
         for (start, id, session) in chosen {
             let (end, cause) = self.pauses.end(&session.sum);
             let summaries = vec![session.sum.summary(id)];

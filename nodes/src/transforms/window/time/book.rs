@@ -229,7 +229,7 @@ impl Book {
                 open.panes().filter(|pane| choose(self, pane)).map(|pane| (pane.start, id)),
             );
         }
-        chosen.sort();
+        chosen.sort_by_cached_key(|(start, id)| (*start, self.emitter.series(*id)));
         for (start, id) in chosen {
             if let Some(pane) = series.get_mut(id).and_then(|open| open.take(start)) {
                 self.waiting -= 1;
