@@ -198,7 +198,10 @@ fn begins_a_crate(path: &Path) -> bool {
     let root = path.ends_with("src/main.rs")
         || path.ends_with("src/lib.rs")
         || path.ends_with("tests/main.rs");
-    root || folder.ends_with("benches")
+    let bench =
+        path.ends_with("main.rs") && folder.parent().is_some_and(|up| up.ends_with("benches"));
+    root || bench
+        || folder.ends_with("benches")
         || folder.ends_with("examples")
         || folder.ends_with("src/bin")
 }
