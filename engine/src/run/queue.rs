@@ -111,7 +111,11 @@ impl Giver {
     /// Puts a barrier into the queue.
     pub fn barrier(&self, number: u64) {
         let mut inner = lock(&self.inner);
-        inner.waiting.push_back(Parcel::Barrier(number));
+        // Of barriers with nothing between them the last says all, so a queue that nobody empties does not fill with them.
+        match inner.waiting.back_mut() {
+            Some(Parcel::Barrier(last)) => *last = number,
+            _ => inner.waiting.push_back(Parcel::Barrier(number)),
+        }
         if let Some(taker) = inner.taker.take() {
             taker.wake();
         }
@@ -323,6 +327,17 @@ mod tests {
             assert_eq!(lens(taker), expected, "{policy:?}");
             assert_eq!(stats.dropped(), dropped, "{policy:?}");
         }
+    }
+
+    #[test]
+    fn barriers_with_nothing_between_them_are_one() {
+        let (giver, taker, _) = with(WhenFull::Block);
+        (1..=3).for_each(|number| giver.barrier(number));
+        assert!(giver.give(batch(0, 1)).now_or_never().is_some());
+        giver.barrier(4);
+        drop(giver);
+        let parcels: Vec<Parcel> = futures::executor::block_on(taker.collect());
+        assert!(matches!(parcels[..], [Parcel::Barrier(3), Parcel::Batch(_), Parcel::Barrier(4)]));
     }
 
     #[test]
