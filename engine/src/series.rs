@@ -270,9 +270,20 @@ type Page<T> = Option<Box<[Option<T>; PAGE]>>;
 fn slot<T>(pages: &mut Vec<Page<T>>, id: SeriesId) -> &mut Option<T> {
     let (page, place) = (id.index() / PAGE, id.index() % PAGE);
     if page >= pages.len() {
-        pages.resize_with(page + 1, || None);
+        make_room(pages, page);
     }
-    &mut pages[page].get_or_insert_with(|| Box::new([const { None }; PAGE]))[place]
+    &mut pages[page].get_or_insert_with(empty_page)[place]
+}
+
+// Out of the way, so that looking up what is there is part of a node's loop.
+#[cold]
+fn make_room<T>(pages: &mut Vec<Page<T>>, page: usize) {
+    pages.resize_with(page + 1, || None);
+}
+
+#[cold]
+fn empty_page<T>() -> Box<[Option<T>; PAGE]> {
+    Box::new([const { None }; PAGE])
 }
 
 impl<T> Default for SeriesMap<T> {
