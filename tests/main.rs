@@ -4,6 +4,8 @@
 mod bad_input;
 #[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod faults;
 mod pipelines;
 #[cfg(test)]
 mod project;
