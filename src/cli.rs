@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Turns YAML files into a running edge-sensing node.
 #[derive(Debug, Parser)]
@@ -32,7 +32,8 @@ pub(crate) struct Global {
         global = true,
         value_name = "LEVEL",
         env = "SMOLLAMA_LOG_LEVEL",
-        default_value = "warn"
+        default_value = "warn",
+        value_parser = log_level
     )]
     pub(crate) log_level: Targets,
     /// The form of log lines
@@ -44,6 +45,21 @@ pub(crate) struct Global {
     /// Give results as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+/// What to log. A word alone that is no level would be taken for the name of a module, and all else silenced.
+fn log_level(text: &str) -> Result<Targets, String> {
+    const LEVELS: &str = "`off`, `error`, `warn`, `info`, `debug` or `trace`";
+    let is_word = |part: &&str| !part.is_empty() && !part.contains(['=', ':']);
+    let parts = text.split(',').map(str::trim);
+    for word in parts.filter(is_word).filter(|word| !word.starts_with("smollama")) {
+        if word.parse::<LevelFilter>().is_err() {
+            return Err(format!("there is no level `{word}`; write {LEVELS}"));
+        }
+    }
+    text.parse().map_err(|error| {
+        format!("{error}; write {LEVELS}, or a module with one: `smollama_engine=debug`")
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

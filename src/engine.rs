@@ -41,7 +41,8 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// One or two lines: what went through, and where the data lie.
     pub(crate) fn summary(&self) -> String {
-        let mut text = format!("Done: {} readings", self.read);
+        let mut text =
+            format!("Done: {} reading{}", self.read, if self.read == 1 { "" } else { "s" });
         if self.rejected > 0 {
             text += &format!(", {} to the dead letters", self.rejected);
         }

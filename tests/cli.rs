@@ -347,3 +347,45 @@ fn a_recording_meets_a_live_source_only_at_the_speed_of_life() {
     assert_eq!(steps, [200_000; 4], "the steps of the recording");
     assert!(times()[0] > 1_700_000_000_000_000, "dated now, not in 2014");
 }
+
+/// The pipeline file is named without its folder, so patterns begin in the folder the command was started in.
+#[test]
+fn a_pattern_of_recordings_begins_beside_the_pipeline() {
+    let place = Place::new();
+    place.write("a.csv", "time,value\n2026-01-01T00:00:00Z,1\n");
+    let yaml = |path: &str| {
+        format!(
+            "pipeline: p\nsources:\n  a: {{ replay: {{ path: \"{path}\" }} }}\nsinks:\n  c: {{ inputs: [a], console: {{}} }}\n"
+        )
+    };
+    for pattern in ["*.csv", "**/*.csv", "."] {
+        place.write("p.yaml", &yaml(pattern));
+        let ran = place.run(&["run", "--once", "--speed", "max", "p.yaml"]);
+        assert_eq!(ran.status.code(), Some(0), "{pattern}: {}", text(&ran.stderr));
+        assert!(text(&ran.stderr).contains("Done: 1 reading."), "{pattern}: {}", text(&ran.stderr));
+    }
+    place.write("p.yaml", &yaml("no*.csv"));
+    let ran = place.run(&["run", "--once", "p.yaml"]);
+    assert!(
+        text(&ran.stderr).contains("there is no recording in `no*.csv`"),
+        "{}",
+        text(&ran.stderr)
+    );
+}
+
+#[test]
+fn a_log_level_that_there_is_not_is_refused() {
+    let place = Place::new();
+    for (level, code) in [
+        ("loud", 2),
+        ("info,worn", 2),
+        ("smollama_engine=loud", 2),
+        ("debug", 0),
+        ("smollama_engine=debug,warn", 0),
+    ] {
+        let ran = place.run(&["nodes", "--log-level", level]);
+        assert_eq!(ran.status.code(), Some(code), "{level}: {}", text(&ran.stderr));
+    }
+    let said = text(&place.run(&["nodes", "--log-level", "loud"]).stderr);
+    assert!(said.contains("there is no level `loud`") && said.contains("`debug`"), "{said}");
+}

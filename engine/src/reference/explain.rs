@@ -201,7 +201,9 @@ fn unknown(registry: &Registry, name: &str) -> String {
     );
     match near {
         Some(near) => format!("{message}\nhelp: did you mean `{near}`?"),
-        None => format!("{message}\nhelp: `smollama nodes` lists the types"),
+        None => format!(
+            "{message}\nhelp: `smollama nodes` lists the types, docs/rules/README.md the rules"
+        ),
     }
 }
 

@@ -86,10 +86,14 @@ pub(super) fn find(config: &ReplayConfig, context: &Context) -> Result<Vec<Recor
             .map_err(|(at, error)| unreadable(&at, &error))?;
     } else if shown.contains(['*', '?']) && !path.exists() {
         let (base, deep) = base_of(&path);
-        let pattern =
-            Glob::new(&masked(&path)).map_err(|bad| Problem::at("path", bad.to_string()))?;
+        // `data/**/a.csv` is any depth, none included, as everywhere else where files are named.
+        let deep_or_not = [masked(&path), masked(&path).replace("**/", "")];
+        let patterns = deep_or_not.iter().map(|pattern| Glob::new(pattern));
+        let patterns: Vec<Glob> = patterns
+            .collect::<Result<_, _>>()
+            .map_err(|bad| Problem::at("path", bad.to_string()))?;
         let mut take = |file: PathBuf| {
-            if pattern.matches(&masked(&file)) {
+            if patterns.iter().any(|pattern| pattern.matches(&masked(&file))) {
                 found.push(file);
             }
         };
@@ -139,12 +143,14 @@ fn list(
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let failed = |error| (folder.clone(), error);
-        for entry in fs::read_dir(&folder).map_err(failed)? {
+        // The folder of a pipeline named without one is empty, which only paths below it can be.
+        let named = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        for entry in fs::read_dir(named).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             if entry.file_name().to_string_lossy().starts_with('.') {
                 continue;
             }
-            let path = entry.path();
+            let path = folder.join(entry.file_name());
             if entry.file_type().map_err(failed)?.is_dir() {
                 folders.extend(deep.then_some(path));
             } else {

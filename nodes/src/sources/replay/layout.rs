@@ -145,12 +145,45 @@ impl ReplayConfig {
             )
             .help("name the columns with values in `columns`, or the one in `value`"));
         }
+        if self.time.is_none() && values.iter().any(|value| value.slots.contains(&time)) {
+            return Err(Problem::at(
+                "time",
+                format!("`{}` has no column of times: `{time_name}` holds the values", facts.stem),
+            )
+            .help("name the column with the time in `time`"));
+        }
         let kind = match (self.values, facts.format) {
             (Some(kind), _) => kind,
             (None, Format::Csv) if !own => Values::Number,
             _ => Values::Any,
         };
         Ok(Layout { fields, time, values, kind, identity, score, count })
+    }
+
+    /// Whether the first line of a CSV file can be its header, where the file alone has to tell: other separators make one long name
+    /// of it, and a row in its place would be lost without a word.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub(super) fn check_header(&self, facts: &FileFacts<'_>) -> Result<(), Problem> {
+        let (Format::Csv, Some(columns)) = (facts.format, facts.columns) else { return Ok(()) };
+        if let ([only], None) = (columns, self.delimiter)
+            && let Some(other) = [';', '\t', '|'].into_iter().find(|other| only.contains(*other))
+        {
+            let found = other.escape_default();
+            return Err(Problem::at(
+                "delimiter",
+                format!("the fields of `{}` seem to be separated by `{found}`", facts.stem),
+            )
+            .help(format!("set `delimiter: \"{found}\"`")));
+        }
+        let time = self.time.clone().unwrap_or_else(|| facts.time_column());
+        if self.header.is_none() && time.starts_with(|first: char| first.is_ascii_digit()) {
+            let help = "name the columns in order, such as `header: [time, value]`";
+            let message = format!("the first line of `{}` is a row, not a header", facts.stem);
+            return Err(Problem::at("header", message).help(help));
+        }
+        Ok(())
     }
 
     fn name(&self, facts: &FileFacts<'_>, fields: &mut Fields) -> Result<Vec<NamePart>, Problem> {

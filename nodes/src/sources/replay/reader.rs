@@ -140,6 +140,7 @@ impl RecordingReader {
             },
         };
         let facts = FileFacts { format: Format::Csv, columns: Some(&columns), stem: &stem };
+        config.check_header(&facts)?;
         let mut numeric = Vec::new();
         if config.looks_for_values(&facts) {
             match numeric_columns(&mut decoder, &columns, feed, at)? {

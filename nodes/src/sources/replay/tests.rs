@@ -348,6 +348,19 @@ fn says_what_is_wrong_with_the_files() {
 }
 
 #[test]
+fn a_first_line_that_is_no_header_is_told_and_costs_no_row() {
+    let bench = Bench::new(&[
+        ("row.csv", "2026-01-01T00:00:00Z,1.5\n2026-01-01T00:01:00Z,2.5\n"),
+        ("semi.csv", "time;value\n2026-01-01T00:00:00Z;1,5\n"),
+        ("bare.csv", "value\n1\n2\n"),
+    ]);
+    insta::assert_snapshot!(bench.problem(json!({ "path": "row.csv" })), @"header: the first line of `row` is a row, not a header (name the columns in order, such as `header: [time, value]`)");
+    insta::assert_snapshot!(bench.problem(json!({ "path": "semi.csv" })), @r#"delimiter: the fields of `semi` seem to be separated by `;` (set `delimiter: ";"`)"#);
+    insta::assert_snapshot!(bench.problem(json!({ "path": "bare.csv" })), @"time: `bare` has no column of times: `value` holds the values (name the column with the time in `time`)");
+    assert_eq!(bench.run(json!({ "path": "row.csv", "header": ["time", "value"] })).raw.len(), 2);
+}
+
+#[test]
 fn says_what_is_wrong_with_the_settings() {
     let problems = |settings: serde_json::Value| {
         let config: ReplayConfig = serde_json::from_value(settings).unwrap();
