@@ -111,6 +111,9 @@ struct Lasts {
     older: Vec<Moments>,
     newer: Vec<f64>,
     moments: Option<Moments>,
+    volatile: bool,
+    /// How many in a row spoke for the other state.
+    streak: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -135,7 +138,9 @@ impl Plain for Volatility {
             let mut score = 0.0;
             if moments.n >= 3.0 {
                 let stddev = (moments.m2 / (moments.n - 1.0)).sqrt();
-                score = stddev / moments.mean.abs().max(1e-9) / 0.3;
+                let volatility = stddev / moments.mean.abs().max(1e-9);
+                lasts.judge(volatility);
+                score = volatility / 0.3;
             }
             out.push(Reading { value: Value::Float(x), score, ..*reading });
         }
@@ -143,6 +148,17 @@ impl Plain for Volatility {
 }
 
 impl Lasts {
+    /// The series becomes volatile, or calm, after three in a row; nobody reads that here, but it is state.
+    #[inline]
+    fn judge(&mut self, volatility: f64) {
+        let other = if self.volatile { volatility <= 0.06 } else { volatility >= 0.3 };
+        self.streak = if other { self.streak + 1 } else { 0 };
+        if self.streak >= 3 {
+            self.volatile = !self.volatile;
+            self.streak = 0;
+        }
+    }
+
     #[inline]
     fn push(&mut self, x: f64) -> Moments {
         if self.older.len() + self.newer.len() == 10 {

@@ -161,7 +161,8 @@ impl Kept {
 
 impl Track {
     /// Adds the newest reading; those beyond reach leave.
-    #[inline]
+    // Always: too long for the compiler to do by itself, and every reading comes here.
+    #[inline(always)]
     pub(in crate::transforms) fn push(
         &mut self,
         time: Timestamp,
