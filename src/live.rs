@@ -140,7 +140,10 @@ impl View {
             if node.section == Section::Sources {
                 read += counters.emitted(0);
             }
-            let dropped = node.profile.outputs.iter().position(|port| port.name == "dropped");
+            // What `filter` does not let through is not suppressed, only not asked for.
+            let suppresses = &*node.type_name == "dedup";
+            let mut ports = node.profile.outputs.iter();
+            let dropped = ports.position(|port| suppresses && port.name == "dropped");
             suppressed += dropped.map_or(0, |port| counters.emitted(port));
             dead += counters.rejected();
         }
