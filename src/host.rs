@@ -7,6 +7,7 @@ use smollama_engine::config::host::{HostConfig, read_host};
 use smollama_engine::config::load;
 use smollama_engine::context::{Console, Host};
 use smollama_engine::disk::{RealDisk, write_atomically};
+use smollama_engine::lease::Leases;
 use smollama_engine::series::SeriesTable;
 use uuid::Uuid;
 
@@ -78,6 +79,7 @@ pub(crate) fn open(global: &Global, console: Arc<dyn Console>) -> Result<Host, F
         console,
         series: SeriesTable::new(config.limits.series),
         aliases: config.aliases,
+        leases: Leases::default(),
         data_dir,
     })
 }

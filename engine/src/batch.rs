@@ -142,11 +142,20 @@ pub struct Batch {
     /// When it entered the host, by the engine's clock.
     pub received: Timestamp,
     /// The sequence number under which its cause entered the host. What a node makes of a batch carries the batch's number, so
-    /// that a replay is recognised downstream.
+    /// that its cause can be found.
     pub seq: u64,
+    /// Before a sink: how many items of its stream there are up to the last of this batch, counted since the stream began. A replay
+    /// counts the same, which is how what a sink has already is recognised (`docs/adr/0006-delivery.md`). 0 elsewhere.
+    pub end: u64,
 }
 
 impl Batch {
+    /// Items that came at a time, not yet numbered.
+    #[must_use]
+    pub const fn new(items: Items, received: Timestamp) -> Batch {
+        Batch { items, received, seq: 0, end: 0 }
+    }
+
     /// The readings in it; none where it holds another kind.
     #[inline]
     #[must_use]

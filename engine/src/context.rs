@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::disk::{Disk, RealDisk};
 use crate::duration::Duration;
 use crate::labels::LabelTable;
+use crate::lease::Leases;
 use crate::series::{Series, SeriesId, SeriesTable, SourceKey, TooManySeries};
 
 /// What belongs to the host and is shared by all nodes.
@@ -33,6 +34,8 @@ pub struct Host {
     pub series: SeriesTable,
     /// Old ids of sources, as written, and what they are called now (`aliases` in config.yaml).
     pub aliases: BTreeMap<String, String>,
+    /// What only one can hold at a time.
+    pub leases: Leases,
 }
 
 impl Host {
@@ -48,6 +51,7 @@ impl Host {
             console: Arc::new(Discarded),
             series: SeriesTable::default(),
             aliases: BTreeMap::new(),
+            leases: Leases::default(),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod duration;
 pub mod glob;
 pub mod json;
 pub mod labels;
+pub mod lease;
 pub mod node;
 pub mod observation;
 pub mod one_or_many;

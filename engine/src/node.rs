@@ -6,6 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::batch::{Batch, ItemKind, Items};
 use crate::duration::Duration;
@@ -26,6 +27,15 @@ pub trait Source: Send {
     /// # Errors
     /// [`NodeError::Retry`] is tried again after a pause, [`NodeError::Fatal`] ends the source until it is rebuilt.
     async fn read(&mut self, now: Timestamp) -> Result<Read, NodeError>;
+
+    /// Goes to where an earlier run stopped; called before the first read, on a source that gave positions then.
+    ///
+    /// # Errors
+    /// What lies there is not what lay there: [`NodeError::Reject`] says why, and the source is read from its beginning.
+    async fn resume(&mut self, position: &Position) -> Result<(), NodeError> {
+        let _ = position;
+        Ok(())
+    }
 
     /// Whether [`Source::read`] may block its thread (file access); it then gets a thread of its own.
     fn blocks(&self) -> bool {
@@ -51,13 +61,43 @@ pub struct SourceBatch {
     pub rejects: Vec<Reject>,
     /// Where the source can go on from after this batch, where it can seek.
     pub position: Option<Position>,
+    /// What to tell the sender once the batch is kept, where the source promises that ([`Profile::promises`]).
+    ///
+    /// [`Profile::promises`]: crate::registry::Profile::promises
+    pub receipt: Option<Receipt>,
 }
 
 impl SourceBatch {
     /// Readings, all understood.
     #[must_use]
     pub fn readings(readings: Vec<Reading>) -> SourceBatch {
-        SourceBatch { items: Items::Readings(readings), rejects: Vec::new(), position: None }
+        SourceBatch {
+            items: Items::Readings(readings),
+            rejects: Vec::new(),
+            position: None,
+            receipt: None,
+        }
+    }
+}
+
+/// What a source wants to be told when the host has a batch. Dropped untold, the sender was promised nothing.
+pub struct Receipt(Box<dyn FnOnce() + Send>);
+
+impl Receipt {
+    /// `tell` is called once, on a thread of the engine's: it must not wait.
+    pub fn new(tell: impl FnOnce() + Send + 'static) -> Receipt {
+        Receipt(Box::new(tell))
+    }
+
+    /// The batch, and all that could not be understood of it, is kept.
+    pub fn kept(self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receipt")
     }
 }
 
@@ -168,6 +208,26 @@ pub trait Sink: Send {
     async fn flush(&mut self, now: Timestamp) -> Result<(), NodeError> {
         let _ = now;
         Ok(())
+    }
+
+    /// A barrier: when this returns, a power cut takes nothing that was taken before. Every ten seconds at most, and before a stop.
+    ///
+    /// # Errors
+    /// As [`Sink::write`]; the barrier is then given up, and a later one tries again.
+    async fn checkpoint(&mut self, now: Timestamp) -> Result<(), NodeError> {
+        self.flush(now).await
+    }
+
+    /// For a sink that keeps the position together with the data: the offset ([`Batch::end`]) up to which it durably holds the items
+    /// of a kind of this stream. Asked before the first write; from then on all that is written is of this stream.
+    fn position(&mut self, stream: Uuid, kind: ItemKind) -> Option<u64> {
+        let _ = (stream, kind);
+        None
+    }
+
+    /// How long the input must pause for a [`Sink::flush`].
+    fn linger(&self) -> Duration {
+        Duration::from_millis(100)
     }
 
     /// The last call: [`Sink::flush`], and what only the end needs, such as finalizing a file.

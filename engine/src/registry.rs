@@ -82,6 +82,12 @@ pub struct Profile {
     pub ends: bool,
     /// The ids a source can give to its readings (below its type part), as far as that is known beforehand.
     pub ids: Option<Vec<Glob>>,
+    /// Whether a source tells its sender that a batch is kept: its batches come with a receipt.
+    pub promises: bool,
+    /// Whether a transform remembers anything from one reading to the next.
+    pub stateful: bool,
+    /// What a sink owes to what it takes.
+    pub delivery: Delivery,
 }
 
 impl Profile {
@@ -105,10 +111,30 @@ impl Profile {
         }
     }
 
+    /// A transform as [`Profile::transform`] that remembers.
+    #[must_use]
+    pub fn stateful() -> Profile {
+        Profile { stateful: true, ..Self::transform() }
+    }
+
     /// A sink that takes these kinds on `main`.
     #[must_use]
     pub fn sink(accepts: &[ItemKind]) -> Profile {
         Profile { inputs: vec![InputPort::main(accepts)], ..Self::default() }
+    }
+
+    /// A sink that owes this to what it takes.
+    #[must_use]
+    pub fn delivery(mut self, delivery: Delivery) -> Profile {
+        self.delivery = delivery;
+        self
+    }
+
+    /// A source that tells its sender when a batch is kept.
+    #[must_use]
+    pub fn promises(mut self) -> Profile {
+        self.promises = true;
+        self
     }
 
     /// With one more output port.
@@ -131,6 +157,18 @@ impl Profile {
         self.ids = Some(patterns.into_iter().collect());
         self
     }
+}
+
+/// What a sink owes to what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// Nothing: it is shown, or thrown away. Nothing is journaled for its sake, and a replay does not show it again.
+    #[default]
+    Shown,
+    /// It is kept on this machine: replayed after a crash until the sink has confirmed it.
+    Kept,
+    /// It goes to another side that can be away: waits in a spool until that side has taken it.
+    Sent,
 }
 
 /// Where edges enter a node.

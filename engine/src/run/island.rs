@@ -134,7 +134,11 @@ impl Island {
         }
         for index in 0..batch.items.len() {
             let items = batch.items.slice(index..index + 1);
-            self.enter(entry, now, Batch { items, received: batch.received, seq: batch.seq });
+            self.enter(
+                entry,
+                now,
+                Batch { items, received: batch.received, seq: batch.seq, end: 0 },
+            );
         }
     }
 
@@ -164,7 +168,7 @@ impl Island {
                     }
                     let items = batch.items.slice(at..end);
                     let received = items.time(0).unwrap_or(after).max(before);
-                    self.push(entry, before, Batch { items, received, seq: batch.seq });
+                    self.push(entry, before, Batch { items, received, seq: batch.seq, end: 0 });
                     at = end;
                     let beyond = |(other, inclusive): (Timestamp, bool)| {
                         batch.items.time(at).is_some_and(|time| {
@@ -307,7 +311,12 @@ impl Island {
         let place = &mut slots[slot];
         let selected = place.when.as_mut().map(|when| {
             let batch = &batches[index];
-            Batch { items: select(when, &batch.items), received: batch.received, seq: batch.seq }
+            Batch {
+                items: select(when, &batch.items),
+                received: batch.received,
+                seq: batch.seq,
+                end: 0,
+            }
         });
         let batch = selected.as_ref().unwrap_or(&batches[index]);
         if batch.items.is_empty() {
@@ -338,7 +347,7 @@ impl Island {
                 watch.saw(&self.slots[slot].address, Port::Output(port), &items);
             }
             self.slots[slot].stats.add_emitted(port, items.len());
-            let batch = Batch { items, received: now, seq };
+            let batch = Batch { items, received: now, seq, end: 0 };
             if let [Target::Sink(sink)] = self.targets[slot][port][..] {
                 self.send_out(sink, batch);
                 continue;

@@ -3,6 +3,7 @@
 mod assembly;
 mod dead_letter;
 mod island;
+mod keep;
 mod part;
 mod queue;
 mod retry;
@@ -20,6 +21,10 @@ pub(crate) use assembly::{Assembly, Part};
 pub use dead_letter::{DeadContent, DeadLetter, DeadLetters, KeptLetters};
 pub(crate) use island::Island;
 pub use island::{Port, Watch};
+pub use keep::{
+    Checkpoint, Checkpoints, Event, Fill, Full, Journal, JournalReader, PartCut, Record, SinkCut,
+    SourceCut, Spool, SpoolError, Spools,
+};
 pub use queue::{Giver, Parcel, QUEUE_MIN, QueueSpec, Taker, WhenFull, queue};
 pub use retry::{Backoff, RetrySpec};
 pub(crate) use slices::{Cut, next_cut};

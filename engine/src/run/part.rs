@@ -133,7 +133,7 @@ impl LivePart {
                 self.island.tick(now);
                 self.intake.reject(entry, at, rejects, &mut self.island.outbox);
                 if !items.is_empty() {
-                    let batch = Batch { items, received: at, seq: self.intake.next_seq() };
+                    let batch = Batch { items, received: at, seq: self.intake.next_seq(), end: 0 };
                     self.island.push(entry, now, batch);
                 }
             }

@@ -274,7 +274,7 @@ mod tests {
     fn batch(series: u32, count: i64) -> Batch {
         let at = |i| Timestamp::from_micros(i);
         let reading = |i| Reading::new(at(i), SeriesId::from_index(series), i);
-        Batch { items: Items::Readings((0..count).map(reading).collect()), received: at(0), seq: 0 }
+        Batch::new(Items::Readings((0..count).map(reading).collect()), at(0))
     }
 
     fn with(when_full: WhenFull) -> (Giver, Taker, Arc<NodeStats>) {

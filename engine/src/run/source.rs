@@ -161,7 +161,7 @@ impl SourceRun {
         origin: &mut Option<(Timestamp, Timestamp)>,
         speed: f64,
     ) -> bool {
-        let SourceBatch { items, mut rejects, position } = batch;
+        let SourceBatch { items, mut rejects, position, receipt: _ } = batch;
         let Items::Readings(readings) = items else { return true };
         let mut rest = readings.into_iter().peekable();
         while let Some(next) = rest.peek() {
@@ -178,7 +178,8 @@ impl SourceRun {
             }
             let items = Items::Readings(ready);
             let rejects = std::mem::take(&mut rejects);
-            let batch = SourceBatch { items, rejects, position: position.clone() };
+            let position = position.clone();
+            let batch = SourceBatch { items, rejects, position, receipt: None };
             if !self.hand_over(Received { batch, at: now }).await {
                 return false;
             }

@@ -92,7 +92,7 @@ impl VirtualPart {
                 if !items.is_empty() {
                     let received = items.time(0).unwrap_or(at);
                     let seq = self.intake.next_seq();
-                    *head = Some(Head { batch: Batch { items, received, seq }, next: 0 });
+                    *head = Some(Head { batch: Batch { items, received, seq, end: 0 }, next: 0 });
                 }
             }
             let time = head.as_ref().and_then(|head| head.batch.items.time(head.next));
@@ -198,7 +198,7 @@ impl VirtualPart {
                 if let Some(SourceBatch { items, rejects, .. }) = read? {
                     self.intake.reject(source, *clock, rejects, &mut self.island.outbox);
                     let seq = self.intake.next_seq();
-                    let batch = Batch { items, received: *clock, seq };
+                    let batch = Batch { items, received: *clock, seq, end: 0 };
                     self.island.push(source, *clock, batch);
                 }
             }

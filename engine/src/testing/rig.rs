@@ -110,8 +110,12 @@ impl<C: NodeConfig> Rig<C> {
             match next_cut(&items, at, self.now, due, lead, None) {
                 Cut::Tick(due) => self.tick_until(due),
                 Cut::Upto { end, clock } => {
-                    let part =
-                        Batch { items: items.slice(at..end), received: self.now, seq: self.seq };
+                    let part = Batch {
+                        items: items.slice(at..end),
+                        received: self.now,
+                        seq: self.seq,
+                        end: 0,
+                    };
                     self.must(|node, now, out| node.apply(now, 0, &part, out));
                     (at, self.now) = (end, clock);
                 }

@@ -342,7 +342,7 @@ impl Player {
             let readings =
                 queue[index..next].iter().map(|(_, arrival)| arrival.reading.clone()).collect();
             seq += 1;
-            let batch = Batch { items: Items::Readings(readings), received: first.at, seq };
+            let batch = Batch { items: Items::Readings(readings), received: first.at, seq, end: 0 };
             let _ = self.island.push_virtual(*entry, &mut self.clock, batch, 0, None);
             self.collect();
             if variation.restart_every.is_some_and(|every| seq % every.max(1) as u64 == 0) {

@@ -48,7 +48,7 @@ fn intern(context: &Context, number: usize) -> Option<SeriesId> {
 
 fn batch(seq: u64, readings: &[Reading]) -> Batch {
     let received = readings.first().map_or(START, |first| first.time);
-    Batch { items: Items::Readings(readings.to_vec()), received, seq }
+    Batch { items: Items::Readings(readings.to_vec()), received, seq, end: 0 }
 }
 
 /// Marsaglia's xorshift with 64 bits of state.

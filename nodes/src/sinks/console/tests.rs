@@ -63,7 +63,7 @@ async fn shown(settings: serde_json::Value, items: impl FnOnce(&Host) -> Items) 
     let host = host(console.clone());
     let items = items(&host);
     let mut sink = sink(settings, &host);
-    sink.write(&Batch { items, received: START, seq: 1 }).await.unwrap();
+    sink.write(&Batch::new(items, START)).await.unwrap();
     sink.close(START).await.unwrap();
     console.text()
 }
@@ -131,7 +131,7 @@ async fn colour_marks_the_time_and_the_news() {
     let console = Arc::new(Coloured::default());
     let host = host(console.clone());
     let mut sink = sink(serde_json::json!({}), &host);
-    sink.write(&Batch { items: readings(&host), received: START, seq: 1 }).await.unwrap();
+    sink.write(&Batch::new(readings(&host), START)).await.unwrap();
     let text = console.0.text();
     assert!(text.starts_with("\u{1b}[2m2026-01-01 02:00:00.000\u{1b}[0m  mqtt:lamp"), "{text}");
     assert!(text.contains("\u{1b}[1mnews 1.3\u{1b}[0m"), "{text}");
@@ -142,7 +142,7 @@ async fn a_closed_pipe_ends_the_node_and_other_trouble_is_tried_again() {
     for (kind, fatal) in [(ErrorKind::BrokenPipe, true), (ErrorKind::TimedOut, false)] {
         let host = host(Arc::new(Closed(kind)));
         let mut sink = sink(serde_json::json!({}), &host);
-        let batch = Batch { items: readings(&host), received: START, seq: 1 };
+        let batch = Batch::new(readings(&host), START);
         let error = sink.write(&batch).await.unwrap_err();
         assert_eq!(matches!(error, NodeError::Fatal(_)), fatal, "{error}");
         if fatal {

@@ -58,7 +58,7 @@ mod tests {
         };
         assert_eq!(config.profile().inputs[0].accepts, ItemKind::ALL);
         for kind in ItemKind::ALL {
-            let batch = Batch { items: Items::none(kind), received: Timestamp::EPOCH, seq: 1 };
+            let batch = Batch::new(Items::none(kind), Timestamp::EPOCH);
             assert_eq!(sink.write(&batch).await, Ok(()));
         }
         assert_eq!(sink.close(Timestamp::EPOCH).await, Ok(()));

@@ -17,7 +17,7 @@ use smollama_engine::batch::{Batch, ItemKind, Items};
 use smollama_engine::context::{Context, Host};
 use smollama_engine::json;
 use smollama_engine::node::{Node, NodeError, Sink};
-use smollama_engine::registry::{NodeConfig, Problem, Profile, Section};
+use smollama_engine::registry::{Delivery, NodeConfig, Problem, Profile, Section};
 use smollama_engine::time::Timestamp;
 
 use appender::{Appender, PIECE};
@@ -129,7 +129,9 @@ impl NodeConfig for FileConfig {
     const EXAMPLE: &'static str = include_str!("example.yaml");
 
     fn profile(&self) -> Profile {
-        Profile::sink(&ItemKind::ALL).claim("the file", tidy_path(&self.path))
+        Profile::sink(&ItemKind::ALL)
+            .delivery(Delivery::Kept)
+            .claim("the file", tidy_path(&self.path))
     }
 
     fn problems(&self) -> Vec<Problem> {

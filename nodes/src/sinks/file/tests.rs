@@ -55,7 +55,7 @@ impl Bench {
     }
 
     fn write(&mut self, items: Items) -> Result<(), NodeError> {
-        let batch = Batch { items, received: self.now, seq: 1 };
+        let batch = Batch::new(items, self.now);
         block_on(self.try_sink().unwrap().write(&batch))
     }
 

@@ -11,7 +11,7 @@ use smollama_engine::bytes::ByteSize;
 use smollama_engine::context::{Context, Host};
 use smollama_engine::duration::Duration;
 use smollama_engine::node::{Node, NodeError, Sink};
-use smollama_engine::registry::{NodeConfig, Problem, Profile, Section};
+use smollama_engine::registry::{Delivery, NodeConfig, Problem, Profile, Section};
 use smollama_engine::time::Timestamp;
 use smollama_store::history::{BYTES_MAX_LEAST, Error, Settings, Writer};
 
@@ -62,7 +62,9 @@ impl NodeConfig for ParquetConfig {
     fn profile(&self) -> Profile {
         let parts = self.path.components().filter(|part| *part != Component::CurDir);
         let folder: PathBuf = parts.collect();
-        Profile::sink(&ItemKind::ALL).claim("the folder", folder.display().to_string())
+        Profile::sink(&ItemKind::ALL)
+            .delivery(Delivery::Kept)
+            .claim("the folder", folder.display().to_string())
     }
 
     fn problems(&self) -> Vec<Problem> {

@@ -17,7 +17,7 @@ fn sink(config: &ParquetConfig, host: &Arc<Host>) -> Box<dyn Sink> {
 }
 
 fn batch(items: Items, seconds: i64) -> Batch {
-    Batch { items, received: START + Duration::from_secs(seconds), seq: 1 }
+    Batch::new(items, START + Duration::from_secs(seconds))
 }
 
 fn readings(host: &Host, seconds: std::ops::Range<i64>) -> Items {

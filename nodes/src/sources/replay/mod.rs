@@ -14,7 +14,6 @@ mod tests;
 use std::collections::VecDeque;
 
 use async_trait::async_trait;
-use smollama_engine::batch::Items;
 use smollama_engine::context::Context;
 use smollama_engine::node::{Node, NodeError, Read, Reject, Source, SourceBatch};
 use smollama_engine::registry::{NodeConfig, Pace, Problem, Profile, Section};
@@ -88,8 +87,8 @@ impl Source for Replay {
             }
             if let Some(position) = position {
                 let Gathered { readings, rejects } = gathered;
-                let (items, position) = (Items::Readings(readings), Some(position));
-                return Ok(Read::Batch(SourceBatch { items, rejects, position }));
+                let batch = SourceBatch::readings(readings);
+                return Ok(Read::Batch(SourceBatch { rejects, position: Some(position), ..batch }));
             }
             if state == State::Hungry
                 && let Some(reader) = &mut self.open

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
+use smollama_engine::batch::Items;
 use smollama_engine::context::Host;
 use smollama_engine::json::write_reading;
 use smollama_engine::node::Position;

@@ -198,6 +198,7 @@ impl Collector {
             items: Items::Readings(readings),
             rejects: std::mem::take(&mut self.out.rejects),
             position: None,
+            receipt: None,
         }
     }
 

@@ -42,6 +42,7 @@ impl NodeConfig for AdaptiveRateConfig {
     fn profile(&self) -> Profile {
         Profile {
             inputs: vec![InputPort::main(&[ItemKind::Readings])],
+            stateful: true,
             outputs: vec![OutputPort::main(ItemKind::Windows)],
             ..Profile::default()
         }

@@ -76,7 +76,7 @@ impl NodeConfig for DedupConfig {
     const EXAMPLE: &'static str = include_str!("example.yaml");
 
     fn profile(&self) -> Profile {
-        Profile::transform()
+        Profile::stateful()
             .output("dropped", Carries::Kind(ItemKind::Readings))
             .output("late", Carries::Kind(ItemKind::Readings))
     }

@@ -52,7 +52,7 @@ fn windows_pass_by_cause() {
     let (urgent, end) = (window(Cause::Urgent), window(Cause::End));
     let items = Items::Windows(vec![urgent.clone(), end.clone()]);
     let mut out = Outputs::new([(ItemKind::Windows, true), (ItemKind::Windows, true)]);
-    node.apply(START, 0, &Batch { items, received: START, seq: 1 }, &mut out).unwrap();
+    node.apply(START, 0, &Batch::new(items, START), &mut out).unwrap();
     assert_eq!(out.items(MAIN), Some(&Items::Windows(vec![urgent])));
     assert_eq!(out.items(DROPPED), Some(&Items::Windows(vec![end])));
 }
@@ -71,7 +71,7 @@ fn a_window_s_figure_can_be_asked_for() {
     let window = Window { start: START, end: START, cause: Cause::Time, summaries };
     let mut out = Outputs::new([(ItemKind::Windows, true), (ItemKind::Windows, true)]);
     let items = Items::Windows(vec![window]);
-    node.apply(START, 0, &Batch { items, received: START, seq: 1 }, &mut out).unwrap();
+    node.apply(START, 0, &Batch::new(items, START), &mut out).unwrap();
     assert_eq!(out.items(MAIN).map(Items::len), Some(1), "the mean is 2.5, the last value 0");
 }
 

@@ -41,7 +41,7 @@ impl NodeConfig for NoveltyConfig {
     const EXAMPLE: &'static str = include_str!("example.yaml");
 
     fn profile(&self) -> NodeProfile {
-        NodeProfile::transform().output("late", Carries::Kind(ItemKind::Readings))
+        NodeProfile::stateful().output("late", Carries::Kind(ItemKind::Readings))
     }
 
     fn problems(&self) -> Vec<Problem> {

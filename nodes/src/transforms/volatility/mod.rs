@@ -40,7 +40,7 @@ impl NodeConfig for VolatilityConfig {
     const EXAMPLE: &'static str = include_str!("example.yaml");
 
     fn profile(&self) -> Profile {
-        ["values", "changes", "late"].into_iter().fold(Profile::transform(), |profile, port| {
+        ["values", "changes", "late"].into_iter().fold(Profile::stateful(), |profile, port| {
             profile.output(port, Carries::Kind(ItemKind::Readings))
         })
     }

@@ -115,6 +115,7 @@ impl NodeConfig for WindowConfig {
     fn profile(&self) -> Profile {
         Profile {
             inputs: vec![InputPort::main(&[ItemKind::Readings])],
+            stateful: true,
             outputs: vec![OutputPort::main(ItemKind::Windows)],
             ..Profile::default()
         }

@@ -186,7 +186,7 @@ mod tests {
                 .map(|series| rig.reading(f64::from(span) * 60.0, &format!("t:{series}"), 1.0));
             let items = Items::Readings(alive.collect());
             sent += items.len() as u64;
-            node.apply(START, 0, &Batch { items, received: START, seq: 1 }, &mut out).unwrap();
+            node.apply(START, 0, &Batch::new(items, START), &mut out).unwrap();
             assert!(node.book.waiting() <= 100);
         }
         node.finish(START, &mut out).unwrap();
