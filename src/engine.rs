@@ -89,8 +89,9 @@ impl Engine<'_> {
             },
             once: self.once,
             watch: self.view.watches().then(|| self.view.clone() as Arc<dyn Watch>),
+            keep: None,
         };
-        let mut topology = Topology::start(self.graph, &host, &options)
+        let mut topology = Topology::start(self.graph, &host, options)
             .map_err(|errors| self.cannot_build(&errors))?;
         let mut errors = self.until_the_end(&mut topology, &mut signals, &closed).await;
         self.view.close();
@@ -119,30 +120,32 @@ impl Engine<'_> {
     ) -> Vec<String> {
         let mut redraw = tokio::time::interval(Duration::from_secs(1));
         redraw.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let stats = topology.stats().to_vec();
+        let stats = topology.stats();
         let announce = tokio::time::sleep(Duration::from_millis(500));
         tokio::pin!(announce);
         let mut announced = self.view.watches() || !self.announces;
-        {
+        let told = {
             let ended = topology.ended();
             tokio::pin!(ended);
             loop {
                 tokio::select! {
-                    errors = &mut ended => return errors,
+                    () = &mut ended => break false,
                     _ = redraw.tick(), if self.view.watches() => self.view.draw(&stats),
                     () = &mut announce, if !announced => {
                         announced = true;
                         self.announce(&stats);
                     }
-                    () = signals.stop() => break,
-                    () = closed.notified() => break,
+                    () = signals.stop() => break true,
+                    () = closed.notified() => break true,
                 }
             }
-        }
+        };
         self.view.close();
-        terminal::say(
-            "Stopping: letting everything under way go through. Once more to stop at once.",
-        );
+        if told {
+            terminal::say(
+                "Stopping: letting everything under way go through. Once more to stop at once.",
+            );
+        }
         tokio::select! {
             errors = topology.stop() => errors,
             () = signals.stop() => vec!["stopped at once: what was under way may be lost".into()],

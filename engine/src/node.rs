@@ -112,6 +112,18 @@ pub struct Position {
     pub line: u64,
 }
 
+impl Position {
+    /// The place of a made-up source: when it speaks next.
+    pub(crate) fn at_time(due: Timestamp) -> Position {
+        Position { part: String::new(), offset: due.as_micros().unsigned_abs(), line: 0 }
+    }
+
+    /// What [`Position::at_time`] was made from.
+    pub(crate) fn time(&self) -> Timestamp {
+        Timestamp::from_micros(i64::try_from(self.offset).unwrap_or(i64::MAX))
+    }
+}
+
 /// Something a node could not take.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reject {
@@ -225,6 +237,11 @@ pub trait Sink: Send {
         None
     }
 
+    /// Whether [`Sink::position`] is the whole truth about what it has: then a [`Sink::flush`] confirms nothing.
+    fn keeps_position(&self) -> bool {
+        false
+    }
+
     /// How long the input must pause for a [`Sink::flush`].
     fn linger(&self) -> Duration {
         Duration::from_millis(100)
@@ -309,6 +326,13 @@ impl Outputs {
     #[must_use]
     pub fn wants(&self, port: usize) -> bool {
         self.ports.get(port).is_some_and(|port| port.wanted)
+    }
+
+    /// Says whether anything reads a port.
+    pub(crate) fn want(&mut self, port: usize, wanted: bool) {
+        if let Some(port) = self.ports.get_mut(port) {
+            port.wanted = wanted;
+        }
     }
 
     /// Emits a reading.

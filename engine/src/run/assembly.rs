@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use petgraph::stable_graph::NodeIndex;
 
+use super::heritage::Stream;
 use super::island::{Entry, Exit, Island, Target, Watch};
 use super::slot::Slot;
 use super::stats::NodeStats;
@@ -42,12 +43,18 @@ pub(crate) struct Assembly<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) host: &'a Arc<Host>,
     pub(crate) watch: Option<&'a Arc<dyn Watch>>,
-    pub(crate) stats: &'a BTreeMap<NodeIndex, Arc<NodeStats>>,
+    pub(crate) stats: &'a BTreeMap<Arc<str>, Arc<NodeStats>>,
 }
 
 impl Assembly<'_> {
-    /// Makes the island of a part; its transforms are taken out of `made`.
-    pub(crate) fn island(&self, part: &Part, made: &mut BTreeMap<NodeIndex, Node>) -> Island {
+    /// Makes the island of a part; its transforms are taken out of `made`, or go on in their slots. `streams`: by sink.
+    pub(crate) fn island(
+        &self,
+        part: &Part,
+        made: &mut BTreeMap<NodeIndex, Node>,
+        slots: &mut BTreeMap<Arc<str>, Slot>,
+        streams: Vec<Stream>,
+    ) -> Island {
         let place = |list: &[NodeIndex]| -> BTreeMap<NodeIndex, usize> {
             list.iter().enumerate().map(|(position, &n)| (n, position)).collect()
         };
@@ -66,16 +73,24 @@ impl Assembly<'_> {
         };
         let slots = part.transforms.iter().filter_map(|&n| match made.remove(&n) {
             Some(Node::Transform(transform)) => Some(self.slot(n, transform, &targets(n))),
-            _ => None,
+            _ => {
+                let mut slot = slots.remove(&self.graph.dag[n].address)?;
+                slot.outputs = self.outputs(n, &targets(n));
+                Some(slot)
+            }
         });
         let entries = part.sources.iter().map(|&n| Entry {
             address: self.graph.dag[n].address.clone(),
             targets: targets(n).into_iter().flatten().collect(),
             meets_again: self.meets_again(n),
         });
-        let exits = part.sinks.iter().map(|&n| Exit {
+        let exits = part.sinks.iter().zip(streams).map(|(&n, stream)| Exit {
             address: self.graph.dag[n].address.clone(),
             when: self.graph.dag[n].when.as_ref().map(|when| Predicate::new(when, self.host)),
+            stream: stream.id,
+            sent: stream.sent,
+            spool: stream.spool,
+            known: stream.known,
         });
         let slots = slots.collect();
         let all_targets = part.transforms.iter().map(|&n| targets(n)).collect();
@@ -84,11 +99,7 @@ impl Assembly<'_> {
 
     fn slot(&self, n: NodeIndex, transform: Box<dyn Transform>, targets: &[Vec<Target>]) -> Slot {
         let node = &self.graph.dag[n];
-        // Someone who looks sees every port, so every port must be filled then.
-        let watched = self.watch.is_some();
-        let ports = node.carries.iter().zip(targets);
-        let outputs =
-            Outputs::new(ports.map(|(kind, targets)| (*kind, watched || !targets.is_empty())));
+        let outputs = self.outputs(n, targets);
         let rebuild = rebuild(node, self.host, |made| match made {
             Node::Transform(transform) => Some(transform),
             _ => None,
@@ -98,10 +109,17 @@ impl Assembly<'_> {
             node.address.clone(),
             transform,
             outputs,
-            self.stats[&n].clone(),
+            self.stats[&node.address].clone(),
             when,
             Box::new(rebuild),
         )
+    }
+
+    fn outputs(&self, n: NodeIndex, targets: &[Vec<Target>]) -> Outputs {
+        // Someone who looks sees every port, so every port must be filled then.
+        let watched = self.watch.is_some();
+        let ports = self.graph.dag[n].carries.iter().zip(targets);
+        Outputs::new(ports.map(|(kind, targets)| (*kind, watched || !targets.is_empty())))
     }
 
     /// Whether two ways lead from a source to one node: then the order of items there depends on how they are cut into batches.

@@ -54,6 +54,23 @@ pub trait DeadLetters: fmt::Debug + Send + Sync {
     fn put(&self, letter: &DeadLetter) -> std::io::Result<()>;
 }
 
+/// Puts what a source could not understand to the dead letters.
+pub(crate) fn bury_rejects(
+    dead: &dyn DeadLetters,
+    address: &Arc<str>,
+    now: Timestamp,
+    rejects: Vec<Reject>,
+) {
+    for reject in rejects {
+        tracing::warn!(node = %address, "{}: {}", reject.origin, reject.reason);
+        let (address, reason) = (address.clone(), reject.reason.clone());
+        let content = DeadContent::Raw(reject);
+        if let Err(error) = dead.put(&DeadLetter { address, time: now, reason, content }) {
+            tracing::error!("a dead letter could not be kept: {error}");
+        }
+    }
+}
+
 /// Letters kept in memory, for tests.
 #[derive(Debug, Default)]
 pub struct KeptLetters(Mutex<Vec<DeadLetter>>);

@@ -5,10 +5,13 @@
 //! the order of entry, in a live run as in a replay (`docs/adr/0002-islands.md`). Queues lie where something waits: before the
 //! sinks, and between the sources and the island.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::dead_letter::{DeadContent, DeadLetter};
+use super::keep::SinkCut;
 use super::slices::{Cut, next_cut};
 use super::slot::Slot;
 use crate::batch::{Batch, Items};
@@ -41,6 +44,14 @@ pub(crate) struct Exit {
     pub(crate) address: Arc<str>,
     /// The condition under which an item goes there (`when`).
     pub(crate) when: Option<Predicate>,
+    /// What its offsets count in.
+    pub(crate) stream: Uuid,
+    /// How many items went there since its stream began.
+    pub(crate) sent: u64,
+    /// The name of its spool, where it has one.
+    pub(crate) spool: Option<String>,
+    /// Up to which offset the sink has the items of each kind already: what a replay repeats up to there goes nowhere.
+    pub(crate) known: [u64; 3],
 }
 
 /// Where items were seen.
@@ -56,15 +67,38 @@ pub enum Port {
 pub trait Watch: std::fmt::Debug + Send + Sync {
     /// Items were seen at a node.
     fn saw(&self, address: &Arc<str>, port: Port, items: &Items);
+
+    /// Whether it looks at that port: only those are filled that are read or looked at.
+    fn wants(&self, address: &str, port: Port) -> bool {
+        let _ = (address, port);
+        true
+    }
 }
 
 /// What left an island.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     /// Items per sink, gathered: neighbours of one kind are one batch.
-    pub(crate) sinks: BTreeMap<usize, Vec<Batch>>,
+    pub(crate) sinks: BTreeMap<usize, VecDeque<Batch>>,
     /// What was refused.
     pub(crate) dead: Vec<DeadLetter>,
+}
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sinks.is_empty() && self.dead.is_empty()
+    }
+
+    /// The next batch for a sink, in the order of the sinks.
+    pub(crate) fn next(&mut self) -> Option<(usize, Batch)> {
+        loop {
+            let mut first = self.sinks.first_entry()?;
+            match first.get_mut().pop_front() {
+                Some(batch) => return Some((*first.key(), batch)),
+                None => drop(first.remove()),
+            }
+        }
+    }
 }
 
 /// How much of a batch was taken.
@@ -95,6 +129,8 @@ pub(crate) struct Island {
     waiting: BTreeSet<usize>,
     batches: Vec<Batch>,
     spare: Vec<Items>,
+    /// The number of the event that is taking effect.
+    pub(crate) seq: u64,
     pub(crate) outbox: Outbox,
 }
 
@@ -121,6 +157,11 @@ impl Island {
         island
     }
 
+    /// Its nodes and its sinks, to be put together anew.
+    pub(super) fn into_pieces(self) -> (Vec<Slot>, Vec<Exit>) {
+        (self.slots, self.sinks)
+    }
+
     /// When the next tick is due.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.ticks.first().map(|(due, _)| *due)
@@ -128,6 +169,7 @@ impl Island {
 
     /// Takes a batch of a source whose items all take effect without a tick between them. `now` is the time before it.
     pub(crate) fn push(&mut self, entry: usize, now: Timestamp, batch: Batch) {
+        self.seq = batch.seq;
         if !self.entries[entry].meets_again || batch.items.len() < 2 {
             self.enter(entry, now, batch);
             return;
@@ -194,7 +236,7 @@ impl Island {
             if let Err(reason) = done {
                 self.complain(slot, now, reason);
             }
-            self.collect(slot, now, 0);
+            self.collect(slot, now);
             self.ask_tick(slot);
             // A node that wants the same tick again would keep everything else from running.
             if let Some(again) = self.due[slot].filter(|again| *again <= now) {
@@ -213,7 +255,7 @@ impl Island {
             if let Err(reason) = self.slots[slot].call(now, |node, out| node.finish(now, out)) {
                 self.complain(slot, now, reason);
             }
-            self.collect(slot, now, 0);
+            self.collect(slot, now);
             self.drain(now);
         }
     }
@@ -221,6 +263,54 @@ impl Island {
     /// The states of all nodes, by address: what a barrier takes along.
     pub(crate) fn snapshot(&mut self) -> Vec<(Arc<str>, State)> {
         self.slots.iter_mut().map(|slot| (slot.address.clone(), slot.snapshot())).collect()
+    }
+
+    /// The states of all nodes, by address, as they are; unlike [`Island::snapshot`] nothing is kept for a rebuild.
+    pub(crate) fn states(&self) -> Vec<(Arc<str>, State)> {
+        let states = self.slots.iter().map(|slot| (slot.address.clone(), slot.state()));
+        states.filter_map(|(address, state)| Some((address, state?))).collect()
+    }
+
+    /// The sinks as a cut has them.
+    pub(crate) fn sink_cuts(&self) -> Vec<SinkCut> {
+        let cut = |exit: &Exit| SinkCut {
+            address: exit.address.clone(),
+            stream: exit.stream,
+            sent: exit.sent,
+            spool: exit.spool.clone(),
+        };
+        self.sinks.iter().map(cut).collect()
+    }
+
+    /// Whether a node is one of this island.
+    pub(crate) fn holds(&self, address: &str) -> bool {
+        self.slots.iter().any(|slot| *slot.address == *address)
+    }
+
+    /// The node whose tick is due next.
+    pub(crate) fn next_to_tick(&self) -> Option<Arc<str>> {
+        self.ticks.first().map(|(_, slot)| self.slots[*slot].address.clone())
+    }
+
+    /// Fills the ports that somebody looks at, and no others that nobody reads.
+    pub(crate) fn look(&mut self) {
+        let Some(watch) = &self.watch else { return };
+        for (slot, targets) in self.slots.iter_mut().zip(&self.targets) {
+            for (port, targets) in targets.iter().enumerate() {
+                let wanted = !targets.is_empty() || watch.wants(&slot.address, Port::Output(port));
+                slot.outputs.want(port, wanted);
+            }
+        }
+    }
+
+    /// The replay is over: from now on nothing is one that a sink has already. Offsets go on behind what the sinks have, which after
+    /// a power cut may be more than the journal could repeat.
+    pub(crate) fn caught_up(&mut self) {
+        for exit in &mut self.sinks {
+            let known = exit.known.iter().copied().filter(|known| *known < u64::MAX).max();
+            exit.sent = exit.sent.max(known.unwrap_or(0));
+            exit.known = [0; 3];
+        }
     }
 
     /// Replaces every node by a new one with its state: what a restart of the host does. Nothing that comes out may depend on it.
@@ -269,22 +359,34 @@ impl Island {
     }
 
     fn send_out(&mut self, sink: usize, mut batch: Batch) {
-        if let Some(when) = &mut self.sinks[sink].when {
+        let exit = &mut self.sinks[sink];
+        if let Some(when) = &mut exit.when {
             batch.items = select(when, &batch.items);
             if batch.items.is_empty() {
                 return;
             }
         }
+        exit.sent += batch.items.len() as u64;
+        batch.end = exit.sent;
+        let known = exit.known[batch.items.kind() as usize];
+        if known > 0 {
+            let new = usize::try_from(exit.sent.saturating_sub(known)).unwrap_or(usize::MAX);
+            match batch.items.len().checked_sub(new) {
+                _ if new == 0 => return,
+                Some(had) if had > 0 => batch.items = batch.items.slice(had..batch.items.len()),
+                _ => {}
+            }
+        }
         if let Some(watch) = &self.watch {
-            watch.saw(&self.sinks[sink].address, Port::Input, &batch.items);
+            watch.saw(&exit.address, Port::Input, &batch.items);
         }
         let gathered = self.outbox.sinks.entry(sink).or_default();
-        match gathered.last_mut() {
+        match gathered.back_mut() {
             Some(last) if last.items.kind() == batch.items.kind() => {
-                (last.seq, last.received) = (batch.seq, batch.received);
+                (last.seq, last.received, last.end) = (batch.seq, batch.received, batch.end);
                 append(&mut last.items, batch.items);
             }
-            _ => gathered.push(batch),
+            _ => gathered.push_back(batch),
         }
     }
 
@@ -323,18 +425,17 @@ impl Island {
             return;
         }
         place.stats.add_received(batch.items.len());
-        let seq = batch.seq;
         if let Err(reason) = place.call(now, |node, out| node.apply(now, port, batch, out)) {
             place.stats.add_rejected(batch.items.len());
             let content = DeadContent::Items(batch.items.clone());
             let letter = DeadLetter { address: place.address.clone(), time: now, reason, content };
             self.outbox.dead.push(letter);
         }
-        self.collect(slot, now, seq);
+        self.collect(slot, now);
     }
 
     /// Sends on what a node emitted.
-    fn collect(&mut self, slot: usize, now: Timestamp, seq: u64) {
+    fn collect(&mut self, slot: usize, now: Timestamp) {
         for port in 0..self.slots[slot].outputs.ports() {
             let filled = self.slots[slot].outputs.items(port).filter(|items| !items.is_empty());
             let Some(kind) = filled.map(Items::kind) else { continue };
@@ -347,7 +448,7 @@ impl Island {
                 watch.saw(&self.slots[slot].address, Port::Output(port), &items);
             }
             self.slots[slot].stats.add_emitted(port, items.len());
-            let batch = Batch { items, received: now, seq, end: 0 };
+            let batch = Batch { items, received: now, seq: self.seq, end: 0 };
             if let [Target::Sink(sink)] = self.targets[slot][port][..] {
                 self.send_out(sink, batch);
                 continue;

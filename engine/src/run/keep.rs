@@ -217,6 +217,8 @@ pub struct SourceCut {
     pub position: Option<Position>,
     /// How many items behind the position were taken already.
     pub taken: u64,
+    /// The number of the last event of it that had taken effect, where it is journaled.
+    pub done: u64,
     /// Whether it has come to its end.
     pub ended: bool,
 }

@@ -1,11 +1,16 @@
 //! A graph at work: one loop per source and sink, one island of transforms between them per connected part.
 
 mod assembly;
+mod barrier;
 mod dead_letter;
+mod heritage;
+mod inbox;
 mod island;
 mod keep;
+mod outlets;
 mod part;
 mod queue;
+mod raise;
 mod retry;
 mod sink;
 mod slices;
@@ -18,7 +23,9 @@ mod topology;
 mod virtual_time;
 
 pub(crate) use assembly::{Assembly, Part};
+pub use barrier::{CheckpointState, NoCheckpoint};
 pub use dead_letter::{DeadContent, DeadLetter, DeadLetters, KeptLetters};
+pub(crate) use heritage::Stream;
 pub(crate) use island::Island;
 pub use island::{Port, Watch};
 pub use keep::{
@@ -29,4 +36,4 @@ pub use queue::{Giver, Parcel, QUEUE_MIN, QueueSpec, Taker, WhenFull, queue};
 pub use retry::{Backoff, RetrySpec};
 pub(crate) use slices::{Cut, next_cut};
 pub use stats::NodeStats;
-pub use topology::{BuildError, Options, Topology};
+pub use topology::{BuildError, Keep, Options, Topology};

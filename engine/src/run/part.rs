@@ -1,165 +1,362 @@
-//! A connected part of the graph in real time, and what it shares with one in virtual time: where batches get their number, and how
-//! what leaves an island reaches queues and dead letters.
+//! A connected part of the graph in real time: takes what entered in the order of its numbers, lets nodes tick, and can be told to
+//! let a barrier pass or to yield to a changed graph.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::StreamExt;
-use futures::stream::SelectAll;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
-use super::dead_letter::{DeadContent, DeadLetter, DeadLetters};
-use super::island::{Island, Outbox};
-use super::queue::Giver;
-use super::source::Received;
+use super::inbox::{Arrival, Found, Inbox, Ledger};
+use super::island::Island;
+use super::keep::{Event, JournalReader, PartCut, Record, SourceCut};
+use super::outlets::Outlets;
+use super::virtual_time::VirtualPart;
 use crate::batch::Batch;
 use crate::clock::Clock;
-use crate::duration::Duration;
-use crate::node::{Reject, SourceBatch};
+use crate::node::{Position, State};
 use crate::time::Timestamp;
 
-/// How often the state of nodes is written down, for one that breaks.
-const BARRIER_EVERY: Duration = Duration::from_secs(10);
+/// How many records of the journal are taken before others get their turn.
+const RECORDS_AT_ONCE: usize = 256;
 
-/// Where what enters the host gets its sequence number.
-#[derive(Debug, Clone)]
-pub(crate) struct Intake {
-    pub(crate) sequence: Arc<AtomicU64>,
-    /// The sources' addresses, by entry.
-    pub(crate) addresses: Vec<Arc<str>>,
-}
-
-impl Intake {
-    pub(crate) fn next_seq(&self) -> u64 {
-        self.sequence.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// The number given last, by whatever part of the graph.
-    pub(crate) fn last_seq(&self) -> u64 {
-        self.sequence.load(Ordering::Relaxed)
-    }
-
-    /// Sends what a source could not understand towards the dead letters.
-    pub(crate) fn reject(
-        &self,
-        entry: usize,
-        now: Timestamp,
-        rejects: Vec<Reject>,
-        outbox: &mut Outbox,
-    ) {
-        for reject in rejects {
-            let address = self.addresses[entry].clone();
-            tracing::warn!(node = %address, "{}: {}", reject.origin, reject.reason);
-            let reason = reject.reason.clone();
-            outbox.dead.push(DeadLetter {
-                address,
-                time: now,
-                reason,
-                content: DeadContent::Raw(reject),
-            });
-        }
-    }
-}
-
-/// The ways out of an island.
+/// What a part can be told.
 #[derive(Debug)]
-pub(crate) struct Outlets {
-    pub(crate) queues: Vec<Giver>,
-    pub(crate) dead: Arc<dyn DeadLetters>,
+pub(crate) enum Command {
+    /// Take a consistent cut, and put a barrier behind it.
+    Barrier { number: u64, reply: oneshot::Sender<PartCut> },
+    /// Say what state the transforms are in.
+    States(oneshot::Sender<Vec<(Arc<str>, State)>>),
+    /// Whoever looks wants to see other ports.
+    Look,
+    /// Take what entered up to a number, if nothing is in the way, and hand yourself over.
+    Yield { until: u64, reply: oneshot::Sender<Yielded> },
+    /// End; with `finish`, emit what is still held.
+    Close { finish: bool },
 }
 
-impl Outlets {
-    /// Empties an outbox: to the dead letters first, then to the sinks, in the order of the graph; waits where a queue is full.
-    pub(crate) async fn send(&mut self, outbox: &mut Outbox) {
-        for letter in outbox.dead.drain(..) {
-            if let Err(error) = self.dead.put(&letter) {
-                tracing::error!(node = %letter.address, "a dead letter could not be kept: {error}");
-            }
-        }
-        while let Some((sink, batches)) = outbox.sinks.pop_first() {
-            for batch in batches {
-                self.queues[sink].give(batch).await;
-            }
-        }
-    }
+/// A part that was handed over.
+#[derive(Debug)]
+pub(crate) enum Yielded {
+    /// In real time.
+    Live(Box<LivePart>),
+    /// In virtual time.
+    Virtual(Box<VirtualPart>),
 }
 
-/// A part in real time.
+/// How the rest of the host hears of a part.
+#[derive(Debug)]
+pub(crate) struct Wires {
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    /// Set when the part has come to its end by itself.
+    pub(crate) ended: CancellationToken,
+    /// Set when sources are told to stop: an end is then no end of their readings.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// A source, as its part sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Inlet {
+    pub(crate) address: Arc<str>,
+    /// The number of the last event of it that took effect.
+    pub(crate) done: u64,
+    /// Where it goes on from, where it can seek.
+    pub(crate) position: Option<Position>,
+}
+
+/// See the module.
 pub(crate) struct LivePart {
     pub(crate) island: Island,
-    pub(crate) intake: Intake,
+    pub(crate) inlets: Vec<Inlet>,
     pub(crate) outlets: Outlets,
-    pub(crate) sources: Vec<ReceiverStream<Received>>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) journaled: bool,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What the journal held when this life of the host began is replayed, up to this number.
+    pub(crate) replay_until: u64,
+    /// All of its events up to this number have taken effect.
+    pub(crate) upto: u64,
+    /// The number of the last event that took effect, and its time.
+    pub(crate) seq: u64,
+    pub(crate) now: Timestamp,
+    pub(crate) reader: Option<Box<dyn JournalReader>>,
+    /// What was still held has been emitted.
+    pub(crate) finished: bool,
+}
+
+impl std::fmt::Debug for LivePart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LivePart at {}", self.seq)
+    }
 }
 
 impl LivePart {
-    /// Runs until all sources have ended: they do when they are told to stop.
-    pub(crate) async fn run(mut self) -> Result<(), String> {
-        let numbered = self.sources.drain(..).enumerate();
-        let mut sources: SelectAll<_> = numbered
-            .map(|(entry, source)| source.map(move |received| (entry, received)).boxed())
-            .collect();
-        let mut barrier = 0;
-        let mut seen = 0;
-        let mut next_barrier = self.clock.now() + BARRIER_EVERY;
+    /// Runs until it is told to close or to yield.
+    pub(crate) async fn run(mut self, mut wires: Wires) {
+        if self.replay_until == 0 {
+            self.island.caught_up();
+        }
+        let mut yields = None;
         loop {
-            let now = self.clock.now();
-            if now >= next_barrier {
-                next_barrier = now + BARRIER_EVERY;
-                let entered = self.intake.last_seq();
-                if entered != std::mem::replace(&mut seen, entered) {
-                    barrier += 1;
-                    self.barrier(barrier);
+            while let Ok(command) = wires.commands.try_recv() {
+                match self.obey(command) {
+                    Obeyed::Done => {}
+                    Obeyed::Yield(until, reply) => yields = Some((until, reply)),
+                    Obeyed::Close(finish) => return self.close(finish).await,
                 }
             }
-            let pause = self.island.next_due().map(|due| due.since(self.clock.now()).to_std());
-            let received = tokio::select! {
-                biased;
-                // The tick of an instant comes before its readings.
-                () = sleep(pause) => {
-                    self.island.tick(self.clock.now());
-                    None
-                }
-                received = sources.next() => match received {
-                    Some(received) => Some(received),
-                    None => break,
-                },
+            let (clock, ledger) = (self.clock.clone(), self.ledger.clone());
+            let node = self.island.next_to_tick();
+            let tick = |now| note_tick(&ledger, self.journaled, node.as_ref()?, now);
+            let found = if yields.as_ref().is_some_and(|(until, _)| self.seq >= *until) {
+                Found::Nothing
+            } else {
+                self.inbox.look(self.island.next_due(), || clock.now(), tick)
             };
-            if let Some((entry, Received { batch: SourceBatch { items, rejects, .. }, at })) =
-                received
-            {
-                let now = self.clock.now();
-                self.island.tick(now);
-                self.intake.reject(entry, at, rejects, &mut self.island.outbox);
-                if !items.is_empty() {
-                    let batch = Batch { items, received: at, seq: self.intake.next_seq(), end: 0 };
-                    self.island.push(entry, now, batch);
+            match found {
+                Found::Arrival(arrival) => {
+                    self.upto = self.upto.max(arrival.seq);
+                    self.take(arrival);
+                }
+                Found::Lag if yields.is_none() => self.read_on(),
+                Found::Tick(seq, now) => self.tick(seq, now),
+                Found::End if yields.is_none() => {
+                    if !wires.stopping.is_cancelled() && !wires.ended.is_cancelled() {
+                        self.finish();
+                        self.send(&mut wires).await;
+                        wires.ended.cancel();
+                    }
+                    match wires.commands.recv().await.map(|command| self.obey(command)) {
+                        Some(Obeyed::Done) => {}
+                        Some(Obeyed::Yield(until, reply)) => yields = Some((until, reply)),
+                        Some(Obeyed::Close(finish)) => return self.close(finish).await,
+                        None => return,
+                    }
+                    continue;
+                }
+                Found::Nothing | Found::Lag | Found::End => {
+                    if let Some((_, reply)) = yields.take() {
+                        let _ = reply.send(Yielded::Live(Box::new(self)));
+                        return;
+                    }
+                    let pause = self.island.next_due().map(|due| due.since(clock.now()).to_std());
+                    tokio::select! {
+                        biased;
+                        command = wires.commands.recv() => match command.map(|one| self.obey(one)) {
+                            Some(Obeyed::Done) => {}
+                            Some(Obeyed::Yield(until, reply)) => yields = Some((until, reply)),
+                            Some(Obeyed::Close(finish)) => return self.close(finish).await,
+                            None => return,
+                        },
+                        () = sleep(pause) => {}
+                        () = self.inbox.arrived() => {}
+                    }
+                    continue;
                 }
             }
-            self.outlets.send(&mut self.island.outbox).await;
+            if let Some(end) = self.send(&mut wires).await {
+                match end {
+                    Obeyed::Done => {}
+                    Obeyed::Yield(_, reply) => {
+                        // A sink takes nothing: what is here stays here, and comes along.
+                        let _ = reply.send(Yielded::Live(Box::new(self)));
+                        return;
+                    }
+                    Obeyed::Close(finish) => return self.close(finish).await,
+                }
+            }
             // Queues that have room make all of this ready at once; let others run.
             tokio::task::consume_budget().await;
         }
-        self.island.finish(self.clock.now());
+    }
+
+    /// Sends what left the island. While a queue is full, commands are heard: one that ends this comes back.
+    async fn send(&mut self, wires: &mut Wires) -> Option<Obeyed> {
+        loop {
+            let command = tokio::select! {
+                biased;
+                () = self.outlets.send(&mut self.island.outbox) => return None,
+                command = wires.commands.recv() => command?,
+            };
+            match command {
+                // A cut lies between two events, and this one is not through.
+                Command::Barrier { .. } => {}
+                other => match self.obey(other) {
+                    Obeyed::Done => {}
+                    end => return Some(end),
+                },
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> Obeyed {
+        match command {
+            Command::Barrier { number, reply } => {
+                let cut = self.cut();
+                self.outlets.barrier(number);
+                let _ = reply.send(cut);
+            }
+            Command::States(reply) => drop(reply.send(self.island.states())),
+            Command::Look => self.island.look(),
+            Command::Yield { until, reply } => return Obeyed::Yield(until, reply),
+            Command::Close { finish } => return Obeyed::Close(finish),
+        }
+        Obeyed::Done
+    }
+
+    async fn close(mut self, finish: bool) {
+        if finish {
+            self.finish();
+        }
         self.outlets.send(&mut self.island.outbox).await;
+    }
+
+    fn finish(&mut self) {
+        if !std::mem::replace(&mut self.finished, true) {
+            self.island.finish(self.clock.now().max(self.now));
+        }
+    }
+
+    /// The state of everything as it is now.
+    pub(crate) fn cut(&mut self) -> PartCut {
+        if let Some(journal) = &self.ledger.journal {
+            let upto = self.inbox.taken_upto(|| journal.last_seq()).unwrap_or(self.upto);
+            self.upto = self.upto.max(upto);
+        }
+        let upto = self.upto;
+        let ended = self.inbox.ended();
+        let sources = self.inlets.iter().zip(ended).map(|(inlet, ended)| SourceCut {
+            address: inlet.address.clone(),
+            position: inlet.position.clone(),
+            taken: 0,
+            done: inlet.done.max(upto),
+            ended: ended && self.finished,
+        });
+        PartCut {
+            seq: self.seq,
+            now: self.now,
+            sources: sources.collect(),
+            states: self.island.snapshot(),
+            sinks: self.island.sink_cuts(),
+        }
+    }
+
+    fn take(&mut self, arrival: Arrival) {
+        let Arrival { seq, now, entry, received, items, position } = arrival;
+        if seq > self.replay_until {
+            self.replay_ends();
+        }
+        (self.seq, self.now) = (seq, self.now.max(now));
+        let inlet = &mut self.inlets[entry];
+        inlet.done = seq;
+        if position.is_some() {
+            inlet.position = position;
+        }
+        self.island.seq = seq;
+        self.island.tick(self.now);
+        if !items.is_empty() {
+            self.island.push(entry, self.now, Batch { items, received, seq, end: 0 });
+        }
+    }
+
+    fn tick(&mut self, seq: u64, now: Timestamp) {
+        if seq > self.replay_until {
+            self.replay_ends();
+        }
+        (self.seq, self.now) = (seq, self.now.max(now));
+        self.island.seq = seq;
+        self.island.tick(self.now);
+    }
+
+    fn replay_ends(&mut self) {
+        if self.replay_until > 0 {
+            self.replay_until = 0;
+            self.island.caught_up();
+        }
+    }
+
+    /// Takes some of what it has missed from the journal.
+    fn read_on(&mut self) {
+        if let Err(error) = self.try_read_on() {
+            tracing::error!(
+                "the journal cannot be read: {error}; what it held of this part is lost"
+            );
+            self.reader = None;
+            let _ = self.inbox.caught_up(|| Ok::<_, std::io::Error>(true));
+            self.replay_ends();
+        }
+    }
+
+    fn try_read_on(&mut self) -> std::io::Result<()> {
+        let Some(journal) = self.ledger.journal.clone() else {
+            self.inbox.caught_up(|| Ok::<_, std::io::Error>(true))?;
+            return Ok(());
+        };
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => journal.read_after(self.upto)?,
+        };
+        for _ in 0..RECORDS_AT_ONCE {
+            if let Some(record) = reader.next()? {
+                self.replay(record);
+                if !self.island.outbox.is_empty() {
+                    break;
+                }
+                continue;
+            }
+            let mut last = None;
+            let inbox = self.inbox.clone();
+            if inbox.caught_up(|| {
+                last = reader.next()?;
+                Ok::<_, std::io::Error>(last.is_none())
+            })? {
+                self.replay_ends();
+                return Ok(());
+            }
+            last.into_iter().for_each(|record| self.replay(record));
+        }
+        self.reader = Some(reader);
         Ok(())
     }
 
-    /// Takes a consistent cut: the state of every node as it is now, and a mark in every queue behind all that came before.
-    fn barrier(&mut self, number: u64) {
-        let states = self.island.snapshot();
-        for queue in &self.outlets.queues {
-            queue.barrier(number);
+    fn replay(&mut self, record: Record) {
+        let Record { seq, now, event } = record;
+        self.upto = seq;
+        match event {
+            Event::Items { source, received, items, position } => {
+                let entry = self.inlets.iter().position(|inlet| inlet.address == source);
+                if let Some(entry) = entry.filter(|&entry| seq > self.inlets[entry].done) {
+                    self.take(Arrival { seq, now, entry, received, items, position });
+                }
+            }
+            Event::Tick { node } => {
+                if seq > self.seq && self.island.holds(&node) {
+                    self.tick(seq, now);
+                }
+            }
+            Event::Confirmed { .. } => {}
         }
-        let bytes: usize = states.iter().map(|(_, state)| state.body.len()).sum();
-        tracing::debug!(number, nodes = states.len(), bytes, "a barrier passed");
+    }
+}
+
+enum Obeyed {
+    Done,
+    Yield(u64, oneshot::Sender<Yielded>),
+    Close(bool),
+}
+
+/// Journals a tick that nothing entered with. `None` when there is no room: then it has to wait.
+fn note_tick(ledger: &Ledger, journaled: bool, node: &Arc<str>, now: Timestamp) -> Option<u64> {
+    match ledger.journal.as_ref().filter(|_| journaled) {
+        Some(journal) => journal.append(now, &Event::Tick { node: node.clone() }, None).ok(),
+        None => Some(ledger.number()),
     }
 }
 
 async fn sleep(pause: Option<std::time::Duration>) {
     match pause {
-        Some(pause) => tokio::time::sleep(pause).await,
+        // A tick that could not be journaled is due and waits for room: not without a pause.
+        Some(pause) => tokio::time::sleep(pause.max(std::time::Duration::from_micros(100))).await,
         None => std::future::pending().await,
     }
 }

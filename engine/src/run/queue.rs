@@ -22,11 +22,14 @@ pub struct QueueSpec {
     pub size: ByteSize,
     /// What happens when it is full. Default `block`.
     pub when_full: WhenFull,
+    /// How many bytes may wait on disk for a sink whose other side is away. Default `64MiB`, at least `64KiB`; `0` for none. Only for
+    /// sinks that send.
+    pub spool: ByteSize,
 }
 
 impl Default for QueueSpec {
     fn default() -> Self {
-        QueueSpec { size: ByteSize::mib(2), when_full: WhenFull::Block }
+        QueueSpec { size: ByteSize::mib(2), when_full: WhenFull::Block, spool: ByteSize::mib(64) }
     }
 }
 
@@ -103,9 +106,10 @@ fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
 impl Giver {
     /// Puts a batch into the queue; waits while it is full and the policy is to block. A batch larger than the whole queue
     /// goes in when the queue is empty. When the taker is gone the batch is counted as dropped.
-    pub async fn give(&self, batch: Batch) {
-        let mut batch = Some(batch);
-        std::future::poll_fn(|cx| self.poll_give(cx, &mut batch)).await;
+    ///
+    /// Cancel-safe: dropped before it is done, the batch is still in `batch`.
+    pub async fn give(&self, batch: &mut Option<Batch>) {
+        std::future::poll_fn(|cx| self.poll_give(cx, batch)).await;
     }
 
     /// Puts a barrier into the queue.
@@ -279,7 +283,7 @@ mod tests {
 
     fn with(when_full: WhenFull) -> (Giver, Taker, Arc<NodeStats>) {
         let stats = NodeStats::new(0);
-        let spec = QueueSpec { size: QUEUE_MIN, when_full };
+        let spec = QueueSpec { size: QUEUE_MIN, when_full, ..QueueSpec::default() };
         let (giver, taker) = queue(spec, stats.clone());
         (giver, taker, stats)
     }
@@ -301,8 +305,9 @@ mod tests {
     #[test]
     fn a_full_queue_blocks_until_something_is_taken() {
         let (giver, mut taker, stats) = with(WhenFull::Block);
-        assert!(giver.give(batch(0, ONE)).now_or_never().is_some());
-        let mut second = Box::pin(giver.give(batch(0, ONE)));
+        assert!(giver.give(&mut Some(batch(0, ONE))).now_or_never().is_some());
+        let mut waits = Some(batch(0, ONE));
+        let mut second = Box::pin(giver.give(&mut waits));
         assert!(second.as_mut().now_or_never().is_none());
         assert!(taker.next().now_or_never().is_some());
         assert!(second.now_or_never().is_some());
@@ -312,7 +317,7 @@ mod tests {
     #[test]
     fn policies_drop_what_they_say_and_count_it_and_never_a_barrier() {
         let give = |giver: &Giver, series, count| {
-            assert!(giver.give(batch(series, count)).now_or_never().is_some());
+            assert!(giver.give(&mut Some(batch(series, count))).now_or_never().is_some());
         };
         for (policy, expected, dropped) in [
             (WhenFull::DropOldest, vec![0, 1_001], 1_000),
@@ -333,7 +338,7 @@ mod tests {
     fn barriers_with_nothing_between_them_are_one() {
         let (giver, taker, _) = with(WhenFull::Block);
         (1..=3).for_each(|number| giver.barrier(number));
-        assert!(giver.give(batch(0, 1)).now_or_never().is_some());
+        assert!(giver.give(&mut Some(batch(0, 1))).now_or_never().is_some());
         giver.barrier(4);
         drop(giver);
         let parcels: Vec<Parcel> = futures::executor::block_on(taker.collect());
@@ -343,7 +348,7 @@ mod tests {
     #[test]
     fn a_batch_larger_than_the_queue_still_goes_through() {
         let (giver, taker, _) = with(WhenFull::Block);
-        assert!(giver.give(batch(0, 5_000)).now_or_never().is_some());
+        assert!(giver.give(&mut Some(batch(0, 5_000))).now_or_never().is_some());
         drop(giver);
         assert_eq!(lens(taker), [5_000]);
     }

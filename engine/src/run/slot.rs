@@ -19,7 +19,7 @@ const FAILURES_MAX: usize = 5;
 /// …within this time; then it is given up.
 const FAILURES_WITHIN: Duration = Duration::from_mins(10);
 
-pub(super) struct Slot {
+pub(crate) struct Slot {
     pub(super) address: Arc<str>,
     pub(super) outputs: Outputs,
     pub(super) stats: Arc<NodeStats>,
@@ -137,6 +137,15 @@ impl Slot {
         node.restore(&state).map_err(|error| failed(error.to_string()))?;
         self.node = node;
         Ok(())
+    }
+
+    /// The node's state as it is; the last one kept where the node cannot say.
+    pub(super) fn state(&self) -> Option<State> {
+        let node = &self.node;
+        match catch_unwind(AssertUnwindSafe(|| node.snapshot())) {
+            Ok(Ok(state)) if !self.given_up => Some(state),
+            _ => self.saved.clone(),
+        }
     }
 
     /// Writes the node's state down, and keeps it for a rebuild. A node that was given up keeps its last one.

@@ -8,13 +8,15 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::dead_letter::{DeadLetters, bury_rejects};
+use super::inbox::{Entered, Entrance};
 use super::retry::{Backoff, RetrySpec};
 use super::slot::{panic_text, too_often};
 use super::stats::NodeStats;
 use crate::batch::Items;
 use crate::clock::Clock;
 use crate::duration::Duration;
-use crate::node::{NodeError, Read, Source, SourceBatch};
+use crate::node::{NodeError, Position, Read, Receipt, Source, SourceBatch};
 use crate::registry::Pace;
 use crate::time::Timestamp;
 
@@ -102,6 +104,14 @@ impl Asked {
     }
 }
 
+/// Where a source's batches go.
+pub(crate) enum Way {
+    /// Into the host as they come.
+    Entrance(Arc<Entrance>),
+    /// To a part in virtual time.
+    Ahead(mpsc::Sender<Received>),
+}
+
 /// How a source loop runs.
 pub(crate) struct SourceRun {
     pub(crate) asked: Asked,
@@ -109,7 +119,12 @@ pub(crate) struct SourceRun {
     pub(crate) every: Option<Duration>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stop: CancellationToken,
-    pub(crate) give: mpsc::Sender<Received>,
+    pub(crate) way: Way,
+    pub(crate) dead: Arc<dyn DeadLetters>,
+    /// Where an earlier run stopped.
+    pub(crate) resume: Option<Position>,
+    /// The sender is told when a batch is kept: then nothing is dropped, the sender waits.
+    pub(crate) promises: bool,
     /// How many seconds of a recording pass in one second, where it is played beside live sources.
     pub(crate) play: Option<f64>,
     /// Ask a polled source once only.
@@ -119,6 +134,19 @@ pub(crate) struct SourceRun {
 impl SourceRun {
     /// Runs until the source has ended, was given up, or is told to stop.
     pub(crate) async fn run(mut self) -> Result<(), String> {
+        if let Some(position) = self.resume.take()
+            && let Err(why) = self.asked.source.resume(&position).await
+        {
+            tracing::error!(node = %self.asked.address, "it cannot go on where it stopped, and begins anew: {why}");
+        }
+        let done = self.ask().await;
+        if let Way::Entrance(entrance) = &self.way {
+            entrance.end();
+        }
+        done
+    }
+
+    async fn ask(&mut self) -> Result<(), String> {
         let every = match self.pace {
             Pace::Polled(default) | Pace::Simulated(default) => Some(self.every.unwrap_or(default)),
             Pace::Live | Pace::Recorded => None,
@@ -178,7 +206,8 @@ impl SourceRun {
             }
             let items = Items::Readings(ready);
             let rejects = std::mem::take(&mut rejects);
-            let position = position.clone();
+            // Only behind the last of them.
+            let position = position.clone().filter(|_| rest.peek().is_none());
             let batch = SourceBatch { items, rejects, position, receipt: None };
             if !self.hand_over(Received { batch, at: now }).await {
                 return false;
@@ -199,24 +228,46 @@ impl SourceRun {
 
     /// False when nobody takes anything more.
     async fn hand_over(&mut self, received: Received) -> bool {
-        if self.pace == Pace::Recorded {
+        match &self.way {
             // A recording waits: its position is kept, and nothing in it grows old.
-            return tokio::select! {
+            Way::Ahead(give) => tokio::select! {
                 biased;
                 () = self.stop.cancelled() => false,
-                given = self.give.send(received) => given.is_ok(),
-            };
-        }
-        match self.give.try_send(received) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(mut received)) => {
-                let items = &mut received.batch.items;
-                self.asked.stats.add_dropped(items.len());
-                items.clear();
-                // What could not be understood is kept all the same, and waits for its turn.
-                received.batch.rejects.is_empty() || self.give.send(received).await.is_ok()
+                given = give.send(received) => given.is_ok(),
+            },
+            Way::Entrance(entrance) => {
+                let entrance = entrance.clone();
+                self.enter(&entrance, received).await
             }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
+
+    /// Lets a batch enter the host. What a source promises, and a recording, waits while there is no room; what nobody waits for
+    /// is dropped then, and counted.
+    async fn enter(&mut self, entrance: &Entrance, received: Received) -> bool {
+        let Received { batch, at } = received;
+        let SourceBatch { mut items, rejects, position, mut receipt } = batch;
+        // The sender hears of what could not be understood only once that is kept too.
+        bury_rejects(&*self.dead, &self.asked.address, at, rejects);
+        if items.is_empty() {
+            receipt.into_iter().for_each(Receipt::kept);
+            return true;
+        }
+        loop {
+            let clock = || self.clock.now();
+            match entrance.enter(clock, at, items, position.as_ref(), receipt) {
+                Entered::Taken => return true,
+                Entered::Full(given, _) if !self.promises && self.pace != Pace::Recorded => {
+                    self.asked.stats.add_dropped(given.len());
+                    return true;
+                }
+                Entered::Full(given, back) => (items, receipt) = (given, back),
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return false,
+                () = entrance.room() => {}
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What each node counted. Written by the engine, once per batch; read by whoever looks.
 
-use std::sync::Arc;
+use super::keep::Fill;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The counters of one node.
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub struct NodeStats {
     errors: AtomicU64,
     corrected: AtomicU64,
     failed: AtomicU64,
+    trouble: Mutex<Option<String>>,
+    spool: Mutex<Option<(u64, Fill)>>,
 }
 
 impl NodeStats {
@@ -44,6 +47,14 @@ impl NodeStats {
     }
     pub(crate) fn add_error(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+    /// What keeps the node from its work; `None` once it works again.
+    pub(crate) fn set_trouble(&self, why: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+    /// How many items wait in the spool, and how full it is.
+    pub(crate) fn set_spool(&self, items: u64, fill: Fill) {
+        *self.spool.lock().unwrap_or_else(PoisonError::into_inner) = Some((items, fill));
     }
     pub(crate) fn set_failed(&self) {
         self.failed.store(1, Ordering::Relaxed);
@@ -78,6 +89,16 @@ impl NodeStats {
     #[must_use]
     pub fn corrected(&self) -> u64 {
         self.corrected.load(Ordering::Relaxed)
+    }
+    /// What keeps the node from its work right now.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// How many items wait in the spool, and how full it is; `None` for a node that has none.
+    #[must_use]
+    pub fn spool(&self) -> Option<(u64, Fill)> {
+        *self.spool.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Whether the node was given up.
     #[must_use]

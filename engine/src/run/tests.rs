@@ -275,6 +275,7 @@ fn run_with(yaml: &str, stop_when: Option<&str>) -> Ran {
         speed: None,
         once: stop_when.is_none(),
         watch: None,
+        keep: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -282,9 +283,12 @@ fn run_with(yaml: &str, stop_when: Option<&str>) -> Ran {
         .build()
         .unwrap();
     let (errors, failed) = runtime.block_on(async {
-        let mut topology = Topology::start(&graph, &Arc::new(host), &options).unwrap();
+        let mut topology = Topology::start(&graph, &Arc::new(host), options).unwrap();
         let errors = match stop_when {
-            None => topology.ended().await,
+            None => {
+                topology.ended().await;
+                topology.stop().await
+            }
             Some(text) => {
                 while !kept.text().contains(text) {
                     tokio::task::yield_now().await;
@@ -292,7 +296,7 @@ fn run_with(yaml: &str, stop_when: Option<&str>) -> Ran {
                 topology.stop().await
             }
         };
-        let failed = topology.stats().iter().filter(|(_, stats)| stats.failed());
+        let failed = topology.stats().into_iter().filter(|(_, stats)| stats.failed());
         (errors, failed.map(|(node, _)| node.name.to_string()).collect())
     });
     Ran { lines: kept.text(), letters, errors, failed }

@@ -1,35 +1,32 @@
 //! The running thing: a graph, built and started, part by part.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use petgraph::stable_graph::NodeIndex;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::assembly::{Assembly, Part, rebuild};
+use super::barrier::Barriers;
 use super::dead_letter::DeadLetters;
+use super::heritage::Heritage;
+use super::inbox::{Entrance, Ledger};
 use super::island::Watch;
-use super::part::{Intake, LivePart, Outlets};
-use super::queue::{Giver, queue};
-use super::sink::SinkRun;
-use super::source::{Asked, Received, SourceRun};
+use super::keep::{Checkpoint, Checkpoints, Journal, Spools};
+use super::part::{Command, Wires, Yielded};
+use super::raise::{Raised, SinkStart, SourceStart, Yard};
+use super::sink::{Passed, SinkCommand};
+use super::source::SourceRun;
 use super::stats::NodeStats;
-use super::virtual_time::{VirtualPart, VirtualSource};
 use crate::clock::Clock;
 use crate::context::Host;
 use crate::diagnostic::Span;
-use crate::node::{Node, Sink, Source};
+use crate::node::Node;
 use crate::plan::{Graph, PlannedNode};
-use crate::registry::{Pace, Problem};
-use crate::time::Timestamp;
+use crate::registry::Problem;
 
-/// Batches that may wait between a source and its island.
-const SOURCE_BATCHES: usize = 4;
 /// How long nodes may take to end after they were told to.
 const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -46,6 +43,19 @@ pub struct Options {
     pub once: bool,
     /// Who looks at everything that moves.
     pub watch: Option<Arc<dyn Watch>>,
+    /// Where what must outlive the process is kept; without it nothing does.
+    pub keep: Option<Keep>,
+}
+
+/// Where what must outlive the process is kept.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    /// What enters.
+    pub journal: Arc<dyn Journal>,
+    /// What waits for the other side of a sink.
+    pub spools: Arc<dyn Spools>,
+    /// States.
+    pub checkpoints: Arc<dyn Checkpoints>,
 }
 
 /// A node that could not be made.
@@ -61,10 +71,54 @@ pub struct BuildError {
 
 /// The running thing.
 pub struct Topology {
-    tasks: JoinSet<Result<(), String>>,
-    stop: CancellationToken,
-    hurry: CancellationToken,
-    stats: Vec<(PlannedNode, Arc<NodeStats>)>,
+    pub(super) graph: Graph,
+    pub(super) host: Arc<Host>,
+    pub(super) options: Options,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) stats: BTreeMap<Arc<str>, Arc<NodeStats>>,
+    pub(super) sources: BTreeMap<Arc<str>, SourceHandle>,
+    pub(super) sinks: BTreeMap<Arc<str>, SinkHandle>,
+    pub(super) parts: Vec<PartHandle>,
+    pub(super) barriers: Barriers,
+    pub(super) passed: mpsc::UnboundedSender<Passed>,
+    pub(super) stopping: CancellationToken,
+    pub(super) hurry: CancellationToken,
+    /// Sources may begin.
+    pub(super) released: bool,
+    /// What went wrong in loops that have ended.
+    pub(super) errors: Vec<String>,
+}
+
+/// A source's loop.
+pub(super) struct SourceHandle {
+    pub(super) entrance: Option<Arc<Entrance>>,
+    pub(super) stop: CancellationToken,
+    pub(super) state: SourceState,
+}
+
+pub(super) enum SourceState {
+    /// It waits to be released.
+    Waiting {
+        blocks: bool,
+        run: Box<SourceRun>,
+    },
+    Running(JoinHandle<Result<(), String>>),
+}
+
+/// A sink's loop.
+pub(super) struct SinkHandle {
+    pub(super) commands: mpsc::UnboundedSender<SinkCommand>,
+    pub(super) retire: watch::Sender<bool>,
+    pub(super) task: JoinHandle<Result<(), String>>,
+}
+
+/// A part's loop.
+pub(super) struct PartHandle {
+    pub(super) nodes: Vec<Arc<str>>,
+    pub(super) commands: mpsc::UnboundedSender<Command>,
+    pub(super) ended: CancellationToken,
+    pub(super) virtual_time: bool,
+    pub(super) task: JoinHandle<()>,
 }
 
 impl fmt::Debug for Topology {
@@ -81,253 +135,239 @@ impl Topology {
     pub fn start(
         graph: &Graph,
         host: &Arc<Host>,
-        options: &Options,
+        options: Options,
     ) -> Result<Topology, Vec<BuildError>> {
-        let mut made = BTreeMap::new();
-        let mut errors = Vec::new();
-        for (index, node) in graph.nodes() {
-            match node.build(host) {
-                Ok(one) => drop(made.insert(index, one)),
-                Err(problem) => errors.push(BuildError {
-                    address: node.address.clone(),
-                    span: node.type_span,
-                    problem,
-                }),
-            }
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        let stats: BTreeMap<NodeIndex, Arc<NodeStats>> = graph
-            .nodes()
-            .map(|(index, node)| (index, NodeStats::new(node.profile.outputs.len())))
-            .collect();
+        let mut topology = Topology::resume(graph, host, options, None)?;
+        topology.release();
+        Ok(topology)
+    }
+
+    /// As [`Topology::start`], from where a checkpoint and the journal behind it say the graph was. Sources wait for
+    /// [`Topology::release`]; what the journal holds is replayed meanwhile.
+    ///
+    /// # Errors
+    /// The nodes that could not be made.
+    pub fn resume(
+        graph: &Graph,
+        host: &Arc<Host>,
+        options: Options,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<Topology, Vec<BuildError>> {
+        let mut made = make(graph.order.iter().copied(), graph, host)?;
+        let mut heritage = inherit(&options, checkpoint);
+        give_states(graph, &mut made, &mut heritage);
+        let (passed, passes) = mpsc::unbounded_channel();
+        let journal = options.keep.as_ref().map(|keep| keep.journal.clone());
+        let ports = |node: &PlannedNode| NodeStats::new(node.profile.outputs.len());
         let mut topology = Topology {
-            tasks: JoinSet::new(),
-            stop: CancellationToken::new(),
+            graph: graph.clone(),
+            host: host.clone(),
+            ledger: Ledger::new(journal),
+            stats: graph.nodes().map(|(_, node)| (node.address.clone(), ports(node))).collect(),
+            sources: BTreeMap::new(),
+            sinks: BTreeMap::new(),
+            parts: Vec::new(),
+            barriers: Barriers::new(passes, checkpoint, &*options.clock),
+            passed,
+            stopping: CancellationToken::new(),
             hurry: CancellationToken::new(),
-            stats: graph
-                .nodes()
-                .map(|(index, node)| (node.clone(), stats[&index].clone()))
-                .collect(),
+            released: false,
+            errors: Vec::new(),
+            options,
         };
-        let sequence = Arc::new(AtomicU64::new(0));
         for part in graph.parts() {
-            let builder = PartBuilder { graph, host, options, stats: &stats, sequence: &sequence };
-            builder.start(&part, &mut made, &mut topology);
+            let entrances = BTreeMap::new();
+            let raised = topology.yard(graph, &entrances).raise(
+                &part,
+                &mut made,
+                &mut BTreeMap::new(),
+                &mut heritage,
+            );
+            topology.set_going(raised);
         }
         Ok(topology)
     }
 
-    /// All nodes with their counters, in the order of the graph.
-    #[must_use]
-    pub fn stats(&self) -> &[(PlannedNode, Arc<NodeStats>)] {
-        &self.stats
+    pub(super) fn yard<'a>(
+        &'a self,
+        graph: &'a Graph,
+        entrances: &'a BTreeMap<Arc<str>, Arc<Entrance>>,
+    ) -> Yard<'a> {
+        Yard {
+            graph,
+            host: &self.host,
+            options: &self.options,
+            stats: &self.stats,
+            ledger: &self.ledger,
+            hurry: &self.hurry,
+            passed: &self.passed,
+            entrances,
+        }
     }
 
-    /// Waits until everything has ended by itself. The errors are what nodes could not do.
-    pub async fn ended(&mut self) -> Vec<String> {
-        let mut errors = Vec::new();
-        while let Some(done) = self.tasks.join_next().await {
-            match done {
-                Ok(Ok(())) => {}
-                Ok(Err(why)) => errors.push(why),
-                Err(error) => errors.push(format!("a task failed: {error}")),
-            }
+    /// Starts the loops of a part that was built.
+    pub(super) fn set_going(&mut self, raised: Raised) {
+        let Raised { nodes, body, sources, moves, sinks } = raised;
+        for start in sinks {
+            let SinkStart { address, commands, retire, blocks, run } = start;
+            let task = spawn(blocks, run.run());
+            self.sinks.insert(address, SinkHandle { commands, retire, task });
         }
-        errors
+        super::inbox::relink(moves);
+        let (commands, hears) = mpsc::unbounded_channel();
+        let ended = CancellationToken::new();
+        let stopping = self.stopping.clone();
+        let wires = Wires { commands: hears, ended: ended.clone(), stopping };
+        let virtual_time = matches!(body, Yielded::Virtual(_));
+        let task = match body {
+            Yielded::Live(part) => tokio::spawn(part.run(wires)),
+            Yielded::Virtual(part) => tokio::spawn(part.run(wires)),
+        };
+        self.parts.push(PartHandle { nodes, commands, ended, virtual_time, task });
+        for start in sources {
+            let SourceStart { address, entrance, stop, blocks, run } = start;
+            let state = SourceState::Waiting { blocks, run: Box::new(run) };
+            self.sources.insert(address, SourceHandle { entrance, stop, state });
+        }
+        if self.released {
+            self.release();
+        }
+    }
+
+    /// Lets sources begin that wait for it.
+    pub fn release(&mut self) {
+        self.released = true;
+        for (address, handle) in std::mem::take(&mut self.sources) {
+            let SourceHandle { entrance, stop, state } = handle;
+            let state = match state {
+                SourceState::Waiting { blocks, run } => {
+                    SourceState::Running(spawn(blocks, run.run()))
+                }
+                running => running,
+            };
+            self.sources.insert(address, SourceHandle { entrance, stop, state });
+        }
+    }
+
+    /// The graph that runs.
+    #[must_use]
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// All nodes with their counters, in the order of the graph.
+    #[must_use]
+    pub fn stats(&self) -> Vec<(PlannedNode, Arc<NodeStats>)> {
+        let nodes = self.graph.nodes();
+        nodes.map(|(_, node)| (node.clone(), self.stats[&node.address].clone())).collect()
+    }
+
+    /// Waits until everything has ended by itself. Cancel-safe.
+    pub async fn ended(&self) {
+        for part in &self.parts {
+            part.ended.cancelled().await;
+        }
     }
 
     /// Tells the sources to stop, lets what is under way go through, and waits until all is written and closed; what takes longer than
-    /// ten seconds gets no further try.
+    /// ten seconds gets no further try. Where states are kept a checkpoint is taken, and windows stay open for the next start; elsewhere
+    /// nodes emit what they still hold. The errors are what nodes could not do.
     pub async fn stop(&mut self) -> Vec<String> {
-        self.stop.cancel();
+        self.stopping.cancel();
         let hurry = self.hurry.clone();
         let impatience = tokio::spawn(async move {
             tokio::time::sleep(STOP_WITHIN).await;
             hurry.cancel();
         });
-        let errors = self.ended().await;
+        for (_, handle) in std::mem::take(&mut self.sources) {
+            handle.stop.cancel();
+            self.join_source(handle.state).await;
+        }
+        let keeps = self.options.keep.is_some();
+        if keeps && let Err(blocked) = self.checkpoint().await {
+            tracing::warn!("stopped without a checkpoint: {blocked}");
+        }
+        for part in &self.parts {
+            let finish = !keeps || part.ended.is_cancelled();
+            let _ = part.commands.send(Command::Close { finish });
+        }
+        for part in std::mem::take(&mut self.parts) {
+            if let Err(error) = part.task.await {
+                self.errors.push(format!("a task failed: {error}"));
+            }
+        }
+        for (_, sink) in std::mem::take(&mut self.sinks) {
+            self.join(sink.task).await;
+        }
         impatience.abort();
-        errors
+        std::mem::take(&mut self.errors)
     }
-}
 
-struct PartBuilder<'a> {
-    graph: &'a Graph,
-    host: &'a Arc<Host>,
-    options: &'a Options,
-    stats: &'a BTreeMap<NodeIndex, Arc<NodeStats>>,
-    sequence: &'a Arc<AtomicU64>,
-}
-
-impl PartBuilder<'_> {
-    fn start(
-        &self,
-        part: &[NodeIndex],
-        made: &mut BTreeMap<NodeIndex, Node>,
-        topology: &mut Topology,
-    ) {
-        let part = Part::new(self.graph, part);
-        let paces: Vec<Pace> =
-            part.sources.iter().filter_map(|&n| self.graph.dag[n].profile.pace).collect();
-        let live = |pace: &Pace| matches!(pace, Pace::Live | Pace::Polled(_));
-        let recorded = paces.contains(&Pace::Recorded);
-        let simulated_fast = self.options.once && !paces.iter().any(live);
-        let in_virtual_time = !paces.iter().any(live) && (recorded || simulated_fast);
-
-        let queues = part.sinks.iter().filter_map(|&n| match made.remove(&n) {
-            Some(Node::Sink(sink)) => Some(self.start_sink(n, sink, in_virtual_time, topology)),
-            _ => None,
-        });
-        let outlets = Outlets { queues: queues.collect(), dead: self.options.dead.clone() };
-        let assembly = Assembly {
-            graph: self.graph,
-            host: self.host,
-            watch: self.options.watch.as_ref(),
-            stats: self.stats,
-        };
-        let island = assembly.island(&part, made);
-        let intake = Intake {
-            sequence: self.sequence.clone(),
-            addresses: part.sources.iter().map(|&n| self.graph.dag[n].address.clone()).collect(),
-        };
-        let asked: Vec<(NodeIndex, Asked)> = part
-            .sources
-            .iter()
-            .filter_map(|&n| match made.remove(&n) {
-                Some(Node::Source(source)) => Some((n, self.asked(n, source))),
-                _ => None,
-            })
-            .collect();
-        if in_virtual_time {
-            let sources =
-                asked.into_iter().map(|(n, asked)| self.virtual_source(n, asked, topology));
-            let part = VirtualPart {
-                island,
-                intake,
-                outlets,
-                sources: sources.collect(),
-                speed: self.options.speed,
-                stop: topology.stop.clone(),
-                start: self.options.clock.now(),
-            };
-            topology.tasks.spawn(part.run());
-        } else {
-            let sources = asked.into_iter().map(|(n, asked)| {
-                ReceiverStream::new(self.start_source(n, asked, false, topology))
-            });
-            let clock = self.options.clock.clone();
-            let part = LivePart { island, intake, outlets, sources: sources.collect(), clock };
-            topology.tasks.spawn(part.run());
+    pub(super) async fn join_source(&mut self, state: SourceState) {
+        if let SourceState::Running(task) = state {
+            self.join(task).await;
         }
     }
 
-    fn start_sink(
-        &self,
-        n: NodeIndex,
-        sink: Box<dyn Sink>,
-        in_virtual_time: bool,
-        topology: &mut Topology,
-    ) -> Giver {
-        let node = &self.graph.dag[n];
-        let (giver, taker) = queue(node.queue, self.stats[&n].clone());
-        let blocks = sink.blocks();
-        let run = SinkRun {
-            address: node.address.clone(),
-            sink,
-            rebuild: Box::new(rebuild(node, self.host, |made| match made {
-                Node::Sink(sink) => Some(sink),
-                _ => None,
-            })),
-            taker,
-            stats: self.stats[&n].clone(),
-            retry: node.retry,
-            clock: (!in_virtual_time).then(|| self.options.clock.clone()),
-            dead: self.options.dead.clone(),
-            hurry: topology.hurry.clone(),
-            failures: VecDeque::new(),
-            failed: None,
-            headlong: in_virtual_time && self.options.speed.is_none(),
-            unflushed: 0,
-            said: None,
-            buried: 0,
-            latest: Timestamp::MIN,
-            flushed: Timestamp::MIN,
-        };
-        spawn(topology, blocks, run.run());
-        giver
-    }
-
-    fn asked(&self, n: NodeIndex, source: Box<dyn Source>) -> Asked {
-        let node = &self.graph.dag[n];
-        Asked {
-            address: node.address.clone(),
-            source,
-            rebuild: Box::new(rebuild(node, self.host, |made| match made {
-                Node::Source(source) => Some(source),
-                _ => None,
-            })),
-            stats: self.stats[&n].clone(),
-            failures: VecDeque::new(),
-            ends: node.profile.ends || node.profile.pace == Some(Pace::Recorded),
-            gave: false,
+    pub(super) async fn join(&mut self, task: JoinHandle<Result<(), String>>) {
+        match task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => self.errors.push(why),
+            Err(error) => self.errors.push(format!("a task failed: {error}")),
         }
     }
+}
 
-    fn start_source(
-        &self,
-        n: NodeIndex,
-        asked: Asked,
-        in_virtual_time: bool,
-        topology: &mut Topology,
-    ) -> mpsc::Receiver<Received> {
-        let node = &self.graph.dag[n];
-        let recorded = node.profile.pace == Some(Pace::Recorded);
-        let (give, receive) = mpsc::channel(SOURCE_BATCHES);
-        let blocks = asked.source.blocks();
-        let run = SourceRun {
-            asked,
-            pace: node.profile.pace.unwrap_or(Pace::Live),
-            every: node.every,
-            clock: self.options.clock.clone(),
-            stop: topology.stop.clone(),
-            give,
-            // In virtual time the part itself keeps the pace.
-            play: (recorded && !in_virtual_time).then(|| self.options.speed.unwrap_or(1.0)),
-            once: self.options.once && !node.profile.ends,
-        };
-        spawn(topology, blocks, run.run());
-        receive
+/// Makes nodes.
+pub(super) fn make(
+    nodes: impl Iterator<Item = NodeIndex>,
+    graph: &Graph,
+    host: &Arc<Host>,
+) -> Result<BTreeMap<NodeIndex, Node>, Vec<BuildError>> {
+    let mut made = BTreeMap::new();
+    let mut errors = Vec::new();
+    for index in nodes {
+        let node = &graph.dag[index];
+        match node.build(host) {
+            Ok(one) => drop(made.insert(index, one)),
+            Err(problem) => errors.push(BuildError {
+                address: node.address.clone(),
+                span: node.type_span,
+                problem,
+            }),
+        }
     }
+    if errors.is_empty() { Ok(made) } else { Err(errors) }
+}
 
-    fn virtual_source(&self, n: NodeIndex, asked: Asked, topology: &mut Topology) -> VirtualSource {
-        let node = &self.graph.dag[n];
-        match node.profile.pace {
-            Some(Pace::Simulated(default) | Pace::Polled(default)) => VirtualSource::Simulated {
-                asked,
-                every: node.every.unwrap_or(default),
-                due: None,
-                once: self.options.once && !node.profile.ends,
-            },
-            _ => VirtualSource::Recorded {
-                receive: self.start_source(n, asked, true, topology),
-                head: None,
-                ended: false,
-            },
+fn inherit(options: &Options, checkpoint: Option<&Checkpoint>) -> Heritage {
+    let (Some(keep), Some(checkpoint)) = (&options.keep, checkpoint) else {
+        return Heritage::default();
+    };
+    Heritage::of(checkpoint, &*keep.journal).unwrap_or_else(|error| {
+        tracing::error!("the journal cannot be read, so what it held is not replayed: {error}");
+        Heritage::default()
+    })
+}
+
+/// Gives new transforms the states that were left to them.
+fn give_states(graph: &Graph, made: &mut BTreeMap<NodeIndex, Node>, heritage: &mut Heritage) {
+    for (index, node) in graph.nodes() {
+        let Some(Node::Transform(transform)) = made.get_mut(&index) else { continue };
+        let Some(state) = heritage.states.remove(&node.address) else { continue };
+        if let Err(why) = transform.restore(&state) {
+            tracing::error!(node = %node.address, "it begins anew: {why}");
         }
     }
 }
 
 /// Starts a loop: on a thread of its own where it may block, as a task where it may not.
 fn spawn(
-    topology: &mut Topology,
     blocks: bool,
     run: impl Future<Output = Result<(), String>> + Send + 'static,
-) {
+) -> JoinHandle<Result<(), String>> {
     if !blocks {
-        topology.tasks.spawn(run);
-        return;
+        return tokio::spawn(run);
     }
     // Not a thread of tokio's pool: that holds 512, and a loop that waits for one of them would stop all that feeds it.
     let runtime = tokio::runtime::Handle::current();
@@ -335,8 +375,8 @@ fn spawn(
     let started = std::thread::Builder::new().spawn(move || {
         let _ = say.send(runtime.block_on(run));
     });
-    topology.tasks.spawn(async move {
+    tokio::spawn(async move {
         started.map_err(|error| format!("a thread for a node cannot be started: {error}"))?;
         said.await.unwrap_or_else(|_| Err("a node's thread panicked".into()))
-    });
+    })
 }

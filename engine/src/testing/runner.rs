@@ -18,7 +18,7 @@ use crate::diagnostic::{Diagnostics, Span};
 use crate::duration::Duration;
 use crate::json::write_item;
 use crate::plan::Graph;
-use crate::run::{Assembly, Island, NodeStats, Part, Port, Watch};
+use crate::run::{Assembly, Island, NodeStats, Part, Port, Stream, Watch};
 use crate::time::Timestamp;
 
 /// Readings that move together at most.
@@ -247,15 +247,19 @@ impl<'a> Run<'a> {
         if self.failures.len() > failures_before {
             return;
         }
-        let stats: BTreeMap<NodeIndex, Arc<NodeStats>> = part
+        let stats: BTreeMap<Arc<str>, Arc<NodeStats>> = part
             .transforms
             .iter()
-            .map(|&node| (node, NodeStats::new(self.graph.dag[node].profile.outputs.len())))
+            .map(|&node| &self.graph.dag[node])
+            .map(|node| (node.address.clone(), NodeStats::new(node.profile.outputs.len())))
             .collect();
         let watch: Arc<dyn Watch> = seen.clone();
         let (graph, host) = (self.graph, self.host.clone());
         let assembly = Assembly { graph, host: &host, watch: Some(&watch), stats: &stats };
-        let island = assembly.island(part, &mut made);
+        let island = {
+            let streams = part.sinks.iter().map(|_| Stream::begin()).collect();
+            assembly.island(part, &mut made, &mut BTreeMap::new(), streams)
+        };
         let mut queue: Vec<(usize, Arrival)> = Vec::new();
         for (entry, source) in part.sources.iter().enumerate() {
             let list = arrivals.remove(source).unwrap_or_default();
@@ -274,10 +278,10 @@ impl<'a> Run<'a> {
     fn refused(
         &mut self,
         refused: BTreeMap<Arc<str>, Refused>,
-        stats: &BTreeMap<NodeIndex, Arc<NodeStats>>,
+        stats: &BTreeMap<Arc<str>, Arc<NodeStats>>,
     ) {
-        for (&index, stats) in stats {
-            let node = &self.graph.dag[index];
+        for (_, node) in self.graph.nodes() {
+            let Some(stats) = stats.get(&node.address) else { continue };
             let message = match refused.get(&node.address) {
                 Some(Refused { times: 1, why }) => format!("`{}` failed: {why}", node.name),
                 Some(Refused { times, why }) => {

@@ -1,29 +1,24 @@
-//! The loop of a sink: take from its queue, write, try again, flush when the input pauses, close at the end.
+//! Calling a sink: caught where it panics, tried again where that may help, made anew where it broke, and its items buried where
+//! nothing helps.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures::{FutureExt, StreamExt};
-use tokio::time::{Instant, timeout_at};
+use futures::FutureExt;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::dead_letter::{DeadContent, DeadLetter, DeadLetters};
-use super::queue::{Parcel, Taker};
-use super::retry::{Backoff, RetrySpec};
-use super::stats::NodeStats;
 use crate::batch::Batch;
 use crate::clock::Clock;
-use crate::duration::Duration;
 use crate::node::{NodeError, Sink};
+use crate::run::dead_letter::{DeadContent, DeadLetter, DeadLetters};
+use crate::run::retry::{Backoff, RetrySpec};
+use crate::run::slot::{panic_text, too_often};
+use crate::run::stats::NodeStats;
 use crate::time::Timestamp;
 
-/// A pause of the input this long is worth a flush.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
-/// How often a sink is asked to flush while items keep coming, and while none do.
-const FLUSH_EVERY: Duration = Duration::from_secs(5);
-/// After so many items a sink is asked to flush where items come as fast as they can.
-const FLUSH_ITEMS: usize = 65_536;
 /// How often the same trouble is said.
 const SAY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// How often closing is tried at the end.
@@ -32,12 +27,11 @@ const CLOSE_TRIES: u32 = 5;
 /// Makes a sink anew.
 pub(crate) type RebuildSink = Box<dyn Fn() -> Result<Box<dyn Sink>, String> + Send + Sync>;
 
-/// A sink with all that its loop needs.
-pub(crate) struct SinkRun {
+/// A sink with what is needed to call it.
+pub(crate) struct Caller {
     pub(crate) address: Arc<str>,
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) rebuild: RebuildSink,
-    pub(crate) taker: Taker,
     pub(crate) stats: Arc<NodeStats>,
     pub(crate) retry: RetrySpec,
     /// The host's clock; `None` in virtual time, where the time of receipt is the time.
@@ -45,118 +39,161 @@ pub(crate) struct SinkRun {
     pub(crate) dead: Arc<dyn DeadLetters>,
     /// Set when there is no more time to try again.
     pub(crate) hurry: CancellationToken,
-    pub(crate) failures: VecDeque<Timestamp>,
-    pub(crate) failed: Option<String>,
-    /// Items come as fast as they can: then nothing may depend on how fast that is.
-    pub(crate) headlong: bool,
-    pub(crate) unflushed: usize,
-    /// When it was last said that items go to the dead letters, and how many went since.
-    pub(crate) said: Option<Instant>,
-    pub(crate) buried: usize,
+    /// Set when another one takes its place: what is not written is handed over.
+    retire: watch::Receiver<bool>,
     pub(crate) latest: Timestamp,
-    pub(crate) flushed: Timestamp,
+    /// Whoever calls has what was not flushed, and gives it again to a sink that was made anew.
+    pub(crate) retained: bool,
+    /// The batch that broke the sink last, by its offset, and how often.
+    broke: (u64, u32),
+    failures: VecDeque<Timestamp>,
+    failed: Option<String>,
+    /// When it was last said that items go to the dead letters, and how many went since.
+    said: Option<Instant>,
+    buried: usize,
+}
+
+/// What became of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wrote {
+    /// The sink has it.
+    Taken,
+    /// It lies in the dead letters.
+    Buried,
+    /// The sink was made anew: what it had not flushed must come again, and then this batch.
+    Again,
+    /// Another one takes its place: not written.
+    Retired,
 }
 
 enum Verb<'a> {
     Write(&'a Batch),
     Flush,
+    Checkpoint,
     Close,
 }
 
-impl SinkRun {
-    fn now(&self) -> Timestamp {
+impl Caller {
+    #[expect(clippy::too_many_arguments, reason = "each is one part of what a sink runs with")]
+    pub(crate) fn new(
+        address: Arc<str>,
+        sink: Box<dyn Sink>,
+        rebuild: RebuildSink,
+        stats: Arc<NodeStats>,
+        retry: RetrySpec,
+        clock: Option<Arc<dyn Clock>>,
+        dead: Arc<dyn DeadLetters>,
+        hurry: CancellationToken,
+        retire: watch::Receiver<bool>,
+    ) -> Caller {
+        Caller {
+            address,
+            sink,
+            rebuild,
+            stats,
+            retry,
+            clock,
+            dead,
+            hurry,
+            retire,
+            latest: Timestamp::MIN,
+            retained: false,
+            broke: (0, 0),
+            failures: VecDeque::new(),
+            failed: None,
+            said: None,
+            buried: 0,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.as_ref().map_or(self.latest, |clock| clock.now())
     }
 
-    /// Runs until the input has ended and everything was written, or there is no more time. The error says what could not be done.
-    pub(crate) async fn run(mut self) -> Result<(), String> {
-        let mut unflushed = false;
-        loop {
-            let parcel = match self.wait(unflushed).await {
-                Waited::Parcel(parcel) => parcel,
-                Waited::Pause => {
-                    self.flush().await;
-                    unflushed = false;
-                    continue;
-                }
-                Waited::End => break,
-            };
-            match parcel {
-                Parcel::Batch(batch) => {
-                    self.latest = self.latest.max(batch.received);
-                    self.unflushed += batch.items.len();
-                    self.write(batch).await;
-                    unflushed = true;
-                    let due = if self.headlong {
-                        self.unflushed >= FLUSH_ITEMS
-                    } else {
-                        self.now().since(self.flushed) >= FLUSH_EVERY
-                    };
-                    if due {
-                        self.flush().await;
-                    }
-                }
-                Parcel::Barrier(_) => self.flush().await,
-            }
-        }
-        self.close().await
+    /// Whether another one is about to take its place: then nothing more is written.
+    pub(crate) fn retires(&self) -> bool {
+        *self.retire.borrow()
     }
 
-    async fn wait(&mut self, unflushed: bool) -> Waited {
-        if self.headlong {
-            return self.taker.next().await.map_or(Waited::End, Waited::Parcel);
-        }
-        let pause = if unflushed { PAUSE } else { FLUSH_EVERY.to_std() };
-        match timeout_at(Instant::now() + pause, self.taker.next()).await {
-            Ok(Some(parcel)) => Waited::Parcel(parcel),
-            Ok(None) => Waited::End,
-            Err(_) => Waited::Pause,
-        }
+    /// Whether there is no more time to try again.
+    pub(crate) fn hurries(&self) -> bool {
+        self.hurry.is_cancelled()
     }
 
-    async fn write(&mut self, batch: Batch) {
-        self.stats.add_received(batch.items.len());
+    /// Writes a batch, however often that takes.
+    pub(crate) async fn write(&mut self, batch: &Batch) -> Wrote {
+        self.latest = self.latest.max(batch.received);
         let mut backoff = Backoff::new(self.retry, &self.address);
-        let mut fatal = 0;
         let why = loop {
             if let Some(why) = &self.failed {
                 break why.clone();
             }
-            match self.call(Verb::Write(&batch)).await {
-                Ok(()) => return,
+            if self.retires() {
+                return Wrote::Retired;
+            }
+            match self.call(Verb::Write(batch)).await {
+                Ok(()) => {
+                    self.stats.set_trouble(None);
+                    return Wrote::Taken;
+                }
                 Err(NodeError::Reject(why)) => break why,
                 Err(NodeError::Retry(why)) => match backoff.failed() {
                     Some(pause) if !self.hurry.is_cancelled() => {
                         tracing::warn!(node = %self.address, "trying again in {pause:?}: {why}");
+                        self.stats.set_trouble(Some(why));
                         self.pause(pause).await;
                     }
+                    // What has a spool goes there.
+                    Some(_) if self.retained => return Wrote::Retired,
                     _ => break why,
                 },
                 Err(NodeError::Fatal(why)) => {
-                    fatal += 1;
-                    if !self.recover(&why).await || fatal == 2 {
+                    let before = if self.broke.0 == batch.end { self.broke.1 } else { 0 };
+                    self.broke = (batch.end, before + 1);
+                    if !self.recover(&why).await || before > 0 {
                         break why;
+                    }
+                    if self.retained {
+                        return Wrote::Again;
                     }
                 }
             }
         };
         self.bury(batch, why);
+        Wrote::Buried
     }
 
-    async fn flush(&mut self) {
-        self.flushed = self.now();
-        self.unflushed = 0;
-        match self.call(Verb::Flush).await {
-            Ok(()) => {}
+    /// Flushes. False when what was taken is not out yet.
+    pub(crate) async fn flush(&mut self) -> bool {
+        self.make_sure(Verb::Flush, "cannot flush").await
+    }
+
+    /// Makes durable what was taken. False when it is not.
+    pub(crate) async fn checkpoint(&mut self) -> bool {
+        self.make_sure(Verb::Checkpoint, "cannot make durable what it has").await
+    }
+
+    async fn make_sure(&mut self, verb: Verb<'_>, complaint: &str) -> bool {
+        if self.failed.is_some() {
+            return true;
+        }
+        match self.call(verb).await {
+            Ok(()) => true,
             Err(NodeError::Fatal(why)) => {
                 self.recover(&why).await;
+                false
             }
-            // Whatever was not flushed is still with the sink, and the next flush comes.
-            Err(error) => tracing::warn!(node = %self.address, "cannot flush: {error}"),
+            // Whatever was not flushed is still with the sink, and the next time comes.
+            Err(error) => {
+                tracing::warn!(node = %self.address, "{complaint}: {error}");
+                self.stats.set_trouble(Some(error.to_string()));
+                false
+            }
         }
     }
 
-    async fn close(&mut self) -> Result<(), String> {
+    /// The last call, tried a few times.
+    pub(crate) async fn close(&mut self) -> Result<(), String> {
         if let Some(why) = self.failed.take() {
             return Err(format!("`{}` failed: {why}", self.address));
         }
@@ -174,16 +211,17 @@ impl SinkRun {
     async fn call(&mut self, verb: Verb<'_>) -> Result<(), NodeError> {
         let now = self.now();
         let sink = &mut self.sink;
-        let call = async {
+        let call = async move {
             match verb {
                 Verb::Write(batch) => sink.write(batch).await,
                 Verb::Flush => sink.flush(now).await,
+                Verb::Checkpoint => sink.checkpoint(now).await,
                 Verb::Close => sink.close(now).await,
             }
         };
         let done = AssertUnwindSafe(call).catch_unwind().await;
         let done = done.unwrap_or_else(|panic| {
-            Err(NodeError::Fatal(format!("it panicked: {}", super::slot::panic_text(&*panic))))
+            Err(NodeError::Fatal(format!("it panicked: {}", panic_text(&*panic))))
         });
         if done.is_err() {
             self.stats.add_error();
@@ -195,7 +233,7 @@ impl SinkRun {
     async fn recover(&mut self, why: &str) -> bool {
         tracing::error!(node = %self.address, "the node failed: {why}");
         let now = self.now();
-        let rebuilt = match super::slot::too_often(&mut self.failures, now) {
+        let rebuilt = match too_often(&mut self.failures, now) {
             Some(often) => Err(format!("{often}, the last time: {why}")),
             None => {
                 self.pause(self.retry.initial.to_std()).await;
@@ -210,6 +248,7 @@ impl SinkRun {
             Err(why) => {
                 tracing::error!(node = %self.address, "the node is given up: {why}");
                 self.stats.set_failed();
+                self.stats.set_trouble(Some(why.clone()));
                 self.failed = Some(why);
                 false
             }
@@ -220,10 +259,11 @@ impl SinkRun {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = self.hurry.cancelled() => {}
+            Ok(_) = self.retire.wait_for(|retire| *retire) => {}
         }
     }
 
-    fn bury(&mut self, batch: Batch, reason: String) {
+    pub(crate) fn bury(&mut self, batch: &Batch, reason: String) {
         self.stats.add_rejected(batch.items.len());
         // A queue that goes the same way says so once a second, not once a batch.
         self.buried += batch.items.len();
@@ -232,17 +272,11 @@ impl SinkRun {
             let items = std::mem::take(&mut self.buried);
             tracing::warn!(node = %self.address, items, "to the dead letters: {reason}");
         }
-        let content = DeadContent::Items(batch.items);
+        let content = DeadContent::Items(batch.items.clone());
         let letter =
             DeadLetter { address: self.address.clone(), time: self.now(), reason, content };
         if let Err(error) = self.dead.put(&letter) {
             tracing::error!(node = %self.address, "a dead letter could not be kept: {error}");
         }
     }
-}
-
-enum Waited {
-    Parcel(Parcel),
-    Pause,
-    End,
 }

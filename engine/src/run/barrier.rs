@@ -1,0 +1,249 @@
+//! Checkpoints: when one is due, its barrier, and who has let it pass.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::keep::{Checkpoint, PartCut};
+use super::part::Command;
+use super::sink::Passed;
+use super::topology::Topology;
+use crate::clock::Clock;
+use crate::duration::Duration;
+use crate::time::Timestamp;
+
+/// A barrier that has not passed everywhere by then is cancelled.
+pub(super) const PASS_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+/// Checkpoints are at least this far apart, however much enters.
+const APART: Duration = Duration::from_secs(10);
+/// After so long one is taken if anything changed.
+const AFTER: Duration = Duration::from_mins(5);
+/// With less than this in the journal there is no hurry.
+const JOURNAL_MIN: u64 = 1 << 20;
+/// With so many times the size of the last checkpoint in the journal, it pays to take one.
+const TIMES_ITS_SIZE: u64 = 4;
+
+/// What is known of checkpoints.
+#[derive(Debug)]
+pub(super) struct Barriers {
+    passes: mpsc::UnboundedReceiver<Passed>,
+    number: u64,
+    /// The revision that the next checkpoint names.
+    pub(super) revision: u64,
+    /// The newest that is durable: when, how large, and what the journal had written by then.
+    last: Option<Taken>,
+    began: Timestamp,
+    /// The node that kept the last barrier from passing.
+    blocked_by: Option<Arc<str>>,
+    /// The cut of each part that changed nothing since is used again.
+    cuts: Vec<(Vec<Arc<str>>, PartCut)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    at: Timestamp,
+    bytes: u64,
+    seq: u64,
+    written: u64,
+}
+
+/// The newest checkpoint, as others see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckpointState {
+    /// Its number; 0 before the first.
+    pub number: u64,
+    /// When it was taken.
+    pub at: Option<Timestamp>,
+    /// How large it is.
+    pub bytes: u64,
+    /// The node that kept the last barrier from passing.
+    pub blocked_by: Option<Arc<str>>,
+}
+
+/// Why there is no checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoCheckpoint {
+    /// A node did not let the barrier pass.
+    #[error("`{0}` did not take what came before in time")]
+    Blocked(Arc<str>),
+    /// The disk does not take it.
+    #[error("it cannot be written: {0}")]
+    Disk(String),
+    /// Nothing is kept here.
+    #[error("nothing is kept by this engine")]
+    NothingKept,
+}
+
+impl Barriers {
+    pub(super) fn new(
+        passes: mpsc::UnboundedReceiver<Passed>,
+        checkpoint: Option<&Checkpoint>,
+        clock: &dyn Clock,
+    ) -> Barriers {
+        Barriers {
+            passes,
+            number: checkpoint.map_or(0, |checkpoint| checkpoint.number),
+            revision: checkpoint.map_or(0, |checkpoint| checkpoint.revision),
+            last: None,
+            began: clock.now(),
+            blocked_by: None,
+            cuts: Vec::new(),
+        }
+    }
+
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    /// Waits until all these sinks have let a barrier pass; gives back those that have not.
+    pub(super) async fn pass(
+        &mut self,
+        number: u64,
+        mut sinks: BTreeSet<Arc<str>>,
+    ) -> BTreeSet<Arc<str>> {
+        let deadline = Instant::now() + PASS_WITHIN;
+        while !sinks.is_empty() {
+            match timeout_at(deadline, self.passes.recv()).await {
+                Ok(Some(passed)) if passed.number >= number => drop(sinks.remove(&passed.sink)),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        sinks
+    }
+}
+
+impl Topology {
+    /// Whether a checkpoint is due; asked now and then.
+    #[must_use]
+    pub fn checkpoint_is_due(&self) -> bool {
+        let Some(keep) = &self.options.keep else { return false };
+        let (journal, now) = (&keep.journal, self.options.clock.now());
+        let fill = journal.fill();
+        let (since, bytes, seq, written) =
+            self.barriers.last.map_or((self.barriers.began, 0, 0, 0), |last| {
+                (last.at, last.bytes, last.seq, last.written)
+            });
+        let passed = now.since(since);
+        let headlong =
+            self.parts.iter().any(|part| part.virtual_time && !part.ended.is_cancelled());
+        let moved = headlong && journal.last_seq() != seq;
+        if fill.written == written && !moved {
+            return false;
+        }
+        let enough = JOURNAL_MIN.max(TIMES_ITS_SIZE * bytes);
+        let half_full = fill.bytes * 2 > fill.cap && fill.cap > 0;
+        let much = fill.written.saturating_sub(written) >= enough || half_full;
+        let much = much || (moved && self.options.speed.is_none());
+        passed >= AFTER
+            || (much && passed >= APART)
+            || (half_full && passed >= Duration::from_secs(1))
+    }
+
+    /// Takes a checkpoint: a consistent cut of every part, kept once every sink has what came before it.
+    ///
+    /// # Errors
+    /// A node does not let the barrier pass, or the disk does not take it. The last one stays valid.
+    pub async fn checkpoint(&mut self) -> Result<(), NoCheckpoint> {
+        if self.options.keep.is_none() {
+            return Err(NoCheckpoint::NothingKept);
+        }
+        let number = self.barriers.next_number();
+        let deadline = Instant::now() + PASS_WITHIN;
+        let mut cuts = Vec::new();
+        let mut waiting = BTreeSet::new();
+        let asked: Vec<_> = self
+            .parts
+            .iter()
+            .map(|part| {
+                let (reply, answer) = oneshot::channel();
+                let _ = part.commands.send(Command::Barrier { number, reply });
+                (part.nodes.clone(), answer)
+            })
+            .collect();
+        for (nodes, answer) in asked {
+            match timeout_at(deadline, answer).await {
+                Ok(Ok(cut)) => {
+                    waiting.extend(cut.sinks.iter().map(|sink| sink.address.clone()));
+                    cuts.push((nodes, cut));
+                }
+                // It waits for a sink that takes nothing.
+                _ => {
+                    let blocking = nodes.iter().find(|node| self.sinks.contains_key(*node));
+                    let blocking = blocking.or(nodes.first()).cloned();
+                    return Err(self.blocked(blocking));
+                }
+            }
+        }
+        let late = self.barriers.pass(number, waiting).await;
+        if let Some(late) = late.into_iter().next() {
+            return Err(self.blocked(Some(late)));
+        }
+        let revision = self.barriers.revision;
+        self.write_checkpoint(number, revision, cuts).await
+    }
+
+    fn blocked(&mut self, by: Option<Arc<str>>) -> NoCheckpoint {
+        let by = by.unwrap_or_else(|| "?".into());
+        self.barriers.blocked_by = Some(by.clone());
+        NoCheckpoint::Blocked(by)
+    }
+
+    /// Writes a checkpoint out of cuts that everything has passed, and frees the journal before it.
+    pub(super) async fn write_checkpoint(
+        &mut self,
+        number: u64,
+        revision: u64,
+        cuts: Vec<(Vec<Arc<str>>, PartCut)>,
+    ) -> Result<(), NoCheckpoint> {
+        let Some(keep) = self.options.keep.clone() else { return Err(NoCheckpoint::NothingKept) };
+        let seq = keep.journal.last_seq();
+        let checkpoint = Checkpoint {
+            number,
+            revision,
+            seq,
+            cuts: cuts.iter().map(|(_, cut)| cut.clone()).collect(),
+        };
+        let done = cuts.iter().flat_map(|(_, cut)| cut.sources.iter().map(|source| source.done));
+        let free = done.filter(|done| *done > 0).min().unwrap_or(seq);
+        let written = on_a_thread(move || {
+            let bytes = keep.checkpoints.write(&checkpoint)?;
+            keep.journal.free(free);
+            Ok((bytes, keep.journal.fill().written))
+        })
+        .await;
+        match written {
+            Ok((bytes, written)) => {
+                let at = self.options.clock.now();
+                self.barriers.last = Some(Taken { at, bytes, seq, written });
+                self.barriers.revision = revision;
+                self.barriers.blocked_by = None;
+                self.barriers.cuts = cuts;
+                Ok(())
+            }
+            Err(error) => Err(NoCheckpoint::Disk(error.to_string())),
+        }
+    }
+
+    /// The newest checkpoint.
+    #[must_use]
+    pub fn checkpoint_state(&self) -> CheckpointState {
+        CheckpointState {
+            number: self.barriers.number,
+            at: self.barriers.last.map(|last| last.at),
+            bytes: self.barriers.last.map_or(0, |last| last.bytes),
+            blocked_by: self.barriers.blocked_by.clone(),
+        }
+    }
+}
+
+/// Does what blocks on a thread for that.
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+}

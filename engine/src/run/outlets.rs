@@ -1,0 +1,62 @@
+//! The ways out of an island: queues before the sinks, and the dead letters.
+
+use std::sync::Arc;
+
+use super::dead_letter::DeadLetters;
+use super::island::Outbox;
+use super::queue::Giver;
+use crate::batch::Batch;
+
+/// One way out.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    /// The sink's address.
+    pub(crate) address: Arc<str>,
+    pub(crate) queue: Giver,
+}
+
+/// See the module. In the order of the island's exits.
+#[derive(Debug)]
+pub(crate) struct Outlets {
+    pub(crate) sinks: Vec<Outlet>,
+    pub(crate) dead: Arc<dyn DeadLetters>,
+    /// What is being given, while its queue is full.
+    pub(crate) held: Option<(usize, Option<Batch>)>,
+}
+
+impl Outlets {
+    pub(crate) fn new(sinks: Vec<Outlet>, dead: Arc<dyn DeadLetters>) -> Outlets {
+        Outlets { sinks, dead, held: None }
+    }
+
+    /// Empties an outbox: to the dead letters first, then to the sinks, in the order of the graph; waits where a queue is full.
+    /// Cancel-safe: what was not given is still here or in the outbox.
+    pub(crate) async fn send(&mut self, outbox: &mut Outbox) {
+        for letter in outbox.dead.drain(..) {
+            if let Err(error) = self.dead.put(&letter) {
+                tracing::error!(node = %letter.address, "a dead letter could not be kept: {error}");
+            }
+        }
+        loop {
+            if self.held.is_none() {
+                self.held = outbox.next().map(|(sink, batch)| (sink, Some(batch)));
+            }
+            let Some((sink, batch)) = &mut self.held else { return };
+            self.sinks[*sink].queue.give(batch).await;
+            self.held = None;
+        }
+    }
+
+    /// Puts a barrier behind all that was sent.
+    pub(crate) fn barrier(&self, number: u64) {
+        for outlet in &self.sinks {
+            outlet.queue.barrier(number);
+        }
+    }
+
+    /// Takes what was not given yet, by the number of the sink.
+    pub(crate) fn ungiven(&mut self, outbox: &mut Outbox) -> Vec<(usize, Batch)> {
+        let held = self.held.take().and_then(|(sink, batch)| Some((sink, batch?)));
+        held.into_iter().chain(std::iter::from_fn(|| outbox.next())).collect()
+    }
+}
