@@ -1,6 +1,10 @@
 //! The one way to files: everything the engine and the store keep goes through [`Disk`], so that a simulated disk
 //! (that loses what was not synced, tears writes, fails any call) can stand in for the real one in tests.
 
+mod simulated;
+
+pub use simulated::{Crash, Fault, SimulatedDisk};
+
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -80,7 +84,8 @@ struct RealFile(File);
 
 impl Disk for RealDisk {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(RealFile(File::create_new(path)?)))
+        let file = OpenOptions::new().create_new(true).append(true).read(true).open(path)?;
+        Ok(Box::new(RealFile(file)))
     }
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
@@ -164,6 +169,29 @@ pub fn write_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Resul
         let _ = disk.remove_file(&temporary);
     }
     written
+}
+
+/// Makes a folder and all above it, and makes their names durable: files in a folder whose own name is lost are lost with it.
+///
+/// # Errors
+/// Whatever the disk says.
+pub fn create_dir_durably(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let mut made = vec![path];
+    for above in path.ancestors().skip(1) {
+        if above.as_os_str().is_empty() || disk.exists(above)? {
+            break;
+        }
+        made.push(above);
+    }
+    disk.create_dir_all(path)?;
+    // The folder above is synced also where the folder was there: whoever made it may have died before the sync.
+    for folder in made.into_iter().rev() {
+        if let Some(above) = folder.parent() {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            disk.sync_dir(above)?;
+        }
+    }
+    Ok(())
 }
 
 /// The name a file has while it is being written: hidden, so that no glob picks it up.
