@@ -10,6 +10,7 @@ pub mod clock;
 pub mod condition;
 pub mod config;
 pub mod context;
+pub mod control;
 pub mod diagnostic;
 pub mod disk;
 pub mod duration;

@@ -1,9 +1,11 @@
 //! Instants: microseconds since 1970 in UTC, and their text form.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::duration::Duration;
@@ -167,7 +169,7 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+            let text = Cow::<'de, str>::deserialize(deserializer)?;
             text.parse().map_err(|_| {
                 serde::de::Error::custom(format!(
                     "`{text}` is not a time such as 2026-11-21T01:02:03Z"
@@ -176,6 +178,20 @@ impl<'de> Deserialize<'de> for Timestamp {
         } else {
             i64::deserialize(deserializer).map(Timestamp)
         }
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "description": "An instant as RFC 3339 writes it. What is written is in UTC.",
+            "examples": ["2026-11-21T01:02:03.500Z"]
+        })
     }
 }
 

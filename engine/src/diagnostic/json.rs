@@ -1,25 +1,28 @@
 //! Diagnostics for programs: the list behind `smollama validate --json`.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Diagnostics, Files};
 
 /// One entry of `smollama validate --json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JsonDiagnostic {
     /// The stable id, `SM0012`.
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
     /// What is wrong.
     pub message: String,
     /// The path as it was given; absent when no file is to blame.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// From 1.
     pub line: u32,
     /// In characters, from 1.
     pub column: u32,
     /// What to do, one line each; absent when there is nothing to say.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }
 
@@ -30,7 +33,7 @@ impl Diagnostics {
             let span = d.primary.span;
             let position = files.position(span.file, span.start);
             JsonDiagnostic {
-                rule: d.rule.id,
+                rule: d.rule.id.into(),
                 message: d.message.clone(),
                 file: span.is_somewhere().then(|| files.path(span.file).display().to_string()),
                 line: position.line,
