@@ -23,6 +23,8 @@ impl Timestamp {
     pub const MIN: Timestamp = Timestamp(i64::MIN);
     /// The latest instant there is.
     pub const MAX: Timestamp = Timestamp(i64::MAX);
+    /// Stands for the time of receipt: what a live source gives a reading that came without a time. The engine puts the time in.
+    pub const ON_RECEIPT: Timestamp = Timestamp::MIN;
     /// 2200-01-01T00:00:00Z: no recording is dated at or after this.
     pub const FAR_FUTURE: Timestamp = Timestamp(7_258_118_400_000_000);
 

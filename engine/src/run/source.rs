@@ -272,10 +272,32 @@ impl SourceRun {
     }
 }
 
-/// Gives readings with an absurd time the time of their receipt; says how many.
+/// Gives readings without a time, or with an absurd one, the time of their receipt; says how many were absurd.
 fn correct_times(items: &mut Items, now: Timestamp) -> usize {
     let Items::Readings(readings) = items else { return 0 };
     let latest = now + AHEAD_MAX;
-    let absurd = readings.iter_mut().filter(|one| one.time > latest || one.time < BEFORE);
-    absurd.map(|reading| reading.time = now).count()
+    let mut absurd = 0;
+    for reading in readings.iter_mut().filter(|one| one.time > latest || one.time < BEFORE) {
+        absurd += usize::from(reading.time != Timestamp::ON_RECEIPT);
+        reading.time = now;
+    }
+    absurd
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::Reading;
+    use crate::series::SeriesId;
+
+    #[test]
+    fn a_reading_without_a_time_takes_that_of_its_receipt_and_is_not_counted_as_absurd() {
+        let now = Timestamp::from_micros(1_795_222_923_000_000);
+        let given = [Timestamp::ON_RECEIPT, Timestamp::EPOCH, now - Duration::from_days(1)];
+        let readings = given.map(|time| Reading::new(time, SeriesId::from_index(0), 1.0));
+        let mut items = Items::Readings(readings.to_vec());
+        assert_eq!(correct_times(&mut items, now), 1);
+        let times = (0..3).map(|index| items.time(index).unwrap());
+        assert_eq!(times.collect::<Vec<_>>(), [now, now, given[2]]);
+    }
 }

@@ -7,6 +7,7 @@ pub mod csv;
 pub mod json;
 pub mod number;
 pub mod path;
+pub mod series;
 mod text;
 pub mod time;
 
