@@ -228,7 +228,7 @@ pub enum Pace {
 }
 
 /// Something that only one node of the host may hold.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Claim {
     /// What it is: "the file", "the listening port".
     pub what: &'static str,

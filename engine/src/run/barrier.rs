@@ -37,7 +37,7 @@ pub(super) struct Barriers {
     began: Timestamp,
     /// The node that kept the last barrier from passing.
     blocked_by: Option<Arc<str>>,
-    /// The cut of each part that changed nothing since is used again.
+    /// The newest durable cut of each part, or how it began.
     cuts: Vec<(Vec<Arc<str>>, PartCut)>,
 }
 
@@ -96,6 +96,18 @@ impl Barriers {
     pub(super) fn next_number(&mut self) -> u64 {
         self.number += 1;
         self.number
+    }
+
+    /// The newest durable cut of each part, or how it began.
+    pub(super) fn cuts(&self) -> &[(Vec<Arc<str>>, PartCut)] {
+        &self.cuts
+    }
+
+    /// Notes how a part begins.
+    pub(super) fn begins(&mut self, nodes: &[Arc<str>], cut: impl FnOnce() -> PartCut) {
+        if !self.cuts.iter().any(|(of, _)| of == nodes) {
+            self.cuts.push((nodes.to_vec(), cut()));
+        }
     }
 
     /// Waits until all these sinks have let a barrier pass; gives back those that have not.

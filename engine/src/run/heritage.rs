@@ -127,9 +127,10 @@ impl Heritage {
     pub(crate) fn take(&mut self, part: Yielded) {
         match part {
             Yielded::Live(part) => {
+                let replay_until = part.replay_until;
                 let LivePart { mut island, inlets, mut outlets, seq, now, finished, .. } = *part;
                 let place = (seq, now);
-                self.replay_until = self.replay_until.max(part.replay_until);
+                self.replay_until = self.replay_until.max(replay_until);
                 for inlet in inlets {
                     let address = inlet.address.clone();
                     self.places.insert(address.clone(), place);
@@ -147,7 +148,12 @@ impl Heritage {
                 let place = (part.island.seq, part.clock.unwrap_or(Timestamp::MIN));
                 let mut part = *part;
                 for source in part.sources {
-                    self.places.insert(source.address.clone(), place);
+                    let (address, cut) = (source.address.clone(), source.cut(part.finished));
+                    self.places.insert(address.clone(), place);
+                    self.taken.insert(address.clone(), cut.taken);
+                    let inlet =
+                        Inlet { address: address.clone(), done: cut.done, position: cut.position };
+                    self.inlets.insert(address, inlet);
                     if part.finished {
                         self.finished.insert(source.address.clone());
                     }
@@ -188,27 +194,37 @@ impl Heritage {
         }
     }
 
-    /// Gives what belonged to one address to another: a node was renamed.
-    pub(crate) fn rename(&mut self, old: &Arc<str>, new: &Arc<str>) {
-        fn moved<T>(map: &mut BTreeMap<Arc<str>, T>, old: &Arc<str>, new: &Arc<str>) {
-            if let Some(value) = map.remove(old) {
-                map.insert(new.clone(), value);
+    /// Gives what belonged to addresses to others: nodes were renamed, maybe in a circle.
+    pub(crate) fn rename_all(&mut self, names: &BTreeMap<Arc<str>, Arc<str>>) {
+        fn moved<T>(map: &mut BTreeMap<Arc<str>, T>, names: &BTreeMap<Arc<str>, Arc<str>>) {
+            let taken: Vec<_> = names
+                .iter()
+                .filter_map(|(old, new)| Some((new.clone(), map.remove(old)?)))
+                .collect();
+            map.extend(taken);
+        }
+        moved(&mut self.places, names);
+        moved(&mut self.inlets, names);
+        moved(&mut self.taken, names);
+        moved(&mut self.states, names);
+        moved(&mut self.streams, names);
+        moved(&mut self.confirmed, names);
+        moved(&mut self.slots, names);
+        moved(&mut self.virtual_sources, names);
+        moved(&mut self.givers, names);
+        for (address, inlet) in &mut self.inlets {
+            inlet.address = address.clone();
+        }
+        for (address, slot) in &mut self.slots {
+            slot.address = address.clone();
+        }
+        for (address, source) in &mut self.virtual_sources {
+            source.address = address.clone();
+        }
+        for (address, _) in &mut self.unsent {
+            if let Some(new) = names.get(address) {
+                *address = new.clone();
             }
-        }
-        moved(&mut self.places, old, new);
-        moved(&mut self.inlets, old, new);
-        moved(&mut self.taken, old, new);
-        moved(&mut self.states, old, new);
-        moved(&mut self.streams, old, new);
-        moved(&mut self.confirmed, old, new);
-        moved(&mut self.slots, old, new);
-        moved(&mut self.virtual_sources, old, new);
-        moved(&mut self.givers, old, new);
-        if let Some(inlet) = self.inlets.get_mut(new) {
-            inlet.address = new.clone();
-        }
-        for (address, _) in self.unsent.iter_mut().filter(|(address, _)| address == old) {
-            *address = new.clone();
         }
     }
 

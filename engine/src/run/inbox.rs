@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::keep::{Event, Full, Journal};
-use super::stats::NodeStats;
 use crate::batch::Items;
 use crate::node::{Position, Receipt};
 use crate::time::Timestamp;
@@ -40,6 +39,14 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(journal: Option<Arc<dyn Journal>>) -> Arc<Ledger> {
         Arc::new(Ledger { journal, counter: AtomicU64::new(0) })
+    }
+
+    /// The number given last.
+    pub(crate) fn last(&self) -> u64 {
+        match &self.journal {
+            Some(journal) => journal.last_seq(),
+            None => self.counter.load(Ordering::Relaxed),
+        }
     }
 
     /// A number for what is not journaled.
@@ -201,7 +208,6 @@ pub(crate) enum Entered {
 #[derive(Debug)]
 pub(crate) struct Entrance {
     pub(crate) address: Arc<str>,
-    pub(crate) stats: Arc<NodeStats>,
     ledger: Arc<Ledger>,
     link: Mutex<Link>,
 }
@@ -216,14 +222,13 @@ struct Link {
 impl Entrance {
     pub(crate) fn new(
         address: Arc<str>,
-        stats: Arc<NodeStats>,
         ledger: Arc<Ledger>,
         inbox: &Arc<Inbox>,
         entry: usize,
         journaled: bool,
     ) -> Arc<Entrance> {
         let link = Mutex::new(Link { inbox: inbox.clone(), entry, journaled });
-        Arc::new(Entrance { address, stats, ledger, link })
+        Arc::new(Entrance { address, ledger, link })
     }
 
     fn link(&self) -> MutexGuard<'_, Link> {

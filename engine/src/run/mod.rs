@@ -2,6 +2,7 @@
 
 mod assembly;
 mod barrier;
+mod change;
 mod dead_letter;
 mod heritage;
 mod inbox;
@@ -24,6 +25,7 @@ mod virtual_time;
 
 pub(crate) use assembly::{Assembly, Part};
 pub use barrier::{CheckpointState, NoCheckpoint};
+pub use change::{Applied, NotApplied, Origin, Transition};
 pub use dead_letter::{DeadContent, DeadLetter, DeadLetters, KeptLetters};
 pub(crate) use heritage::Stream;
 pub(crate) use island::Island;

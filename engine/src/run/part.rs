@@ -43,6 +43,16 @@ pub(crate) enum Yielded {
     Virtual(Box<VirtualPart>),
 }
 
+impl Yielded {
+    /// The state of everything in it.
+    pub(crate) fn cut(&mut self) -> PartCut {
+        match self {
+            Yielded::Live(part) => part.cut(),
+            Yielded::Virtual(part) => part.cut(),
+        }
+    }
+}
+
 /// How the rest of the host hears of a part.
 #[derive(Debug)]
 pub(crate) struct Wires {
@@ -136,8 +146,13 @@ impl LivePart {
                 }
                 Found::Nothing | Found::Lag | Found::End => {
                     if let Some((_, reply)) = yields.take() {
-                        let _ = reply.send(Yielded::Live(Box::new(self)));
-                        return;
+                        self.settle();
+                        match reply.send(Yielded::Live(Box::new(self))) {
+                            // Whoever asked waits no longer: it was not meant.
+                            Err(Yielded::Live(part)) => self = *part,
+                            _ => return,
+                        }
+                        continue;
                     }
                     let pause = self.island.next_due().map(|due| due.since(clock.now()).to_std());
                     tokio::select! {
@@ -159,8 +174,11 @@ impl LivePart {
                     Obeyed::Done => {}
                     Obeyed::Yield(_, reply) => {
                         // A sink takes nothing: what is here stays here, and comes along.
-                        let _ = reply.send(Yielded::Live(Box::new(self)));
-                        return;
+                        self.settle();
+                        match reply.send(Yielded::Live(Box::new(self))) {
+                            Err(Yielded::Live(part)) => self = *part,
+                            _ => return,
+                        }
                     }
                     Obeyed::Close(finish) => return self.close(finish).await,
                 }
@@ -186,6 +204,17 @@ impl LivePart {
                     end => return Some(end),
                 },
             }
+        }
+    }
+
+    /// Notes how far each source has come, also those that gave nothing of late.
+    fn settle(&mut self) {
+        if let Some(journal) = &self.ledger.journal {
+            let upto = self.inbox.taken_upto(|| journal.last_seq()).unwrap_or(self.upto);
+            self.upto = self.upto.max(upto);
+        }
+        for inlet in &mut self.inlets {
+            inlet.done = inlet.done.max(self.upto);
         }
     }
 
@@ -219,17 +248,13 @@ impl LivePart {
 
     /// The state of everything as it is now.
     pub(crate) fn cut(&mut self) -> PartCut {
-        if let Some(journal) = &self.ledger.journal {
-            let upto = self.inbox.taken_upto(|| journal.last_seq()).unwrap_or(self.upto);
-            self.upto = self.upto.max(upto);
-        }
-        let upto = self.upto;
+        self.settle();
         let ended = self.inbox.ended();
         let sources = self.inlets.iter().zip(ended).map(|(inlet, ended)| SourceCut {
             address: inlet.address.clone(),
             position: inlet.position.clone(),
             taken: 0,
-            done: inlet.done.max(upto),
+            done: inlet.done,
             ended: ended && self.finished,
         });
         PartCut {

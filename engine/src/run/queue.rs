@@ -125,6 +125,11 @@ impl Giver {
         }
     }
 
+    /// Changes how much may wait, and what happens when that much does.
+    pub(crate) fn set_spec(&mut self, spec: QueueSpec) {
+        self.spec = spec;
+    }
+
     /// How many bytes wait.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -77,6 +77,19 @@ pub(crate) enum SinkLoop {
 }
 
 impl SinkLoop {
+    /// What it was to take over.
+    pub(crate) fn into_remains(self) -> Remains {
+        match self {
+            SinkLoop::Direct(sink) => {
+                Remains { taker: sink.taker, spool: None, unwritten: sink.first.into() }
+            }
+            SinkLoop::Spooled(sink) => {
+                let Shelf { taker, spool, tail, .. } = sink.shelf;
+                Remains { taker, spool: Some(spool), unwritten: tail.into() }
+            }
+        }
+    }
+
     pub(crate) async fn run(self) -> Result<(), String> {
         match self {
             SinkLoop::Direct(sink) => sink.run().await,
@@ -181,8 +194,8 @@ impl Yard<'_> {
             });
             let old = self.entrances.get(&address);
             let entrance = old.cloned().unwrap_or_else(|| {
-                let (stats, ledger) = (self.stats[&address].clone(), self.ledger.clone());
-                Entrance::new(address.clone(), stats, ledger, &inbox, entry, journaled)
+                let ledger = self.ledger.clone();
+                Entrance::new(address.clone(), ledger, &inbox, entry, journaled)
             });
             let restarts = made.contains_key(&n);
             if old.is_some() {
@@ -283,9 +296,11 @@ impl Yard<'_> {
             _ => {
                 let (give, receive) = mpsc::channel::<Received>(SOURCE_BATCHES);
                 let ended = heritage.ended.contains(&node.address);
+                let anew = Arc::<std::sync::atomic::AtomicBool>::default();
                 if !ended {
                     let mut start = self.source(n, source, Way::Ahead(give), true);
                     start.run.resume.clone_from(&position);
+                    start.run.anew = anew.clone();
                     starts.push(start);
                 }
                 VirtualKind::Recorded(Recorded {
@@ -296,6 +311,7 @@ impl Yard<'_> {
                     between: 0,
                     behind: None,
                     skip: heritage.taken.get(&node.address).copied().unwrap_or(0),
+                    anew,
                 })
             }
         }
@@ -337,6 +353,7 @@ impl Yard<'_> {
             way,
             dead: self.options.dead.clone(),
             resume: None,
+            anew: Arc::default(),
             promises: node.profile.promises,
             // In virtual time the part itself keeps the pace.
             play: (recorded && !virtual_time).then(|| self.options.speed.unwrap_or(1.0)),

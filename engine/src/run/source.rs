@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 use tokio::sync::mpsc;
@@ -123,6 +124,8 @@ pub(crate) struct SourceRun {
     pub(crate) dead: Arc<dyn DeadLetters>,
     /// Where an earlier run stopped.
     pub(crate) resume: Option<Position>,
+    /// Set when that could not be found again.
+    pub(crate) anew: Arc<AtomicBool>,
     /// The sender is told when a batch is kept: then nothing is dropped, the sender waits.
     pub(crate) promises: bool,
     /// How many seconds of a recording pass in one second, where it is played beside live sources.
@@ -137,6 +140,7 @@ impl SourceRun {
         if let Some(position) = self.resume.take()
             && let Err(why) = self.asked.source.resume(&position).await
         {
+            self.anew.store(true, Ordering::Relaxed);
             tracing::error!(node = %self.asked.address, "it cannot go on where it stopped, and begins anew: {why}");
         }
         let done = self.ask().await;

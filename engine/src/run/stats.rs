@@ -28,6 +28,10 @@ impl NodeStats {
         })
     }
 
+    /// How many output ports it counts.
+    pub(crate) fn ports(&self) -> usize {
+        self.emitted.len()
+    }
     pub(crate) fn add_received(&self, items: usize) {
         self.received.fetch_add(items as u64, Ordering::Relaxed);
     }

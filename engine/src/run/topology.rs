@@ -103,6 +103,7 @@ pub(super) enum SourceState {
         run: Box<SourceRun>,
     },
     Running(JoinHandle<Result<(), String>>),
+    Ended,
 }
 
 /// A sink's loop.
@@ -207,7 +208,10 @@ impl Topology {
 
     /// Starts the loops of a part that was built.
     pub(super) fn set_going(&mut self, raised: Raised) {
-        let Raised { nodes, body, sources, moves, sinks } = raised;
+        let Raised { nodes, mut body, sources, moves, sinks } = raised;
+        if self.options.keep.is_some() {
+            self.barriers.begins(&nodes, || body.cut());
+        }
         for start in sinks {
             let SinkStart { address, commands, retire, blocks, run } = start;
             let task = spawn(blocks, run.run());

@@ -2,6 +2,7 @@
 //! what happens when.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration as StdDuration;
 
 use tokio::sync::mpsc;
@@ -50,6 +51,8 @@ pub(crate) struct Recorded {
     pub(crate) behind: Option<Position>,
     /// So many items that come next were taken in an earlier life of the host.
     pub(crate) skip: u64,
+    /// Set by the loop that reads it when it could not go on where it stopped, and begins anew.
+    pub(crate) anew: Arc<AtomicBool>,
 }
 
 /// The batch of a recording that is being handed over.
@@ -133,8 +136,11 @@ impl VirtualPart {
                 Some(Command::States(reply)) => drop(reply.send(self.island.states())),
                 Some(Command::Look) => self.island.look(),
                 Some(Command::Yield { reply, .. }) => {
-                    let _ = reply.send(Yielded::Virtual(Box::new(self)));
-                    return;
+                    match reply.send(Yielded::Virtual(Box::new(self))) {
+                        // Whoever asked waits no longer: it was not meant.
+                        Err(Yielded::Virtual(part)) => self = *part,
+                        _ => return,
+                    }
                 }
                 Some(Command::Close { finish }) => {
                     if finish {
@@ -323,7 +329,7 @@ impl VirtualPart {
 }
 
 impl VirtualSource {
-    fn cut(&self, finished: bool) -> SourceCut {
+    pub(crate) fn cut(&self, finished: bool) -> SourceCut {
         let (position, taken, ended) = match &self.kind {
             VirtualKind::Recorded(recording) => {
                 let next = recording.head.as_ref().map_or(0, |head| head.next as u64);
@@ -352,6 +358,9 @@ impl Recorded {
 
     /// Takes a batch as the head, without what was taken in an earlier life.
     fn take(&mut self, items: Items, at: Timestamp, position: Option<Position>, ledger: &Ledger) {
+        if self.anew.swap(false, Ordering::Relaxed) {
+            (self.before, self.between, self.skip) = (None, 0, 0);
+        }
         let len = items.len() as u64;
         self.behind = position;
         if self.skip >= len {

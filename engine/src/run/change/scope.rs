@@ -1,0 +1,138 @@
+//! What an apply touches: whole connected parts of the old and of the new graph.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use petgraph::stable_graph::NodeIndex;
+
+use super::Transition;
+use crate::config::Section;
+use crate::plan::Graph;
+use crate::registry::Claim;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    /// The nodes of the old graph whose parts change, by address.
+    pub(super) old_nodes: BTreeSet<Arc<str>>,
+    /// The nodes of the new graph that stand in parts which are new.
+    pub(super) new_nodes: BTreeSet<NodeIndex>,
+    /// The nodes to be made.
+    pub(super) to_make: Vec<NodeIndex>,
+    /// What old nodes hold that do not live on.
+    pub(super) given_up: BTreeSet<Claim>,
+    /// Old addresses, and new ones.
+    pub(super) renames: BTreeMap<Arc<str>, Arc<str>>,
+    /// Sources that do not live on.
+    pub(super) stopped_sources: Vec<Arc<str>>,
+    /// Sinks that another takes the place of, old address and new.
+    pub(super) replaced_sinks: BTreeMap<Arc<str>, Arc<str>>,
+    /// Sinks that none takes the place of.
+    pub(super) removed_sinks: BTreeSet<Arc<str>>,
+    /// Transforms that do not live on.
+    pub(super) gone_transforms: Vec<Arc<str>>,
+}
+
+impl Scope {
+    pub(super) fn of(old: &Graph, new: &Graph, transition: &Transition) -> Scope {
+        let origin = |address: &Arc<str>| transition.origins.get(address);
+        let kept: BTreeSet<&Arc<str>> =
+            transition.origins.values().filter(|one| one.kept).map(|one| &one.address).collect();
+        let mut scope = Scope::default();
+        let mut successors: BTreeMap<&Arc<str>, &Arc<str>> = BTreeMap::new();
+        for (index, node) in new.nodes() {
+            match origin(&node.address) {
+                Some(origin) => {
+                    successors.insert(&origin.address, &node.address);
+                    if origin.address != node.address {
+                        scope.renames.insert(origin.address.clone(), node.address.clone());
+                    }
+                    if !origin.kept {
+                        scope.to_make.push(index);
+                    }
+                }
+                None => scope.to_make.push(index),
+            }
+        }
+        for (_, node) in old.nodes().filter(|(_, node)| !kept.contains(&node.address)) {
+            scope.given_up.extend(node.profile.claims.iter().cloned());
+            let address = node.address.clone();
+            match (node.section, successors.get(&address)) {
+                (Section::Sources, _) => scope.stopped_sources.push(address),
+                (Section::Sinks, Some(&new)) => {
+                    scope.replaced_sinks.insert(address, new.clone());
+                }
+                (Section::Sinks, None) => drop(scope.removed_sinks.insert(address)),
+                _ => scope.gone_transforms.push(address),
+            }
+        }
+        scope.spread(old, new, transition);
+        scope
+    }
+
+    /// Whole parts change, and what they share with parts of the other graph.
+    fn spread(&mut self, old: &Graph, new: &Graph, transition: &Transition) {
+        let was = |address: &Arc<str>| {
+            transition
+                .origins
+                .get(address)
+                .map_or_else(|| address.clone(), |one| one.address.clone())
+        };
+        let edges = |graph: &Graph, name: &dyn Fn(&Arc<str>) -> Arc<str>| {
+            let mut edges: BTreeMap<Arc<str>, Vec<(usize, Arc<str>, usize)>> = BTreeMap::new();
+            for (index, node) in graph.nodes() {
+                let out = graph.outgoing(index).into_iter();
+                let out = out.map(|(from, to, port)| (from, name(&graph.dag[to].address), port));
+                edges.insert(name(&node.address), out.collect());
+            }
+            edges
+        };
+        let (before, after) = (edges(old, &|address| address.clone()), edges(new, &was));
+        let making: BTreeSet<NodeIndex> = self.to_make.iter().copied().collect();
+        let mut new_dirty: BTreeSet<NodeIndex> = new
+            .nodes()
+            .filter(|(index, node)| {
+                let address = was(&node.address);
+                making.contains(index) || before.get(&address) != after.get(&address)
+            })
+            .map(|(index, _)| index)
+            .collect();
+        let survivors: BTreeMap<Arc<str>, NodeIndex> =
+            new.nodes().map(|(index, node)| (was(&node.address), index)).collect();
+        let mut old_dirty: BTreeSet<Arc<str>> = old
+            .nodes()
+            .filter(|(_, node)| {
+                survivors.get(&node.address).is_none_or(|index| new_dirty.contains(index))
+            })
+            .map(|(_, node)| node.address.clone())
+            .collect();
+        let (old_parts, new_parts) = (old.parts(), new.parts());
+        loop {
+            let before = (old_dirty.len(), new_dirty.len());
+            for part in &old_parts {
+                if part.iter().any(|n| old_dirty.contains(&old.dag[*n].address)) {
+                    for n in part {
+                        let address = &old.dag[*n].address;
+                        new_dirty.extend(survivors.get(address));
+                        old_dirty.insert(address.clone());
+                    }
+                }
+            }
+            for part in &new_parts {
+                if part.iter().any(|n| new_dirty.contains(n)) {
+                    for n in part {
+                        let address = was(&new.dag[*n].address);
+                        if old.find(&address).is_some() {
+                            old_dirty.insert(address);
+                        }
+                        new_dirty.insert(*n);
+                    }
+                }
+            }
+            if before == (old_dirty.len(), new_dirty.len()) {
+                break;
+            }
+        }
+        (self.old_nodes, self.new_nodes) = (old_dirty, new_dirty);
+    }
+}
