@@ -9,7 +9,7 @@ use crate::condition::Condition;
 use crate::config::{self, Address, Node as Tree, NodeSpec, PipelineSpec, Section, Spanned};
 use crate::diagnostic::{Diagnostic, Diagnostics, Files, Span, quoted, rules};
 use crate::duration::Duration;
-use crate::registry::{Pace, Problem, Profile, Registry, Settings};
+use crate::registry::{Delivery, Pace, Problem, Profile, Registry, Settings};
 use crate::run::{QueueSpec, RetrySpec};
 
 /// A node with its place in what was written. A node whose type or settings could not be read has no plan, but others may still
@@ -39,7 +39,9 @@ pub fn resolve<'a>(
             let settings = settings(spec, registry, diagnostics);
             let words = words(spec, diagnostics);
             let plan = settings.zip(words).map(|(settings, words)| {
-                check_every(spec, &settings.0.profile(), diagnostics);
+                let profile = settings.0.profile();
+                check_every(spec, &profile, diagnostics);
+                check_spool(spec, &profile, diagnostics);
                 planned(pipeline, spec, settings, words, &folder)
             });
             nodes.push(Resolved { pipeline, spec, plan });
@@ -171,6 +173,19 @@ fn check_every(spec: &NodeSpec, profile: &Profile, diagnostics: &mut Diagnostics
             format!("`{}` is not polled, so `every` means nothing to it", &**spec.type_name);
         let error = Diagnostic::error(&rules::MISPLACED_WORD, every.span, message);
         diagnostics.push(error.help("remove `every`"));
+    }
+}
+
+fn check_spool(spec: &NodeSpec, profile: &Profile, diagnostics: &mut Diagnostics) {
+    let spool = spec.queue.as_ref().and_then(|queue| queue.as_mapping()?.get("spool"));
+    let sends = spec.section != Section::Sinks || profile.delivery == Delivery::Sent;
+    if let Some(spool) = spool.filter(|_| !sends) {
+        let message = format!(
+            "`{}` sends to no other side, so nothing waits for it in a `spool`",
+            &**spec.type_name
+        );
+        let error = Diagnostic::error(&rules::MISPLACED_WORD, spool.key.span, message);
+        diagnostics.push(error.help("remove `spool`; `size` says how much may wait in memory"));
     }
 }
 

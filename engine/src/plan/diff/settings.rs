@@ -38,6 +38,7 @@ pub(super) fn differences(old: &PlannedNode, new: &PlannedNode) -> Vec<Differenc
     }
     found.given("queue.size", Some(old.queue.size), Some(new.queue.size));
     found.worded("queue.when_full", &old.queue.when_full, &new.queue.when_full);
+    found.given("queue.spool", Some(old.queue.spool), Some(new.queue.spool));
     found.given("retry.initial", Some(old.retry.initial), Some(new.retry.initial));
     found.given("retry.max", Some(old.retry.max), Some(new.retry.max));
     found.given("retry.attempts", Some(old.retry.attempts), Some(new.retry.attempts));

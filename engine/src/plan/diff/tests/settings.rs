@@ -65,8 +65,9 @@ fn each_setting_says_what_it_was_and_what_becomes_of_the_state() {
         ),
         (
             "post: { to: broker }",
-            "queue: { size: 4MiB, when_full: drop_oldest }, post: { to: broker }",
-            "~ home/alerts queue.size: 2MiB -> 4MiB queue.when_full: block -> drop_oldest | Stateless",
+            "queue: { size: 4MiB, when_full: drop_oldest, spool: 1GiB }, post: { to: broker }",
+            "~ home/alerts queue.size: 2MiB -> 4MiB queue.when_full: block -> drop_oldest \
+             queue.spool: 64MiB -> 1GiB | Stateless",
         ),
         (
             "post: { to: broker }",
@@ -186,4 +187,19 @@ fn what_is_put_in_counts_and_not_how() {
         compare(&band, &with("\"${BAND}\"", "0.7")),
         ["~ home/news smooth.band: 0.5 -> 0.7 | Keeps"]
     );
+}
+
+#[test]
+fn a_spool_belongs_to_a_sink_that_sends() {
+    let with = |delivery: &str| {
+        let queue = format!("queue: {{ spool: 0B }}, post: {{ delivery: {delivery}, to: broker }}");
+        try_graph("/etc/home.yaml", &home("post: { to: broker }", &queue), &|_| None)
+    };
+    let graph = with("sent").unwrap();
+    let alerts = &graph.dag[graph.find("home/alerts").unwrap()];
+    assert_eq!(alerts.queue.spool_cap(), None);
+    for delivery in ["kept", "shown"] {
+        let said = with(delivery).unwrap_err();
+        assert!(said.contains("SM0056") && said.contains("remove `spool`"), "{said}");
+    }
 }
