@@ -1,6 +1,8 @@
 //! Types of node: what a node author declares, and the list in which the engine finds it.
 
+use std::any::Any;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -17,8 +19,10 @@ use crate::node::Node;
 
 /// What a node author writes: the settings (whose field comments are the users' documentation and whose derived schema drives
 /// their editors), and how settings become a node.
+///
+/// Settings that are equal make equal nodes: an apply leaves a node alone whose settings are what they were.
 pub trait NodeConfig:
-    DeserializeOwned + JsonSchema + fmt::Debug + Clone + Send + Sync + 'static
+    DeserializeOwned + JsonSchema + fmt::Debug + Clone + PartialEq + Send + Sync + 'static
 {
     /// The section of a pipeline file its nodes stand in.
     const SECTION: Section;
@@ -88,6 +92,8 @@ pub struct Profile {
     pub stateful: bool,
     /// What a sink owes to what it takes.
     pub delivery: Delivery,
+    /// The files it reads, as its settings name them: relative to the pipeline file.
+    pub reads: Vec<PathBuf>,
 }
 
 impl Profile {
@@ -148,6 +154,13 @@ impl Profile {
     #[must_use]
     pub fn claim(mut self, what: &'static str, key: impl Into<String>) -> Profile {
         self.claims.push(Claim { what, key: key.into() });
+        self
+    }
+
+    /// With a file that it reads.
+    #[must_use]
+    pub fn reads(mut self, path: impl Into<PathBuf>) -> Profile {
+        self.reads.push(path.into());
         self
     }
 
@@ -250,7 +263,7 @@ pub struct NodeType {
 }
 
 /// Reads a tree as settings: the tree, where the type stands, what to call the settings, and where to report.
-type ReadSettings = fn(&Tree, Span, &str, &mut Diagnostics) -> Option<Arc<dyn Settings>>;
+type ReadSettings = fn(&Tree, Span, &str, &mut Diagnostics) -> Option<(Arc<dyn Settings>, Tree)>;
 
 impl fmt::Debug for NodeType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -266,8 +279,8 @@ impl NodeType {
             example: C::EXAMPLE,
             schema: |generator| generator.subschema_for::<C>(),
             read: |tree, key, what, diagnostics| {
-                let settings: C = config::read(tree, key, what, diagnostics)?;
-                Some(Arc::new(settings))
+                let (settings, shown) = config::read_showable::<C>(tree, key, what, diagnostics)?;
+                Some((Arc::new(settings), shown))
             },
         }
     }
@@ -278,20 +291,21 @@ impl NodeType {
         (self.schema)(generator)
     }
 
-    /// Reads its settings; `key` is where its word stands. Nothing comes back when an error was reported.
+    /// Reads its settings; `key` is where its word stands. Beside them comes the tree in a form that may be shown. Nothing comes
+    /// back when an error was reported.
     pub fn read(
         &self,
         settings: &Tree,
         key: Span,
         what: &str,
         diagnostics: &mut Diagnostics,
-    ) -> Option<Arc<dyn Settings>> {
+    ) -> Option<(Arc<dyn Settings>, Tree)> {
         (self.read)(settings, key, what, diagnostics)
     }
 }
 
 /// Settings that were read and can become a node.
-pub trait Settings: fmt::Debug + Send + Sync {
+pub trait Settings: Any + fmt::Debug + Send + Sync {
     /// See [`NodeConfig::profile`].
     fn profile(&self) -> Profile;
     /// See [`NodeConfig::problems`].
@@ -301,6 +315,8 @@ pub trait Settings: fmt::Debug + Send + Sync {
     /// # Errors
     /// As there.
     fn build(&self, context: &Context) -> Result<Node, Problem>;
+    /// Whether they are of the same type and equal.
+    fn equals(&self, other: &dyn Settings) -> bool;
 }
 
 impl<C: NodeConfig> Settings for C {
@@ -312,6 +328,9 @@ impl<C: NodeConfig> Settings for C {
     }
     fn build(&self, context: &Context) -> Result<Node, Problem> {
         NodeConfig::build(self, context)
+    }
+    fn equals(&self, other: &dyn Settings) -> bool {
+        (other as &dyn Any).downcast_ref::<C>().is_some_and(|other| other == self)
     }
 }
 

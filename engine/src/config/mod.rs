@@ -22,6 +22,7 @@
 //!   [`DEPTH_MAX`].
 
 mod build;
+mod canonical;
 mod de;
 pub mod host;
 mod interpolate;
@@ -35,7 +36,7 @@ mod tests;
 mod tree;
 
 pub use build::{ALIAS_NODES_MAX, DEPTH_MAX, NODES_MAX};
-pub use de::read;
+pub use de::{read, read_showable};
 pub use interpolate::{Lookup, Variable};
 pub use load::{Document, FILE_BYTES_MAX, Loaded, Loader, TOTAL_BYTES_MAX, load, pipelines_in};
 pub use pipeline::{Address, EngineWord, InputSpec, NodeSpec, PipelineSpec, Section, parse};

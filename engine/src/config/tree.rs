@@ -141,6 +141,14 @@ impl Scalar {
         }
     }
 
+    /// What may be shown of it as a secret, and the value.
+    pub(super) fn as_secret(&self) -> [&str; 2] {
+        match self.secret() {
+            Some(secret) => [secret.reference(), secret.expose()],
+            None => [self.written().unwrap_or("(hidden)"), self.text()],
+        }
+    }
+
     /// The text as it stands in the file, if a variable was put into it.
     pub fn written(&self) -> Option<&str> {
         match self.origin.as_deref() {

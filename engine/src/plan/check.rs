@@ -8,6 +8,7 @@ use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use super::conflicts;
 use super::cycles::cycles;
 use super::graph::{Graph, PlannedNode, PlannedPipeline, Wire};
+use super::renames::renames;
 use super::resolve::{Resolved, span_of};
 use crate::batch::ItemKind;
 use crate::config::{Address, InputSpec, PipelineSpec, Section, Spanned};
@@ -36,6 +37,7 @@ pub fn check(
             checker.unused(order, diagnostics);
         }
     }
+    renames(nodes, diagnostics);
     let planned: Vec<&PlannedNode> = nodes.iter().filter_map(|node| node.plan.as_ref()).collect();
     conflicts::claims(&planned, diagnostics);
     conflicts::sources(&planned, diagnostics);

@@ -34,6 +34,8 @@ pub struct PlannedNode {
     pub type_name: Arc<str>,
     /// What its type made of its settings.
     pub settings: Arc<dyn Settings>,
+    /// What was written, for showing what changed.
+    pub written: Written,
     /// What the checker knows of it.
     pub profile: Profile,
     /// The kind that each output port carries.
@@ -56,10 +58,21 @@ pub struct PlannedNode {
     pub retry: RetrySpec,
     /// The folder of its file.
     pub folder: PathBuf,
+    /// `renamed_from`, as `pipeline/node`.
+    pub renamed_from: Option<Arc<str>>,
     /// Where its name stands.
     pub span: Span,
     /// Where its type stands.
     pub type_span: Span,
+}
+
+/// Trees of a node in a form that may be shown: variables are put in, secrets are references.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// What stands under the type.
+    pub settings: Tree,
+    /// What stands under `when`.
+    pub when: Option<Tree>,
 }
 
 impl fmt::Debug for PlannedNode {
@@ -85,6 +98,12 @@ impl PlannedNode {
         Ok(context)
     }
 
+    /// Whether it makes series under a type part that nobody wrote: its type's, or its own address.
+    #[must_use]
+    pub fn has_default_type_part(&self) -> bool {
+        self.type_part == default_type_part(self.section, &self.type_name, &self.address)
+    }
+
     /// Makes the node.
     ///
     /// # Errors
@@ -106,6 +125,14 @@ impl PlannedNode {
             "main" => self.address.to_string(),
             name => format!("{}.{name}", self.address),
         }
+    }
+}
+
+/// The type part of the series a node makes if `as` does not say: a source's type, and `pipeline.node` of all others.
+pub(super) fn default_type_part(section: Section, type_name: &Arc<str>, address: &str) -> Arc<str> {
+    match section {
+        Section::Sources => type_name.clone(),
+        _ => address.replacen('/', ".", 1).into(),
     }
 }
 

@@ -4,6 +4,8 @@
 //! resolve(&specs, &files, &registry, &mut diagnostics) -> Vec<PlannedNode>     resolve.rs
 //! check(&nodes, &mut diagnostics) -> Option<Graph>                             check.rs, conflicts.rs, cycles.rs
 //! testing::check(&nodes, graph, &mut diagnostics)                              ../testing/check.rs
+//! journaled(&graph) -> sources                                                 journaled.rs
+//! diff(&running, &candidate, judge) -> Changes                                 diff/
 //! ```
 //!
 //! Every check reports all it finds; a graph comes out only when none was an error.
@@ -11,14 +13,21 @@
 mod check;
 mod conflicts;
 mod cycles;
+pub mod diff;
 pub mod draw;
 mod graph;
+mod journaled;
+mod renames;
 mod resolve;
+#[cfg(test)]
+mod test_nodes;
 
 use std::path::Path;
 
 pub use check::{check, mixed_time};
-pub use graph::{Graph, PlannedNode, PlannedPipeline, Wire};
+pub use diff::{Changes, diff};
+pub use graph::{Graph, PlannedNode, PlannedPipeline, Wire, Written};
+pub use journaled::journaled;
 pub use resolve::{Resolved, resolve};
 
 use crate::config::{self, Loaded, Lookup};

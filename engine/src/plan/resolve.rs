@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::graph::PlannedNode;
+use super::graph::{PlannedNode, Written, default_type_part};
 use crate::condition::Condition;
-use crate::config::{self, Node as Tree, NodeSpec, PipelineSpec, Section, Spanned};
+use crate::config::{self, Address, Node as Tree, NodeSpec, PipelineSpec, Section, Spanned};
 use crate::diagnostic::{Diagnostic, Diagnostics, Files, Span, quoted, rules};
 use crate::duration::Duration;
-use crate::registry::{Pace, Problem, Profile, Registry, Settings};
+use crate::registry::{Delivery, Pace, Problem, Profile, Registry, Settings};
 use crate::run::{QueueSpec, RetrySpec};
 
 /// A node with its place in what was written. A node whose type or settings could not be read has no plan, but others may still
@@ -39,9 +39,10 @@ pub fn resolve<'a>(
             let settings = settings(spec, registry, diagnostics);
             let words = words(spec, diagnostics);
             let plan = settings.zip(words).map(|(settings, words)| {
-                let profile = settings.profile();
+                let profile = settings.0.profile();
                 check_every(spec, &profile, diagnostics);
-                planned(pipeline, spec, settings, profile, words, &folder)
+                check_spool(spec, &profile, diagnostics);
+                planned(pipeline, spec, settings, words, &folder)
             });
             nodes.push(Resolved { pipeline, spec, plan });
         }
@@ -53,17 +54,17 @@ fn settings(
     spec: &NodeSpec,
     registry: &Registry,
     diagnostics: &mut Diagnostics,
-) -> Option<Arc<dyn Settings>> {
+) -> Option<(Arc<dyn Settings>, Tree)> {
     let Some(node_type) = registry.get(spec.section, &spec.type_name) else {
         diagnostics.push(unknown_type(spec, registry));
         return None;
     };
     let what = format!("`{}`", &**spec.type_name);
-    let settings = node_type.read(&spec.settings, spec.type_name.span, &what, diagnostics)?;
-    for problem in settings.problems() {
+    let read = node_type.read(&spec.settings, spec.type_name.span, &what, diagnostics)?;
+    for problem in read.0.problems() {
         diagnostics.push(problem_at(spec, problem));
     }
-    Some(settings)
+    Some(read)
 }
 
 fn unknown_type(spec: &NodeSpec, registry: &Registry) -> Diagnostic {
@@ -175,30 +176,40 @@ fn check_every(spec: &NodeSpec, profile: &Profile, diagnostics: &mut Diagnostics
     }
 }
 
+fn check_spool(spec: &NodeSpec, profile: &Profile, diagnostics: &mut Diagnostics) {
+    let spool = spec.queue.as_ref().and_then(|queue| queue.as_mapping()?.get("spool"));
+    let sends = spec.section != Section::Sinks || profile.delivery == Delivery::Sent;
+    if let Some(spool) = spool.filter(|_| !sends) {
+        let message = format!(
+            "`{}` sends to no other side, so nothing waits for it in a `spool`",
+            &**spec.type_name
+        );
+        let error = Diagnostic::error(&rules::MISPLACED_WORD, spool.key.span, message);
+        diagnostics.push(error.help("remove `spool`; `size` says how much may wait in memory"));
+    }
+}
+
 fn planned(
     pipeline: &PipelineSpec,
     spec: &NodeSpec,
-    settings: Arc<dyn Settings>,
-    profile: Profile,
+    (settings, shown): (Arc<dyn Settings>, Tree),
     words: Words,
     folder: &Path,
 ) -> PlannedNode {
-    let name = &**spec.name;
-    let default_type = match spec.section {
-        Section::Sources => spec.type_name.value.clone(),
-        _ => format!("{}.{name}", &**pipeline.name).into(),
-    };
+    let address: Arc<str> = format!("{}/{}", &**pipeline.name, &**spec.name).into();
+    let default_type = default_type_part(spec.section, &spec.type_name, &address);
     let text = |word: &Spanned<Arc<str>>| word.value.clone();
     let labels: BTreeMap<_, _> =
         spec.labels.iter().map(|(name, value)| (text(name), text(value))).collect();
     PlannedNode {
-        address: format!("{}/{name}", &**pipeline.name).into(),
+        address,
         pipeline: text(&pipeline.name),
         name: text(&spec.name),
         section: spec.section,
         type_name: text(&spec.type_name),
+        profile: settings.profile(),
         settings,
-        profile,
+        written: Written { settings: shown, when: spec.when.clone() },
         carries: Vec::new(),
         type_part: spec.as_type.as_ref().map_or(default_type, text),
         unit: spec.unit.as_ref().map(text),
@@ -209,7 +220,15 @@ fn planned(
         queue: words.queue.unwrap_or_default(),
         retry: words.retry.unwrap_or_default(),
         folder: folder.to_owned(),
+        renamed_from: renamed_from(pipeline, spec),
         span: spec.name.span,
         type_span: spec.type_name.span,
     }
+}
+
+/// The full address that `renamed_from` means; nothing for one that is wrong, which is reported where all nodes are known.
+fn renamed_from(pipeline: &PipelineSpec, spec: &NodeSpec) -> Option<Arc<str>> {
+    let address = Address::parse(spec.renamed_from.as_deref()?).ok()?;
+    let of = address.pipeline.as_deref().unwrap_or(&pipeline.name);
+    Some(format!("{of}/{}", address.node).into())
 }

@@ -106,7 +106,7 @@ fn example_profile(node_type: &NodeType) -> Option<Profile> {
             let key = node.type_name.span;
             return node_type
                 .read(&node.settings, key, "the settings", &mut diagnostics)
-                .map(|settings| settings.profile());
+                .map(|(settings, _)| settings.profile());
         }
     }
     None

@@ -12,32 +12,28 @@ use crate::registry::{Carries, NodeConfig, Pace, Problem, Profile, Registry, Sec
 /// when it is asked to.
 ///
 /// More about horns.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Horn {
     /// How long. Default: `5m`.
     #[serde(default)]
-    #[expect(dead_code, reason = "only its comment and type are looked at")]
     length: Option<Duration>,
     /// Which tones, by name.
-    #[expect(dead_code, reason = "only its comment and type are looked at")]
     tones: std::collections::BTreeMap<String, Tone>,
     /// `loud` (the default) or `soft`.
     #[serde(default)]
-    #[expect(dead_code, reason = "only its comment and type are looked at")]
     volume: Option<Volume>,
 }
 
 /// A tone.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Tone {
     /// In hertz.
-    #[expect(dead_code, reason = "only its comment and type are looked at")]
     pitches: Vec<f64>,
 }
 
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Volume {
     /// For ships.

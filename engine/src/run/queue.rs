@@ -22,8 +22,8 @@ pub struct QueueSpec {
     pub size: ByteSize,
     /// What happens when it is full. Default `block`.
     pub when_full: WhenFull,
-    /// How many bytes may wait on disk for a sink whose other side is away. Default `64MiB`, at least `64KiB`; `0` for none. Only for
-    /// sinks that send.
+    /// How many bytes may wait on disk, behind those in the queue, for a sink whose other side is away. Default `64MiB`, at least
+    /// `64KiB`; `0B` for none. Only sinks that send to another side have it.
     pub spool: ByteSize,
 }
 
@@ -33,8 +33,19 @@ impl Default for QueueSpec {
     }
 }
 
+impl QueueSpec {
+    /// The bytes that the spool may hold; `None` if there is to be none.
+    #[must_use]
+    pub fn spool_cap(&self) -> Option<ByteSize> {
+        (self.spool.0 > 0).then(|| self.spool.max(SPOOL_MIN))
+    }
+}
+
 /// The least a queue may hold.
 pub const QUEUE_MIN: ByteSize = ByteSize::kib(64);
+
+/// The least a spool may hold, unless it is to hold nothing.
+pub const SPOOL_MIN: ByteSize = ByteSize::kib(64);
 
 /// What happens when a queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
@@ -302,6 +313,14 @@ mod tests {
                 Parcel::Barrier(_) => 0,
             })
             .collect()
+    }
+
+    #[test]
+    fn a_spool_is_of_some_use_or_not_there() {
+        let cap = |spool| QueueSpec { spool, ..QueueSpec::default() }.spool_cap();
+        assert_eq!(QueueSpec::default().spool_cap(), Some(ByteSize::mib(64)));
+        assert_eq!(cap(ByteSize(1)), Some(SPOOL_MIN));
+        assert_eq!(cap(ByteSize(0)), None);
     }
 
     /// 1,000 readings of 40 bytes: one fits into 64 KiB, two do not.

@@ -20,7 +20,7 @@ use super::topology::Options;
 use super::virtual_time::{Recorded, VirtualKind, VirtualPart, VirtualSource};
 use crate::context::Host;
 use crate::node::{Node, Sink, Source};
-use crate::plan::Graph;
+use crate::plan::{Graph, journaled};
 use crate::registry::{Delivery, Pace};
 use crate::time::Timestamp;
 
@@ -461,12 +461,13 @@ impl Yard<'_> {
     fn open_spool(&self, n: NodeIndex, stream: &mut Stream) -> Option<Box<dyn super::keep::Spool>> {
         let node = &self.graph.dag[n];
         let keep = self.options.keep.as_ref()?;
-        if node.profile.delivery != Delivery::Sent || node.queue.spool.0 == 0 {
+        if node.profile.delivery != Delivery::Sent {
             return None;
         }
+        let cap = node.queue.spool_cap()?;
         // Named after the stream, so that a renamed sink keeps it and a later one of the old name does not get it.
         let name = stream.spool.get_or_insert_with(|| stream.id.simple().to_string()).clone();
-        match keep.spools.open(&name, node.queue.spool) {
+        match keep.spools.open(&name, cap) {
             Ok(spool) => Some(spool),
             Err(error) => {
                 tracing::error!(node = %node.address, "its spool cannot be opened, so it waits in memory: {error}");
@@ -495,21 +496,4 @@ fn known_offsets(
         Delivery::Kept if keep.journal.power_was_cut() => [0; 3],
         Delivery::Kept | Delivery::Sent => [confirmed.unwrap_or(0); 3],
     }
-}
-
-/// The sources that are journaled: those that promise, and those from which a transform that remembers or a sink that keeps or sends
-/// can be reached.
-fn journaled(graph: &Graph) -> std::collections::BTreeSet<NodeIndex> {
-    let needs = |n: NodeIndex| {
-        let profile = &graph.dag[n].profile;
-        profile.promises || profile.stateful || profile.delivery != Delivery::Shown
-    };
-    let mut needing: std::collections::BTreeSet<NodeIndex> = std::collections::BTreeSet::new();
-    for &n in graph.order.iter().rev() {
-        if needs(n) || graph.outgoing(n).iter().any(|(_, to, _)| needing.contains(to)) {
-            needing.insert(n);
-        }
-    }
-    needing.retain(|n| graph.dag[*n].profile.pace.is_some());
-    needing
 }

@@ -26,7 +26,7 @@ use crate::series::{SeriesId, SeriesMap};
 use crate::time::Timestamp;
 
 /// A recording of whole numbers, one every so many seconds.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Numbers {
     count: i64,
@@ -108,7 +108,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 /// Passes readings on, and some time after the last one says how many there were.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Lull {
     after: Duration,
@@ -189,7 +189,7 @@ impl Transform for LullNode {
 }
 
 /// Writes a line per reading to the console.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Lines {
     fail: u32,

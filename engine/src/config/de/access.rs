@@ -177,11 +177,7 @@ pub(super) struct SecretAccess<'a> {
 
 impl<'a> SecretAccess<'a> {
     pub(super) fn new(scalar: &'a Scalar) -> Self {
-        let parts = match scalar.secret() {
-            Some(secret) => [secret.reference(), secret.expose()],
-            None => [scalar.written().unwrap_or("(hidden)"), scalar.text()],
-        };
-        Self { parts, next: 0 }
+        Self { parts: scalar.as_secret(), next: 0 }
     }
 }
 

@@ -32,6 +32,17 @@ pub fn read<T: DeserializeOwned>(
     what: &str,
     diagnostics: &mut Diagnostics,
 ) -> Option<T> {
+    read_showable(node, key, what, diagnostics).map(|(value, _)| value)
+}
+
+/// As [`read`], and gives the tree in a form that may be shown: what was read as a [`Secret`](super::Secret) is one in it, also
+/// where it was written out.
+pub fn read_showable<T: DeserializeOwned>(
+    node: &Node,
+    key: Span,
+    what: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<(T, Node)> {
     let session = Session::default();
     let at = At { node, key, name: Name::Whole(what), path: 0, session: &session };
     let value = loop {
@@ -46,6 +57,7 @@ pub fn read<T: DeserializeOwned>(
             }
         }
     };
-    diagnostics.extend(session.into_diagnostics());
-    value
+    let (found, secrets) = session.finish();
+    diagnostics.extend(found);
+    value.map(|value| (value, node.with_secrets(&secrets)))
 }

@@ -29,6 +29,8 @@ pub(super) struct Session {
     /// Attempts meet the same errors again.
     reported: RefCell<BTreeSet<(Span, &'static str)>>,
     left_out: RefCell<BTreeSet<Path>>,
+    /// Where values stand that were read as secrets.
+    secrets: RefCell<BTreeSet<Span>>,
     visits: Cell<usize>,
     progress: Cell<bool>,
 }
@@ -76,7 +78,13 @@ impl Session {
         self.left_out.borrow().contains(&path)
     }
 
-    pub(super) fn into_diagnostics(self) -> Vec<Diagnostic> {
-        self.diagnostics.into_inner()
+    /// A value is read as a secret, however it was written.
+    pub(super) fn hide(&self, span: Span) {
+        self.secrets.borrow_mut().insert(span);
+    }
+
+    /// What was reported, and where secrets stand.
+    pub(super) fn finish(self) -> (Vec<Diagnostic>, BTreeSet<Span>) {
+        (self.diagnostics.into_inner(), self.secrets.into_inner())
     }
 }

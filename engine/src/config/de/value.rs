@@ -281,6 +281,7 @@ impl<'de> Deserializer<'de> for At<'_> {
             spanned::NEWTYPE => visitor.visit_seq(SpannedAccess::new(self)),
             secret::NEWTYPE => match &self.node.value {
                 Value::Scalar(scalar) if !scalar.is_null() => {
+                    self.session.hide(self.node.span);
                     visitor.visit_seq(SecretAccess::new(scalar))
                 }
                 _ => Err(self.wrong_type("a secret such as `secret://env/NAME`")),

@@ -20,6 +20,7 @@ pub(super) static ALL: &[&Rule] = &[
     &MIXED_TIME,
     &POSSIBLE_SOURCE_CONFLICT,
     &NODE_CANNOT_START,
+    &BAD_RENAME,
 ];
 
 /// There is no such type of node.
@@ -301,4 +302,31 @@ pub static NODE_CANNOT_START: Rule = Rule {
         device. The message says which. Nothing was started.",
     example: "",
     fix: Fix::Words("Mend what the message names, and apply again."),
+};
+
+/// `renamed_from` names a node that cannot be meant.
+pub static BAD_RENAME: Rule = Rule {
+    id: "SM0086",
+    name: "bad-rename",
+    title: "`renamed_from` names a node that cannot be meant",
+    meaning: "A node with `renamed_from` goes on with the state, the queue and the spool of the node it names. \
+        That cannot be one that is still there, and not one that another node goes on for.",
+    example: "\
+pipeline: home
+sources:
+  board: { system: {} }
+transforms:
+  news: { inputs: [board], renamed_from: board, dedup: {} }
+sinks:
+  show: { inputs: [news], console: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  board: { system: {} }
+transforms:
+  news: { inputs: [board], renamed_from: changes, dedup: {} }
+sinks:
+  show: { inputs: [news], console: {} }",
+    ),
 };

@@ -144,7 +144,8 @@ pub static MISPLACED_WORD: Rule = Rule {
     name: "misplaced-word",
     title: "an engine word in the wrong section",
     meaning: "Engine words have their sections: a source has no `inputs`, only a source has `every`, \
-        only agents and sinks have a `queue`.",
+        only agents and sinks have a `queue`. Some words also want a type of node that has a use for them: \
+        `every` one that is polled, `spool` one that sends to another side.",
     example: "\
 pipeline: home
 sources:

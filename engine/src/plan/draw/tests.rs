@@ -13,7 +13,7 @@ use crate::registry::{Carries, NodeConfig, Pace, Problem, Profile, Registry, Sec
 
 macro_rules! node {
     ($name:ident, $word:literal, $kind:ident, $profile:expr) => {
-        #[derive(Debug, Clone, Deserialize, JsonSchema)]
+        #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         struct $name {}
 

@@ -22,7 +22,7 @@ pub(super) fn registry() -> Registry {
     Registry::new().with::<Mouth>().with::<Steps>().with::<Gather>().with::<Tell>().with::<Ear>()
 }
 
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mouth {}
 
@@ -38,7 +38,7 @@ impl NodeConfig for Mouth {
     }
 }
 
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ear {}
 
@@ -55,7 +55,7 @@ impl NodeConfig for Ear {
 }
 
 /// Passes a reading that is farther than `band` from the last one that passed, and says so when there was none for a while.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Steps {
     band: f64,
@@ -153,7 +153,7 @@ impl Transform for StepsNode {
 }
 
 /// Windows of a span of time.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Gather {
     every: Duration,
@@ -239,7 +239,7 @@ impl Transform for GatherNode {
 }
 
 /// Says something about each window.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tell {}
 

@@ -26,7 +26,7 @@ use line::Lines;
 /// As `json`, each item is one line in the form that `replay` reads.
 ///
 /// When the other side of a pipe is closed (`smollama run … | head`), the node ends and says so.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConsoleConfig {
     /// `text` for people (the default) or `json` for programs: one JSON object a line.

@@ -12,7 +12,7 @@ use smollama_engine::registry::{NodeConfig, Problem, Profile, Section};
 ///
 /// For trying out what lies before it: rates and the latest values show in `status` and `tap` as for any other sink, and
 /// nothing is kept. It has no settings.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiscardConfig {}
 

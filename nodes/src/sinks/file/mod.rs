@@ -37,7 +37,7 @@ use row::Rows;
 /// An existing file is continued. A last line that a crash left half-written is cut off when the file is opened. A CSV file with other columns
 /// than now wanted is put aside under a name with the time, and a new one begun. When the disk is full, the row that
 /// did not fit leaves nothing behind and is tried again.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileConfig {
     /// The file. A relative path lies in the data directory; missing folders are made.

@@ -17,7 +17,7 @@ use super::Compress;
 use super::appender::sync_folder;
 
 /// When a file is put aside and a new one begun.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rotate {
     /// When it has reached this size, such as `10MiB`. Looked at between batches, so a file can be a batch longer.

@@ -28,7 +28,7 @@ const MAINTENANCE: Duration = Duration::from_mins(1);
 /// `SELECT time, source, value FROM read_parquet('history/readings/*.parquet', union_by_name = true)`. A column that no row of a
 /// file has a value in is not in that file; floats lie in `value`, integers in `value_int`, then `value_bool`, `value_text`
 /// and `value_json`; a missing `count` is 1.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParquetConfig {
     /// The folder. A relative path lies in the data directory; it is made if it is missing. Default: `history`.

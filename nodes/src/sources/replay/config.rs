@@ -27,7 +27,7 @@ use crate::io::rows::time::{EpochUnit, TimeFormat};
 ///
 /// In JSON a dot leads into nested objects: `value: payload.temperature`; a dot that is part of a key is written `\.`. Of a key that
 /// stands twice the last one counts.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayConfig {
     /// A file, a folder (its files directly in it), a pattern such as `data/*.csv` or `data/**/*.csv`, or `-` for standard input.
@@ -86,7 +86,7 @@ pub struct ReplayConfig {
 }
 
 /// One column of values.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Column {
     /// What the source is called, in place of the column's name.

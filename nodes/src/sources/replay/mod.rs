@@ -29,7 +29,8 @@ impl NodeConfig for ReplayConfig {
     const EXAMPLE: &'static str = include_str!("example.yaml");
 
     fn profile(&self) -> Profile {
-        Profile { ends: true, ids: self.ids(), ..Profile::source(Pace::Recorded) }
+        let profile = Profile { ends: true, ids: self.ids(), ..Profile::source(Pace::Recorded) };
+        if self.is_piped() { profile } else { profile.reads(&self.path) }
     }
 
     fn problems(&self) -> Vec<Problem> {

@@ -20,7 +20,7 @@ pub(super) const EVERY: Duration = Duration::from_secs(1);
 /// Each value follows from `seed`, the name of the series and the number of the sample alone, so the same settings give the same
 /// values at any speed; only the times are those of the clock. Periods count from the first sample: with `every: 1m`, sample 60 lies an
 /// hour into the wave, and a `daily` wave begins at midnight unless `phase` says otherwise.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimulateConfig {
     /// Where chance begins: another number gives other values. Default: 1.
@@ -88,7 +88,7 @@ impl Default for SimulateConfig {
 }
 
 /// How one series behaves. What is left out is as it stands at the top of the node.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shape {
     /// `random_walk`, `constant`, `sine`, `square` or `daily`.
@@ -139,7 +139,7 @@ pub enum Wave {
 }
 
 /// Single values that stick out.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Spikes {
     /// One each time this much time is over. Default: none.
@@ -157,7 +157,7 @@ impl Default for Spikes {
 }
 
 /// Times in which a sensor fails.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fault {
     /// One begins each time this much time is over. Default: none.

@@ -27,7 +27,7 @@ pub(super) const EVERY: Duration = Duration::from_secs(10);
 /// - `network`: `net/eth0/rx_bytes`, `tx_bytes` (B), `rx_packets`, `tx_packets`, `rx_errors`, `tx_errors`: counters
 /// - `uptime`: `uptime` (s): a counter
 /// - `processes`: `process_count`
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SystemConfig {
     /// Which groups to measure. Default: `[cpu, temperature, frequency, load, memory, swap, disk, network, uptime]`.
@@ -94,7 +94,7 @@ pub enum Metric {
 }
 
 /// Which of several things are measured.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Selection {
     /// Those that fit one of these patterns. Default: the usual ones.

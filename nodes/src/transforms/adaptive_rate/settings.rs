@@ -36,7 +36,7 @@ use super::budget::Budget;
 ///
 /// Ports: `main` has the windows; `late` the readings that are older than the last one of their series, or that come more than `lateness`
 /// after their window has closed.
-#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdaptiveRateConfig {
     /// The schedule whose defaults are used: `news` or `original`. Default: news.
@@ -101,7 +101,7 @@ pub enum Aggregate {
 }
 
 /// How much some sources count.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Weight {
     /// The sources, such as `system:**`.

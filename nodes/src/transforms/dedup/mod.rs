@@ -33,7 +33,7 @@ use self::state::{Last, Rule, Stored};
 ///
 /// Ports: `main` what passes; `dropped` what was suppressed; `late` readings older than the last one of their series, which
 /// change nothing here.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DedupConfig {
     /// How far a number must be from the last passed one to pass: `0.2` in the series' own unit, or `5%` of the last passed
@@ -52,7 +52,7 @@ pub struct DedupConfig {
 }
 
 /// Other settings for the series whose source fits a pattern.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
     /// A pattern over sources: `air:**/humidity`.

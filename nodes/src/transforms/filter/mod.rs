@@ -22,7 +22,7 @@ use smollama_engine::time::Timestamp;
 ///
 /// Port `main` carries what meets the condition, port `dropped` the rest, both the kind that comes in. With `not: true` the two
 /// change places.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct FilterConfig(pub Condition);
 

@@ -26,7 +26,7 @@ use super::hold::HoldFor;
 /// known. For the last there is `alarm` with `missing_after`.
 ///
 /// Ports: `main` has every reading in order of its series; `late` those that are older than the last one of their series.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NoveltyConfig {
     /// From which distance on a reading is news, as a share of the span of values. Must be greater than `vigilance`.
@@ -87,7 +87,7 @@ const fn highest() -> f64 {
 }
 
 /// Other settings for some sources. What is left out is as for all others.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
     /// The sources it is for, such as `air:**/humidity`.

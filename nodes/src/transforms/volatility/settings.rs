@@ -29,7 +29,7 @@ use super::measure::{Measure, Reach};
 /// Ports: `main` has every reading, with its score in place of any it had; `values` the volatility itself, as a series of its own (label
 /// `stat: volatility`); `changes` a reading, on or off, whenever a series becomes volatile or calm (label `stat: volatile`); `late` the readings
 /// that are older than the last one of their series.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct VolatilityConfig {
     /// What is measured: `cv`, `delta` or `mad`. Default: cv.
@@ -57,7 +57,7 @@ pub struct VolatilityConfig {
 }
 
 /// Other settings for some sources. What is left out is as for all others.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
     /// The sources it is for, such as `air:**/humidity`.

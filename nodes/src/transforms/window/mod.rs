@@ -53,7 +53,7 @@ use self::time::TimeWindows;
 ///
 /// Ports: `main` the windows; `values` the same as readings, one per series and figure, dated at the window's end, with the
 /// label `stat` and sources of their own (`as`, and the input's type and id below it); `late` the readings that came too late.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WindowConfig {
     /// How long a window is: `1m`. Windows of whole days are calendar days of the host's time zone: 23 or 25 hours when its clocks
