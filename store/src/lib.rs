@@ -1,4 +1,5 @@
-//! What is kept: history in Parquet, and dead letters. Plain Rust types outside.
+//! What is kept: history in Parquet, the log of journal and spools, and dead letters. Plain Rust types outside.
 
 pub mod dead_letters;
 pub mod history;
+pub mod log;
