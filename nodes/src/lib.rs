@@ -13,6 +13,7 @@ pub fn registry() -> Registry {
     Registry::new()
         .with::<sources::replay::ReplayConfig>()
         .with::<sources::simulate::SimulateConfig>()
+        .with::<sources::socket::SocketConfig>()
         .with::<sources::system::SystemConfig>()
         .with::<transforms::adaptive_rate::AdaptiveRateConfig>()
         .with::<transforms::dedup::DedupConfig>()

@@ -2,4 +2,5 @@
 
 pub mod replay;
 pub mod simulate;
+pub mod socket;
 pub mod system;
