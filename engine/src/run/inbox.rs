@@ -178,10 +178,6 @@ impl Inbox {
         self.lock().lagging
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.lock().bytes
-    }
-
     /// Says that a source gives nothing more.
     pub(crate) fn end(&self, entry: usize) {
         if let Some(ended) = self.lock().ended.get_mut(entry) {

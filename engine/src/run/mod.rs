@@ -34,8 +34,8 @@ pub use keep::{
     Checkpoint, Checkpoints, Event, Fill, Full, Journal, JournalReader, PartCut, Record, SinkCut,
     SourceCut, Spool, SpoolError, Spools,
 };
-pub use queue::{Giver, Parcel, QUEUE_MIN, QueueSpec, SPOOL_MIN, Taker, WhenFull, queue};
+pub use queue::{Gauge, Giver, Parcel, QUEUE_MIN, QueueSpec, SPOOL_MIN, Taker, WhenFull, queue};
 pub use retry::{Backoff, RetrySpec};
 pub(crate) use slices::{Cut, next_cut};
 pub use stats::NodeStats;
-pub use topology::{BuildError, Keep, Options, Topology};
+pub use topology::{BuildError, Keep, NodeGauge, Options, Topology};

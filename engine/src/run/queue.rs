@@ -114,6 +114,25 @@ fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
     inner.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Shows how full a queue is.
+#[derive(Debug, Clone)]
+pub struct Gauge(Arc<Mutex<Inner>>);
+
+impl Gauge {
+    /// How many bytes wait.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        lock(&self.0).bytes
+    }
+}
+
+impl Taker {
+    /// Shows how full the queue is.
+    pub(crate) fn gauge(&self) -> Gauge {
+        Gauge(self.inner.clone())
+    }
+}
+
 impl Giver {
     /// Puts a batch into the queue; waits while it is full and the policy is to block. A batch larger than the whole queue
     /// goes in when the queue is empty. When the taker is gone the batch is counted as dropped.

@@ -12,7 +12,7 @@ use super::heritage::{Heritage, Stream};
 use super::inbox::{Entrance, Inbox, Ledger, Move};
 use super::outlets::{Outlet, Outlets};
 use super::part::{Inlet, LivePart, Yielded};
-use super::queue::queue;
+use super::queue::{Gauge, queue};
 use super::sink::{Caller, DirectSink, Passed, Remains, Shelf, SinkCommand, SpooledSink, Ties};
 use super::source::{Asked, Received, SourceRun, Way};
 use super::stats::NodeStats;
@@ -68,6 +68,7 @@ pub(crate) struct SinkStart {
     pub(crate) commands: mpsc::UnboundedSender<SinkCommand>,
     pub(crate) retire: watch::Sender<bool>,
     pub(crate) blocks: bool,
+    pub(crate) gauge: Gauge,
     pub(crate) run: SinkLoop,
 }
 
@@ -380,6 +381,7 @@ impl Yard<'_> {
                 (taker, None, Vec::new(), Some(giver))
             }
         };
+        let gauge = taker.gauge();
         let keep = self.options.keep.as_ref();
         let spool = spool.or_else(|| self.open_spool(n, stream));
         let journal = keep.map(|keep| keep.journal.clone());
@@ -454,7 +456,10 @@ impl Yard<'_> {
                 flushed,
             })),
         };
-        (SinkStart { address: node.address.clone(), commands: tell, retire, blocks, run }, giver)
+        (
+            SinkStart { address: node.address.clone(), commands: tell, retire, blocks, gauge, run },
+            giver,
+        )
     }
 
     /// The spool of a sink whose other side can be away; without one (nothing is kept, or the disk says no) it waits in memory.

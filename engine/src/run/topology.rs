@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::barrier::Barriers;
 use super::dead_letter::DeadLetters;
 use super::heritage::Heritage;
-use super::inbox::{Entrance, Ledger};
+use super::inbox::{Entrance, Inbox, Ledger};
 use super::island::Watch;
 use super::keep::{Checkpoint, Checkpoints, Journal, Spools};
 use super::part::{Command, Wires, Yielded};
+use super::queue::Gauge;
 use super::raise::{Raised, SinkStart, SourceStart, Yard};
 use super::sink::{Passed, SinkCommand};
 use super::source::SourceRun;
@@ -89,6 +90,33 @@ pub struct Topology {
     pub(super) errors: Vec<String>,
 }
 
+/// Shows how a node is.
+#[derive(Debug, Clone)]
+pub struct NodeGauge {
+    /// The node.
+    pub node: PlannedNode,
+    /// What it counted.
+    pub stats: Arc<NodeStats>,
+    /// The queue before it, where there is one.
+    pub queue: Option<Gauge>,
+    ended: Option<CancellationToken>,
+    inbox: Option<Arc<Inbox>>,
+}
+
+impl NodeGauge {
+    /// Whether all sources of its part have come to their end.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// Whether its part does not keep up, and takes what it has missed from the journal.
+    #[must_use]
+    pub fn is_lagging(&self) -> bool {
+        self.inbox.as_ref().is_some_and(|inbox| inbox.is_lagging())
+    }
+}
+
 /// A source's loop.
 pub(super) struct SourceHandle {
     pub(super) entrance: Option<Arc<Entrance>>,
@@ -110,6 +138,7 @@ pub(super) enum SourceState {
 pub(super) struct SinkHandle {
     pub(super) commands: mpsc::UnboundedSender<SinkCommand>,
     pub(super) retire: watch::Sender<bool>,
+    pub(super) gauge: Gauge,
     pub(super) task: JoinHandle<Result<(), String>>,
 }
 
@@ -118,6 +147,7 @@ pub(super) struct PartHandle {
     pub(super) nodes: Vec<Arc<str>>,
     pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) ended: CancellationToken,
+    pub(super) inbox: Option<Arc<Inbox>>,
     pub(super) virtual_time: bool,
     pub(super) task: JoinHandle<()>,
 }
@@ -213,9 +243,9 @@ impl Topology {
             self.barriers.begins(&nodes, || body.cut());
         }
         for start in sinks {
-            let SinkStart { address, commands, retire, blocks, run } = start;
+            let SinkStart { address, commands, retire, blocks, gauge, run } = start;
             let task = spawn(blocks, run.run());
-            self.sinks.insert(address, SinkHandle { commands, retire, task });
+            self.sinks.insert(address, SinkHandle { commands, retire, gauge, task });
         }
         super::inbox::relink(moves);
         let (commands, hears) = mpsc::unbounded_channel();
@@ -223,11 +253,15 @@ impl Topology {
         let stopping = self.stopping.clone();
         let wires = Wires { commands: hears, ended: ended.clone(), stopping };
         let virtual_time = matches!(body, Yielded::Virtual(_));
+        let inbox = match &body {
+            Yielded::Live(part) => Some(part.inbox.clone()),
+            Yielded::Virtual(_) => None,
+        };
         let task = match body {
             Yielded::Live(part) => tokio::spawn(part.run(wires)),
             Yielded::Virtual(part) => tokio::spawn(part.run(wires)),
         };
-        self.parts.push(PartHandle { nodes, commands, ended, virtual_time, task });
+        self.parts.push(PartHandle { nodes, commands, ended, inbox, virtual_time, task });
         for start in sources {
             let SourceStart { address, entrance, stop, blocks, run } = start;
             let state = SourceState::Waiting { blocks, run: Box::new(run) };
@@ -264,6 +298,31 @@ impl Topology {
     pub fn stats(&self) -> Vec<(PlannedNode, Arc<NodeStats>)> {
         let nodes = self.graph.nodes();
         nodes.map(|(_, node)| (node.clone(), self.stats[&node.address].clone())).collect()
+    }
+
+    /// All nodes with what shows how they are, in the order of the graph. It stays true until the next apply.
+    #[must_use]
+    pub fn gauges(&self) -> Vec<NodeGauge> {
+        let nodes = self.graph.nodes();
+        nodes
+            .map(|(_, node)| {
+                let part = self.parts.iter().find(|part| part.nodes.contains(&node.address));
+                NodeGauge {
+                    node: node.clone(),
+                    stats: self.stats[&node.address].clone(),
+                    queue: self.sinks.get(&node.address).map(|sink| sink.gauge.clone()),
+                    ended: part.map(|part| part.ended.clone()),
+                    inbox: part.and_then(|part| part.inbox.clone()),
+                }
+            })
+            .collect()
+    }
+
+    /// Lets the graph fill the ports that somebody looks at now.
+    pub fn look(&self) {
+        for part in &self.parts {
+            let _ = part.commands.send(Command::Look);
+        }
     }
 
     /// Waits until everything has ended by itself. Cancel-safe.
