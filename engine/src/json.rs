@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::batch::Items;
 use crate::observation::Observation;
 use crate::reading::{Reading, Value, write_float, write_json_text};
-use crate::series::{Series, SeriesTable, SourceKey};
+use crate::series::{Series, SeriesTable, SourceKey, TooManySeries};
 use crate::time::Timestamp;
 use crate::window::Window;
 
@@ -197,6 +197,18 @@ pub struct NamedReading {
     pub score: f64,
     /// How many readings it stands for.
     pub count: u32,
+}
+
+impl NamedReading {
+    /// The reading with its series as a number of this process.
+    ///
+    /// # Errors
+    /// The host holds too many series.
+    pub fn intern(self, table: &SeriesTable) -> Result<Reading, TooManySeries> {
+        let mut reading = Reading::new(self.time, table.intern(&self.series)?, self.value);
+        (reading.score, reading.count) = (self.score, self.count);
+        Ok(reading)
+    }
 }
 
 #[derive(Deserialize)]

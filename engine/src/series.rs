@@ -212,6 +212,23 @@ impl SeriesTable {
         Some(giver)
     }
 
+    /// Forgets which series a source node gives readings to: it is gone, or has another name now.
+    pub fn forget_giver(&self, address: &str) {
+        self.write().givers.retain(|_, giver| **giver != *address);
+    }
+
+    /// All series, in the order of their numbers.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Series>> {
+        self.read().series.clone()
+    }
+
+    /// How many series there may be.
+    #[must_use]
+    pub fn cap(&self) -> usize {
+        self.cap
+    }
+
     /// How many series two source nodes give readings to.
     #[must_use]
     pub fn collisions(&self) -> u64 {
