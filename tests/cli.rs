@@ -112,8 +112,12 @@ fn a_dry_run_shows_the_plan_and_starts_nothing() {
     let planned = place.run(&["apply", "--dry-run", "live.yaml"]);
     assert_eq!(planned.status.code(), Some(0));
     let plan = text(&planned.stdout);
-    assert!(plan.contains("Plan: 1 pipeline and 4 nodes to add"), "{plan}");
     assert!(plan.contains("+ news    transform  dedup     from air"), "{plan}");
+    assert!(plan.ends_with("Plan: 4 to add, 0 to change, 0 to remove, 0 kept\n"), "{plan}");
+    let planned = place.run(&["apply", "--dry-run", "--json", "live.yaml"]);
+    let plan: serde_json::Value = serde_json::from_slice(&planned.stdout).expect("JSON");
+    assert_eq!(plan["summary"]["add"], 4);
+    assert_eq!(plan["changes"][1]["address"], "live/news");
     assert!(!place.path("data").exists());
 }
 

@@ -5,6 +5,7 @@
 //! pairs(old, new)                   which node is the successor of which           pairs.rs, recognise.rs
 //! settings::differences(old, new)   what differs between a node and its successor  settings.rs
 //! changes.affected(old, new)        the part of both graphs that an apply stops    affected.rs
+//! changes.plan(old, new, backlog)   rows for programs, and text for people         show.rs, text.rs
 //! ```
 //!
 //! Formatting, comments, the order of keys, a default that is written out: none of it is a change. Settings are compared as
@@ -16,23 +17,28 @@ mod pairs;
 mod pipelines;
 mod recognise;
 mod settings;
+mod show;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use petgraph::stable_graph::NodeIndex;
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use affected::Affected;
 use pairs::Pairs;
 pub use pipelines::{PipelineChange, PipelineFate};
+pub use show::{Backlog, PipelineRow, Plan, Row, RowChange, RowState, Summary, Waiting};
 
 use super::graph::{Graph, PlannedNode, Wire};
 use crate::config::Section;
 use crate::registry::Pace;
+use crate::run::{Origin, Transition};
 
 /// From the graph that runs to a candidate.
 #[derive(Clone, Debug)]
@@ -105,7 +111,7 @@ pub enum StateFate {
 }
 
 /// One setting that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     /// The setting as a dotted path below the node: `dedup.deadband`, `queue.size`.
     pub path: String,
@@ -184,12 +190,6 @@ fn change(old: &PlannedNode, new: &PlannedNode, judge: &Judge<'_>) -> Change {
     if what.is_empty() && old.address == new.address {
         return Change::Kept;
     }
-    // What a sink holds is in its queue and spool, and those are the engine's.
-    let has_state = |node: &PlannedNode| {
-        node.profile.stateful
-            || node.section == Section::Agents
-            || node.profile.pace == Some(Pace::Recorded)
-    };
     let state = if !has_state(old) {
         StateFate::Stateless
     } else if old.type_name != new.type_name {
@@ -200,6 +200,13 @@ fn change(old: &PlannedNode, new: &PlannedNode, judge: &Judge<'_>) -> Change {
         StateFate::Keeps
     };
     Change::Changed { what, state }
+}
+
+/// Whether a node remembers anything. What a sink holds is in its queue and spool, and those are the engine's.
+fn has_state(node: &PlannedNode) -> bool {
+    node.profile.stateful
+        || node.section == Section::Agents
+        || node.profile.pace == Some(Pace::Recorded)
 }
 
 /// The edges that only one of the two graphs has. Ports are compared by name: which index a name has can depend on the settings.
@@ -248,6 +255,22 @@ impl Changes {
     #[must_use]
     pub fn successor(&self, old: NodeIndex) -> Option<NodeIndex> {
         self.pairs.new_of(old)
+    }
+
+    /// The same for whoever carries it out: where each node comes from. One whose state is reset comes from nowhere.
+    #[must_use]
+    pub fn transition(&self, old: &Graph) -> Transition {
+        let origin = |node: &NodeChange| {
+            let kept = match &node.change {
+                Change::Kept => true,
+                Change::Changed { state: StateFate::Resets { .. }, .. } => return None,
+                Change::Changed { .. } => false,
+                Change::Added | Change::Removed => return None,
+            };
+            let address = old.dag[node.old?].address.clone();
+            Some((node.address.clone(), Origin { address, kept }))
+        };
+        Transition { origins: self.nodes.iter().filter_map(origin).collect() }
     }
 
     /// The node of the running graph that a node of the candidate follows.

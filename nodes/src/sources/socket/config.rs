@@ -31,7 +31,7 @@ use smollama_engine::registry::Problem;
 ///
 /// Whoever reaches the socket can send, and there is no encryption: TCP addresses beyond this machine need `allow_remote: true`, which is
 /// for networks where everyone is trusted. A changed node takes over the listening socket and all connections.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SocketConfig {
     /// Listens on this TCP address and port: `127.0.0.1:9000`, `[::1]:9000`. Either this or `unix` is needed.

@@ -3,6 +3,7 @@
 mod pairs;
 mod property;
 mod settings;
+mod show;
 
 use super::*;
 use crate::plan::test_nodes::{Smooth, graph};
@@ -158,4 +159,20 @@ fn a_pipeline_changes_with_its_words_too() {
     let changes = diff(&old, &new, &judge);
     assert_eq!(changes.pipelines[0].what[0].path, "file");
     assert!(lines(&changes).is_empty(), "no node reads anything beside the file");
+}
+
+#[test]
+fn whoever_carries_it_out_learns_where_each_node_comes_from() {
+    let renamed =
+        HOME.replace("  alerts: {", "  mail: {").replace("smooth: {}", "smooth: { memory: 9 }");
+    let (old, new) = (graph(HOME), graph(&renamed));
+    let transition = diff(&old, &new, &judge).transition(&old);
+    let origin = |address: &str| {
+        let origin = transition.origins.get(address);
+        origin.map(|origin| (origin.address.to_string(), origin.kept))
+    };
+    assert_eq!(origin("home/air"), Some(("home/air".into(), true)));
+    assert_eq!(origin("home/mail"), Some(("home/alerts".into(), false)));
+    assert_eq!(origin("home/news"), None, "its state is reset");
+    assert_eq!(transition.origins.len(), 5);
 }
