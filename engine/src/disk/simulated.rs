@@ -2,19 +2,19 @@
 //! a test can let it crash at every call and look whether what was promised is there.
 
 mod content;
+mod medium;
 mod names;
 mod random;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use content::Content;
-use names::{Entry, Names};
-use random::Random;
+use medium::{Medium, Outcome, lock};
+use names::Entry;
 
 use super::{Disk, DiskEntry, DiskFile};
 
@@ -63,47 +63,11 @@ pub struct SimulatedDisk {
     life: u64,
 }
 
-#[derive(Debug)]
-struct Medium {
-    names: Names,
-    random: Random,
-    /// Which process lives; handles of others are dead.
-    life: u64,
-    calls: u64,
-    faults: BTreeMap<u64, Fault>,
-    failing: Option<io::ErrorKind>,
-    failing_reads: Option<io::ErrorKind>,
-    capacity: Option<u64>,
-    ignores_syncs: bool,
-    violations: Vec<String>,
-}
-
-/// How far a call that changes something gets.
-enum Outcome {
-    Done,
-    /// So many of its bytes, for a write; nothing, for another call.
-    Fails(io::Error, usize),
-    /// The same, and nothing after it.
-    Crashes(Crash, usize),
-}
-
 impl SimulatedDisk {
     /// An empty disk: nothing but the root folder. `seed` decides what a crash takes.
     #[must_use]
     pub fn new(seed: u64) -> SimulatedDisk {
-        let medium = Medium {
-            names: Names::default(),
-            random: Random::new(seed),
-            life: 0,
-            calls: 0,
-            faults: BTreeMap::new(),
-            failing: None,
-            failing_reads: None,
-            capacity: None,
-            ignores_syncs: false,
-            violations: Vec::new(),
-        };
-        SimulatedDisk { medium: Arc::new(Mutex::new(medium)), life: 0 }
+        SimulatedDisk { medium: Arc::new(Mutex::new(Medium::new(seed))), life: 0 }
     }
 
     /// A handle as the engine wants it; this value goes on controlling the same disk.
@@ -235,73 +199,6 @@ impl SimulatedDisk {
         let path = path.to_owned();
         Box::new(SimulatedFile { disk: self.clone(), path, content, writes })
     }
-}
-
-impl Medium {
-    fn outcome(&mut self, bytes: usize) -> Outcome {
-        let call = self.calls;
-        self.calls += 1;
-        match self.faults.remove(&call) {
-            Some(Fault::Error(kind)) => Outcome::Fails(kind.into(), 0),
-            Some(Fault::TornWrite) => {
-                let part = self.random.up_to(bytes);
-                Outcome::Fails(io::Error::other("input/output error"), part)
-            }
-            Some(Fault::Crash(how)) => Outcome::Crashes(how, self.random.up_to(bytes)),
-            None => match self.failing {
-                Some(kind) => Outcome::Fails(kind.into(), 0),
-                None => Outcome::Done,
-            },
-        }
-    }
-
-    fn crash(&mut self, how: Crash) {
-        self.life += 1;
-        if how == Crash::Power {
-            self.names.lose_power(&mut self.random);
-        }
-        for content in self.names.files() {
-            match how {
-                Crash::Kill => lock(content).forget_failure(),
-                Crash::Power => lock(content).lose_power(&mut self.random),
-            }
-        }
-    }
-
-    fn used(&self) -> u64 {
-        self.names.files().map(|content| lock(content).bytes().len() as u64).sum()
-    }
-
-    fn found(&self, path: &Path) -> io::Result<Arc<Mutex<Content>>> {
-        match self.names.get(path) {
-            Some(Entry::File(content)) => Ok(content.clone()),
-            Some(Entry::Folder) => Err(io::ErrorKind::IsADirectory.into()),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn folder(&self, path: &Path) -> io::Result<()> {
-        match self.names.get(path) {
-            Some(Entry::Folder) => Ok(()),
-            Some(Entry::File(_)) => Err(io::ErrorKind::NotADirectory.into()),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn parent(&self, path: &Path) -> io::Result<()> {
-        self.folder(path.parent().unwrap_or(Path::new("")))
-    }
-
-    fn create(&mut self, path: &Path) -> io::Result<Arc<Mutex<Content>>> {
-        self.parent(path)?;
-        let content = Arc::new(Mutex::new(Content::default()));
-        self.names.change(vec![(path.to_owned(), Some(Entry::File(content.clone())))]);
-        Ok(content)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn dead() -> io::Error {
