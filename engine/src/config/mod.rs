@@ -24,6 +24,7 @@
 mod build;
 mod de;
 pub mod host;
+pub mod http;
 mod interpolate;
 mod load;
 pub mod pipeline;
