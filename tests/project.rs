@@ -39,7 +39,7 @@ pub(crate) fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 
 /// The source files of all crates, and of the tests.
 pub(crate) fn rust() -> Vec<PathBuf> {
-    ["src", "engine", "store", "nodes", "tests", "benches"]
+    ["src", "engine", "store", "nodes", "dashboard", "tests", "benches"]
         .into_iter()
         .flat_map(|folder| files(folder, ".rs"))
         .collect()

@@ -12,11 +12,12 @@ use crate::reference::commands;
 const LINES_MAX: usize = 600;
 
 /// What each crate may depend on among ours.
-const DIRECTION: [(&str, &[&str]); 4] = [
+const DIRECTION: [(&str, &[&str]); 5] = [
     ("engine", &[]),
     ("store", &["engine"]),
     ("nodes", &["engine", "store"]),
-    (".", &["engine", "store", "nodes"]),
+    ("dashboard", &["engine", "store"]),
+    (".", &["engine", "store", "nodes", "dashboard"]),
 ];
 
 /// The dependency lines of a Cargo.toml, all kinds of them, as name and the rest.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::http::HttpConfig;
 use super::load::Loaded;
 use super::tree::{Mapping, Node, Value};
 use super::{Spanned, read};
@@ -27,6 +28,8 @@ pub struct HostConfig {
     pub aliases: std::collections::BTreeMap<String, String>,
     /// Bounds on what a stranger can grow.
     pub limits: Limits,
+    /// The API and the dashboard over TCP.
+    pub http: HttpConfig,
 }
 
 /// `node` of the Python original.

@@ -25,6 +25,7 @@ mod build;
 mod canonical;
 mod de;
 pub mod host;
+pub mod http;
 mod interpolate;
 mod load;
 pub mod pipeline;
