@@ -193,10 +193,11 @@ pub trait Transform: Send {
         Ok(State::default())
     }
 
-    /// Takes the state of a predecessor; called before anything else.
+    /// Takes the state of a predecessor, which may have had other settings: keeps of it what still means the same under its own.
+    /// Called before anything else. What was due before now is due at the first tick.
     ///
     /// # Errors
-    /// The state is of a version or form this node does not know.
+    /// Nothing of it can be kept, and the text says why to the user; the node is then as if it had not been called.
     fn restore(&mut self, state: &State) -> Result<(), StateError> {
         let _ = state;
         Ok(())
@@ -462,6 +463,10 @@ pub enum StateError {
     /// The body is not what the version says.
     #[error("the state is damaged: {0}")]
     Damaged(String),
+    /// The state is whole, but means nothing under the node's settings of now. The text says why, as a fragment that fits after
+    /// "state reset: ".
+    #[error("{0}")]
+    DoesNotFit(String),
 }
 
 impl State {

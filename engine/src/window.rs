@@ -36,7 +36,7 @@ pub enum Cause {
     Count,
     /// Its readings paused.
     Session,
-    /// The input ended.
+    /// The input ended, or the windows are made otherwise from now on.
     End,
 }
 

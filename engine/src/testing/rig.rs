@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::batch::{Batch, ItemKind, Items};
 use crate::context::{Context, Host};
 use crate::duration::Duration;
-use crate::node::{Node, NodeError, Outputs, Transform};
+use crate::node::{Node, NodeError, Outputs, StateError, Transform};
 use crate::observation::Observation;
 use crate::reading::{Reading, Value};
 use crate::registry::{Carries, NodeConfig};
@@ -165,6 +165,24 @@ impl<C: NodeConfig> Rig<C> {
         let restored = state.and_then(|state| node.restore(&state));
         assert!(restored.is_ok(), "restore failed: {restored:?}");
         self.node = node;
+    }
+
+    /// Replaces the node by one with other settings that is given the old one's state, as an apply does; when that cannot take
+    /// it, it begins anew.
+    ///
+    /// # Errors
+    /// Why the state was reset.
+    ///
+    /// # Panics
+    /// The settings make no transform, or the state cannot be written.
+    pub fn restart_as(&mut self, config: C) -> Result<(), StateError> {
+        let state = match self.node.snapshot() {
+            Ok(state) => state,
+            Err(error) => panic!("the state cannot be written: {error}"),
+        };
+        self.node = build(&config, &self.context);
+        self.config = config;
+        self.node.restore(&state)
     }
 
     fn must(

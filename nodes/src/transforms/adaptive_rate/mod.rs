@@ -10,7 +10,7 @@ mod tests;
 pub use budget::Budget;
 pub use settings::{AdaptiveRateConfig, Aggregate, PlanName, Weight};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use smollama_engine::batch::{Batch, ItemKind};
 use smollama_engine::context::Context;
 use smollama_engine::duration::Duration;
@@ -30,6 +30,9 @@ use settings::Plan;
 
 /// The port for readings that come too late.
 const LATE: usize = 1;
+
+/// The score from which on a reading is news, as [`Reading::is_news`] has it.
+const NEWS: f64 = 1.0;
 
 /// The version of the form in which state is kept.
 const STATE_VERSION: u32 = 1;
@@ -83,13 +86,6 @@ struct Gathered {
     kept: Kept,
 }
 
-impl Serialize for Gathered {
-    /// What was gathered: the rest follows from settings and series.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.kept.serialize(serializer)
-    }
-}
-
 /// What was gathered of one series.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
@@ -107,7 +103,23 @@ fn described(context: &Context, weights: &[(Glob, f64)], id: SeriesId, kept: Kep
     Gathered { weight, monotonic: series.monotonic, kept }
 }
 
+/// By what a period is judged calm or volatile.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Judgement {
+    measures: bool,
+    calm: f64,
+    volatile: f64,
+    aggregate: Aggregate,
+    weights: Vec<(String, f64)>,
+}
+
 impl AdaptiveRate {
+    fn judgement(&self) -> Judgement {
+        let Plan { measures, calm, volatile, aggregate, .. } = self.plan;
+        let weights = self.weights.iter().map(|(glob, weight)| (glob.as_str().to_owned(), *weight));
+        Judgement { measures, calm, volatile, aggregate, weights: weights.collect() }
+    }
+
     /// Closes the window if that is due up to `time`, that instant included. What follows is a period without readings, which closes
     /// nothing until there is one.
     #[inline]
@@ -133,6 +145,8 @@ impl AdaptiveRate {
             let summary = window.summary(id);
             let score = match &one.kept.unrest {
                 Some(unrest) if self.plan.measures => unrest.score(),
+                // It has only readings from before this node measured.
+                None if self.plan.measures => f64::NAN,
                 _ => summary.score,
             };
             level.add(score, one.weight);
@@ -215,25 +229,34 @@ impl Transform for AdaptiveRate {
     }
 
     fn snapshot(&self) -> Result<State, StateError> {
-        State::of_series(STATE_VERSION, &self.series, &self.schedule)
+        let mut stored = SeriesMap::new();
+        for (id, one) in self.series.iter() {
+            stored.insert(id, &one.kept);
+        }
+        State::of_series(STATE_VERSION, &stored, &(&self.schedule, self.judgement()))
     }
 
     fn restore(&mut self, state: &State) -> Result<(), StateError> {
-        let (mut all, mut schedule) = state.read_series::<Kept, Option<Schedule>>(STATE_VERSION)?;
+        let (mut all, (mut schedule, judged)) =
+            state.read_series::<Kept, (Option<Schedule>, Judgement)>(STATE_VERSION)?;
         let mut series = SeriesMap::new();
-        let mut gathered = Vec::new();
+        let (mut gathered, mut news) = (Vec::new(), false);
         for (id, kept) in all.iter_mut() {
             if kept.unrest.as_ref().is_some_and(|unrest| !unrest.is_whole()) {
                 return Err(StateError::Damaged("a series' last readings do not fit".into()));
             }
-            if kept.window.is_some() {
-                gathered.push(id);
+            let mut one = described(&self.context, &self.weights, id, std::mem::take(kept));
+            if !self.plan.measures {
+                one.kept.unrest = None;
             }
-            let kept = std::mem::take(kept);
-            series.insert(id, described(&self.context, &self.weights, id, kept));
+            if let Some(window) = &one.kept.window {
+                gathered.push(id);
+                news |= one.weight > 0.0 && window.summary(id).score >= NEWS;
+            }
+            series.insert(id, one);
         }
         if let Some(schedule) = &mut schedule {
-            schedule.fit(&self.plan);
+            schedule.fit(&self.plan, news, judged == self.judgement());
         }
         (self.schedule, self.series, self.gathered) = (schedule, series, gathered);
         Ok(())

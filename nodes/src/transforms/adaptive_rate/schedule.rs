@@ -74,7 +74,8 @@ impl Schedule {
     pub(super) fn next_close(&self, plan: &Plan) -> (Timestamp, Cause) {
         let heartbeat = self.due.max(self.spent.free_from(plan.heartbeats));
         if self.news {
-            let urgent = self.spent.free_from(plan.budget);
+            // Under a new budget it can have been free for long.
+            let urgent = self.spent.free_from(plan.budget).max(self.clock);
             (urgent.min(heartbeat), Cause::Urgent)
         } else {
             (heartbeat, Cause::Heartbeat)
@@ -119,11 +120,16 @@ impl Schedule {
         self.interval = self.interval.mul_f64(factor).clamp(plan.min, plan.max);
     }
 
-    /// Goes on under settings that may be others than those it was begun with.
-    pub(super) fn fit(&mut self, plan: &Plan) {
+    /// Goes on under settings that may be others than those it was begun with: at its pace, as far as that is within the new
+    /// bounds. `news`: there is some in the window. `same_judgement`: what the last periods said would be said of them now.
+    pub(super) fn fit(&mut self, plan: &Plan, news: bool, same_judgement: bool) {
         self.interval = self.interval.clamp(plan.min, plan.max);
-        self.due = self.due.min(self.start + self.interval);
-        self.news &= plan.urgent;
+        // Never before a reading that is in the window.
+        self.due = (self.start + self.interval).max(self.clock);
+        self.news = news && plan.urgent;
+        if !same_judgement {
+            (self.trend, self.streak) = (None, 0);
+        }
     }
 }
 

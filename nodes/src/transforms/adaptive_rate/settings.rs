@@ -34,6 +34,10 @@ use super::budget::Budget;
 /// 0.5. There are no urgent windows. On labelled recordings it asks for 1.6 times as many calls as a clock that rings
 /// every 15 minutes, and finds no more than chance does; that is why it is not the default.
 ///
+/// **When its settings change** while it runs, the open window keeps its readings, and the time between heartbeats stays what it has come
+/// to, within the new `min` and `max`: `start` is for a node that begins. What now is due, or fits a larger budget, closes at once. What
+/// the last periods said counts no longer towards `hysteresis` when they would be judged otherwise now.
+///
 /// Ports: `main` has the windows; `late` the readings that are older than the last one of their series, or that come more than `lateness`
 /// after their window has closed.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize, JsonSchema)]

@@ -345,6 +345,73 @@ fn wrong_settings_are_named() {
     );
 }
 
+fn config(settings: serde_json::Value) -> AdaptiveRateConfig {
+    serde_json::from_value(settings).unwrap()
+}
+
+#[test]
+fn under_other_settings_the_pace_is_kept_within_the_new_bounds() {
+    let beat = |minute| (minute, Cause::Heartbeat);
+    // Stretched to 90 minutes at 60, so due at 150.
+    let calm = || {
+        let mut rig = rig(json!({}));
+        run(&mut rig, 0, 80, 0.0);
+        assert_eq!(windows(&mut rig), [beat(60.0)]);
+        rig
+    };
+    for (settings, due) in [
+        (json!({ "start": "10m", "stretch": 2 }), 150.0),
+        (json!({ "max": "45m", "start": "20m" }), 105.0),
+        (json!({ "min": "2h", "start": "2h" }), 180.0),
+        // The latest reading is of minute 79, and no window ends before its last reading.
+        (json!({ "max": "15m", "start": "10m" }), 79.0),
+    ] {
+        let mut rig = calm();
+        rig.restart_as(config(settings.clone())).unwrap();
+        rig.wait_until(200.0 * MINUTE);
+        let closed = rig.windows("main");
+        assert_eq!(closed[0].summaries[0].count, 20, "it keeps its readings");
+        assert_eq!(closed[0].end, START + Duration::from_micros((due * 6e7) as i64), "{settings}");
+    }
+}
+
+#[test]
+fn news_that_waited_closes_its_window_when_it_may() {
+    let urgent = |minute| (minute, Cause::Urgent);
+    let tight = json!({ "max": "1h", "budget": { "per_hour": 2, "per_day": 100 } });
+    let mut waiting = rig(tight.clone());
+    run(&mut waiting, 0, 5, 1.0);
+    assert_eq!(windows(&mut waiting), [urgent(0.0), urgent(1.0)]);
+    waiting.restart_as(config(json!({ "max": "1h", "budget": { "per_hour": 6 } }))).unwrap();
+    waiting.wait_until(10.0 * MINUTE);
+    assert_eq!(windows(&mut waiting), [urgent(4.0)], "not before its last reading");
+
+    let mut off = rig(json!({ "urgent": false }));
+    run(&mut off, 0, 5, 1.0);
+    off.restart_as(config(json!({}))).unwrap();
+    off.wait_until(10.0 * MINUTE);
+    assert_eq!(windows(&mut off), [urgent(4.0)]);
+
+    let mut on = rig(tight);
+    run(&mut on, 0, 5, 1.0);
+    windows(&mut on);
+    on.restart_as(config(json!({ "weights": [{ "match": "a:*", "weight": 0 }] }))).unwrap();
+    on.wait_until(10.0 * HOUR);
+    assert_eq!(windows(&mut on)[0].1, Cause::Heartbeat, "its source has no say any more");
+}
+
+#[test]
+fn periods_that_would_be_judged_otherwise_no_longer_count() {
+    for (calm, next) in [(0.5, 90.0), (0.6, 60.0)] {
+        let mut rig = rig(json!({ "hysteresis": 2 }));
+        run(&mut rig, 0, 61, 0.0);
+        rig.restart_as(config(json!({ "hysteresis": 2, "calm": calm }))).unwrap();
+        run(&mut rig, 61, 300, 0.0);
+        let ends: Vec<f64> = windows(&mut rig).into_iter().map(|(end, _)| end).collect();
+        assert_eq!(ends[..3], [60.0, 120.0, 120.0 + next]);
+    }
+}
+
 /// Readings of three series, not quite in order, some scored, with pauses.
 fn given() -> impl Strategy<Value = Vec<(usize, i64, f64, f64)>> {
     let step = prop_oneof![6 => 0i64..900, 2 => -90i64..0, 1 => 0i64..90_000];
@@ -397,6 +464,37 @@ proptest! {
         // As text: a score may be NaN, which is not equal to itself.
         let text = |rig: &mut Pace| format!("{:?} {:?}", rig.windows("main"), rig.readings("late"));
         prop_assert_eq!(text(&mut whole), text(&mut single));
+    }
+
+    #[test]
+    fn other_settings_lose_no_reading_and_keep_the_new_budget(
+        given in given(), all in prop::array::uniform2(settings()), cut in 0usize..150,
+    ) {
+        let [before, after] = all;
+        let mut rig = rig(before);
+        let readings = readings(&rig, &given);
+        let cut = cut.min(readings.len());
+        rig.feed_each(readings[..cut].to_vec());
+        let mut closed = rig.windows("main");
+        let changed = closed.len();
+        rig.restart_as(config(after.clone())).unwrap();
+        rig.feed_each(readings[cut..].to_vec());
+        rig.wait_until(1e6);
+        rig.finish();
+        closed.extend(rig.windows("main"));
+        for (span, limit) in [(HOUR, "per_hour"), (24.0 * HOUR, "per_day")] {
+            let limit = after["budget"][limit].as_u64().unwrap() as usize;
+            let span = Duration::from_micros((span * 1e6) as i64);
+            for at in limit.max(changed)..closed.len() {
+                let apart = closed[at].end.since(closed[at - limit].end);
+                prop_assert!(closed[at].cause == Cause::End || apart >= span);
+            }
+        }
+        let taken: u64 = closed.iter().flat_map(|one| &one.summaries).map(|one| one.count).sum();
+        prop_assert_eq!(taken as usize + rig.readings("late").len(), readings.len());
+        for pair in closed.windows(2) {
+            prop_assert!(pair[0].end <= pair[1].start && pair[1].start <= pair[1].end);
+        }
     }
 
     #[test]

@@ -31,6 +31,10 @@ use self::state::{Last, Rule, Stored};
 /// it is no different, so a fault that goes on keeps being reported, and a series that is silent can be told from one that does
 /// not change. Each passed reading carries in `count` how many it stands for: itself and those suppressed before it.
 ///
+/// **When its settings change** while it runs, all is kept: each series is still compared with its last passed reading, by the
+/// deadband it now has; its heartbeat is due so long after that reading as it now says. What `keep: last` held back goes to port
+/// `dropped` under `keep: first`.
+///
 /// Ports: `main` what passes; `dropped` what was suppressed; `late` readings older than the last one of their series, which
 /// change nothing here.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
@@ -176,12 +180,12 @@ impl Transform for Dedup {
             let changed = !last.repeated_by(&reading.value);
             // A threshold of NaN is reached by no score, and a score of NaN reaches none.
             if changed || reading.time >= last.due || reading.score >= self.news {
-                if changed {
+                if changed && self.keep_last {
                     if let Some(end) = last.flush() {
                         out.reading(MAIN, end);
                     }
                 } else if let Some(within) = last.absorb() {
-                    // The run goes on, so what was held is not its end.
+                    // The run goes on, so what was held is not its end. Or its end is no longer wanted.
                     out.reading(DROPPED, within);
                 }
                 let count = last.pass(reading);
@@ -194,6 +198,9 @@ impl Transform for Dedup {
                     out.reading(DROPPED, before);
                 }
             } else {
+                if last.holding {
+                    last.absorb().into_iter().for_each(|held| out.reading(DROPPED, held));
+                }
                 last.suppressed = last.suppressed.saturating_add(reading.count);
                 if dropped {
                     out.reading(DROPPED, reading.clone());
@@ -204,11 +211,14 @@ impl Transform for Dedup {
     }
 
     fn finish(&mut self, _: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
-        let mut held: Vec<Reading> =
-            self.series.iter_mut().filter_map(|(_, last)| last.flush()).collect();
+        let keep_last = self.keep_last;
+        let held = self.series.iter_mut();
+        let held = held.filter_map(|(_, it)| if keep_last { it.flush() } else { it.absorb() });
+        let mut held: Vec<Reading> = held.collect();
         // At one instant by what the series are: their numbers differ from run to run.
         held.sort_by_cached_key(|reading| (reading.time, self.host.series.get(reading.series)));
-        held.into_iter().for_each(|reading| out.reading(MAIN, reading));
+        let port = if keep_last { MAIN } else { DROPPED };
+        held.into_iter().for_each(|reading| out.reading(port, reading));
         Ok(())
     }
 
@@ -223,6 +233,7 @@ impl Transform for Dedup {
     fn restore(&mut self, state: &State) -> Result<(), StateError> {
         let (stored, ()) = state.read_series::<Stored, ()>(STATE_VERSION)?;
         for (id, stored) in stored.iter() {
+            // By the rules of now: the state says only what came and what passed.
             let last = Last::restored(id, stored.clone(), self.rule(id));
             self.series.insert(id, last);
         }

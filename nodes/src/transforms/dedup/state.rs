@@ -30,7 +30,7 @@ pub(super) struct Last {
     /// How many readings were suppressed since, the held one not among them.
     pub(super) suppressed: u32,
     /// Whether there is a held one.
-    holding: bool,
+    pub(super) holding: bool,
     /// With `keep: last`: the last suppressed reading. Its place stays when it is gone.
     held: Option<Box<Reading>>,
 }

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use serde_json::json;
+use smollama_engine::duration::Duration;
 use smollama_engine::reading::{Reading, Value};
 use smollama_engine::registry::NodeConfig;
 use smollama_engine::testing::{Rig, START};
@@ -223,6 +224,17 @@ fn traffic() -> impl Strategy<Value = Vec<(u8, i32, i8, bool)>> {
     prop::collection::vec((0u8..3, -3i32..20, -2i8..3, prop::bool::weighted(0.1)), 0..80)
 }
 
+/// Settings of which any may follow any.
+fn settings() -> impl Strategy<Value = serde_json::Value> {
+    let band = prop_oneof![Just(json!(0)), Just(json!(0.5)), Just(json!("40%"))];
+    let heartbeat = prop_oneof![Just("never"), Just("30s"), Just("5s")];
+    (band, heartbeat, any::<bool>(), any::<bool>()).prop_map(|(band, heartbeat, last, over)| {
+        let overrides = if over { json!([{ "match": "t:1", "deadband": 3 }]) } else { json!([]) };
+        let keep = if last { "last" } else { "first" };
+        json!({ "deadband": band, "heartbeat": heartbeat, "keep": keep, "overrides": overrides })
+    })
+}
+
 fn readings(rig: &Rig<DedupConfig>, traffic: &[(u8, i32, i8, bool)]) -> Vec<Reading> {
     let mut now = 0;
     let of = |&(series, step, value, news): &(u8, i32, i8, bool)| {
@@ -235,7 +247,79 @@ fn readings(rig: &Rig<DedupConfig>, traffic: &[(u8, i32, i8, bool)]) -> Vec<Read
     traffic.iter().map(of).collect()
 }
 
+fn config(settings: serde_json::Value) -> DedupConfig {
+    serde_json::from_value(settings).unwrap()
+}
+
+#[test]
+fn under_other_settings_the_last_passed_value_is_kept() {
+    let mut rig = rig(json!({ "deadband": 1, "heartbeat": "1h" }));
+    send_all(&mut rig, [(0.0, 20.0), (60.0, 20.9)]);
+    taken(&mut rig, "main");
+    rig.restart_as(config(json!({ "deadband": 0.5, "heartbeat": "10m" }))).unwrap();
+    send_all(&mut rig, [(120.0, 20.4), (180.0, 20.6), (181.0, 20.6)]);
+    assert_eq!(taken(&mut rig, "main"), [float(180.0, 20.6, 3)], "from 20.0, and two stand behind");
+    rig.restart_as(config(json!({ "deadband": 100, "heartbeat": "never" }))).unwrap();
+    send_all(&mut rig, [(9999.0, 21.0)]);
+    rig.restart_as(config(json!({ "deadband": 100, "heartbeat": "10m" }))).unwrap();
+    send_all(&mut rig, [(10_000.0, 21.0)]);
+    assert_eq!(taken(&mut rig, "main"), [float(10_000.0, 21.0, 3)], "the heartbeat is overdue");
+    rig.restart_as(config(json!({
+        "deadband": 100, "overrides": [{ "match": "t:a", "deadband": 2 }]
+    })))
+    .unwrap();
+    send_all(&mut rig, [(10_001.0, 23.5)]);
+    assert_eq!(taken(&mut rig, "main"), [float(10_001.0, 23.5, 1)], "the new override counts");
+}
+
 proptest! {
+    /// Whatever changes: nothing is lost, and what passes is what the new rules let pass after the last passed reading.
+    #[test]
+    fn other_settings_lose_nothing(
+        traffic in traffic(), cut in 0usize..80, before in settings(), after in settings(),
+    ) {
+        let mut changed = rig(before);
+        let readings = readings(&changed, &traffic);
+        let cut = cut.min(readings.len());
+        changed.feed(readings[..cut].to_vec());
+        let first = changed.readings("main");
+        changed.restart_as(config(after.clone())).unwrap();
+        changed.feed(readings[cut..].to_vec());
+        changed.finish();
+
+        let (main, dropped) = (changed.readings("main"), changed.readings("dropped"));
+        let late = changed.readings("late");
+        prop_assert_eq!(first.len() + main.len() + dropped.len() + late.len(), traffic.len());
+        let counted: u32 = first.iter().chain(&main).map(|one| one.count).sum();
+        // What came after the last passed one stands behind none, but for what `keep: last` holds.
+        prop_assert!(counted as usize <= traffic.len() - late.len());
+        let mut passed = std::collections::HashMap::new();
+        passed.extend(first.iter().map(|one| (one.series, one)));
+        for one in main.iter().filter(|_| after["keep"] == "first") {
+            let Some(last) = passed.insert(one.series, one) else { continue };
+            let over = changed.name(one.series) == "t:1" && after["overrides"] != json!([]);
+            let (value, passed) = (one.value.as_f64().unwrap(), last.value.as_f64().unwrap());
+            let band = match &after["deadband"] {
+                _ if over => 3.0,
+                serde_json::Value::String(_) => passed.abs() * 0.4,
+                band => band.as_f64().unwrap(),
+            };
+            let beat = match after["heartbeat"].as_str().unwrap() {
+                "never" => Duration::from_days(1),
+                beat => beat.parse().unwrap(),
+            };
+            let passes = (value - passed).abs() > band || one.time >= last.time + beat || one.score >= 1.0;
+            prop_assert!(passes, "{:?} after {:?}", one, last);
+        }
+        for port in [&main, &dropped] {
+            let mut last = std::collections::HashMap::new();
+            for one in port {
+                let before = last.insert(one.series, one.time);
+                prop_assert!(before.is_none_or(|before| before <= one.time), "in order");
+            }
+        }
+    }
+
     #[test]
     fn the_cut_into_batches_and_restarts_change_nothing(
         traffic in traffic(), cut in 1usize..10, last: bool,

@@ -18,7 +18,7 @@ use smollama_engine::time::Timestamp;
 ///
 /// It takes any kind of item that has what is asked for: readings, windows and observations for `sources`, `time_of_day` and
 /// `days`; readings and windows for `labels`, `value` and `score`; windows alone for `cause`; observations alone for `kind` and
-/// `confidence`. Nothing is held back and nothing is remembered.
+/// `confidence`. Nothing is held back and nothing is remembered, so its settings may change at any time.
 ///
 /// Port `main` carries what meets the condition, port `dropped` the rest, both the kind that comes in. With `not: true` the two
 /// change places.

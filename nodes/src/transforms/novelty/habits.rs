@@ -1,5 +1,7 @@
 //! What values a series usually has, and how far a new one is from all of them: the core of the score. Pure: no time, no series.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 /// The most that [`Habits::surprise`] gives: ten times the span ever seen.
@@ -34,6 +36,8 @@ pub(super) struct Habits {
     readings: u32,
     values: Vec<f64>,
     visits: Vec<u32>,
+    /// The farthest that a value was from the remembered one it was taken for.
+    grain: f64,
 }
 
 impl Habits {
@@ -69,6 +73,9 @@ impl Habits {
             self.insert(x, at, acuity.cells);
         } else if let Some(visit) = self.visits.get_mut(nearest) {
             *visit = self.readings;
+            if distance > self.grain {
+                self.grain = distance;
+            }
         }
         surprise
     }
@@ -130,6 +137,28 @@ impl Habits {
         self.visits.iter_mut().for_each(|visit| *visit = visit.saturating_sub(STEP));
     }
 
+    /// Whether what was learnt does for this acuity: no value that was taken for a remembered one is news, which begins at a
+    /// share of the span.
+    pub(super) fn is_fine_enough(&self, news: f64, acuity: &Acuity) -> bool {
+        self.values.is_empty() || self.grain < news * self.span(acuity)
+    }
+
+    /// Forgets the values outside of a range, and the span that they made. Says whether there were any.
+    pub(super) fn forget_outside(&mut self, range: RangeInclusive<f64>) -> bool {
+        if self.values.is_empty() || range.contains(&self.low) && range.contains(&self.high) {
+            return false;
+        }
+        let (values, visits) = (&self.values, &self.visits);
+        let inside = values.iter().copied().zip(visits.iter().copied());
+        let (values, visits) = inside.filter(|(value, _)| range.contains(value)).unzip();
+        (self.values, self.visits) = (values, visits);
+        match (self.values.first(), self.values.last()) {
+            (Some(low), Some(high)) => (self.low, self.high) = (*low, *high),
+            _ => *self = Habits::default(),
+        }
+        true
+    }
+
     /// Whether what was read from a snapshot can be gone on with.
     pub(super) fn is_whole(&self) -> bool {
         self.values.len() == self.visits.len()
@@ -138,6 +167,7 @@ impl Habits {
             && self.visits.iter().all(|visit| *visit <= self.readings)
             && self.low.is_finite()
             && self.high.is_finite()
+            && self.grain >= 0.0
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scores each reading by how far its value is from anything its series said lately. The method was chosen on a public
 //! benchmark of labelled recordings, where a rolling coefficient of variation does no better than chance.
 
+mod fit;
 mod habits;
 mod hold;
 mod profile;
@@ -12,7 +13,7 @@ mod texts;
 pub use hold::HoldFor;
 pub use settings::{NoveltyConfig, Override, Range};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use smollama_engine::batch::{Batch, ItemKind};
 use smollama_engine::context::Context;
 use smollama_engine::glob::Glob;
@@ -90,13 +91,6 @@ struct Scored {
     rule: usize,
     monotonic: bool,
     habit: Habit,
-}
-
-impl Serialize for Scored {
-    /// What was learnt: the rest follows from settings and series.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.habit.serialize(serializer)
-    }
 }
 
 /// What was learnt of one series.
@@ -191,19 +185,10 @@ impl Transform for Novelty {
     }
 
     fn snapshot(&self) -> Result<State, StateError> {
-        State::of_series(STATE_VERSION, &self.series, &())
+        self.stored()
     }
 
     fn restore(&mut self, state: &State) -> Result<(), StateError> {
-        let (mut habits, ()) = state.read_series::<Habit, ()>(STATE_VERSION)?;
-        let mut series = SeriesMap::new();
-        for (id, habit) in habits.iter_mut() {
-            if !habit.is_whole() {
-                return Err(StateError::Damaged("a series' habits are out of order".into()));
-            }
-            series.insert(id, self.rules.scored(id, std::mem::take(habit)));
-        }
-        self.series = series;
-        Ok(())
+        self.restored(state)
     }
 }

@@ -47,6 +47,11 @@ impl Profile {
         if hour.days > DAYS_MUTED { WEIGHT * surprise } else { 0.0 }
     }
 
+    /// As [`Habits::is_fine_enough`], of the deviations.
+    pub(super) fn is_fine_enough(&self, news: f64, acuity: &Acuity) -> bool {
+        self.deviations.is_fine_enough(news, acuity)
+    }
+
     /// Whether what was read from a snapshot can be gone on with.
     pub(super) fn is_whole(&self) -> bool {
         self.deviations.is_whole()
@@ -69,6 +74,11 @@ const BLOCK: smollama_engine::duration::Duration =
 impl LocalHours {
     pub(super) fn new(zone: jiff::tz::TimeZone) -> LocalHours {
         LocalHours { zone, block: Timestamp::MIN, at: (0, 0) }
+    }
+
+    /// The name by which the zone is known again; empty for one without.
+    pub(super) fn zone_name(&self) -> &str {
+        self.zone.iana_name().unwrap_or_default()
     }
 
     pub(super) fn at(&mut self, time: Timestamp) -> (u8, i32) {

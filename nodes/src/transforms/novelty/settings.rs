@@ -25,6 +25,11 @@ use super::hold::HoldFor;
 /// What it cannot see: values in a strange order, a strange rhythm, or readings that stay away, as long as the values themselves are
 /// known. For the last there is `alarm` with `missing_after`.
 ///
+/// **When its settings change** while it runs, what was learnt is kept as long as it holds. Values outside of a new `range` are
+/// forgotten, and the span they made. A series is learnt anew, beginning with its warm-up, where readings that were remembered as one
+/// value would now be news to one another, as `news` is less than `vigilance` was. So is the daily profile, and also when the host's
+/// time zone changes.
+///
 /// Ports: `main` has every reading in order of its series; `late` those that are older than the last one of their series.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -223,7 +223,151 @@ fn readings(rig: &Rig<NoveltyConfig>, given: &[(u8, i64, Value)]) -> Vec<Reading
     given.iter().map(step).collect()
 }
 
+fn config(settings: serde_json::Value) -> NoveltyConfig {
+    serde_json::from_value(settings).unwrap()
+}
+
+/// Two days of levels around 20 and 22, with a little noise.
+fn taught(settings: serde_json::Value) -> Rig<NoveltyConfig> {
+    let mut rig = rig(settings);
+    for minute in 0..2880 {
+        let level = if minute / 240 % 2 == 0 { 20.0 } else { 22.0 };
+        let noise = f64::from(minute * 7919 % 13) * 0.01;
+        rig.send(f64::from(minute) * 60.0, "air:hall", level + noise);
+    }
+    scores(&mut rig);
+    rig
+}
+
+fn score_of(rig: &mut Rig<NoveltyConfig>, minute: f64, value: f64) -> f64 {
+    rig.send((2880.0 + minute) * 60.0, "air:hall", value);
+    scores(rig)[0]
+}
+
+#[test]
+fn under_other_settings_the_usual_stays_usual_and_the_new_stays_new() {
+    let mut rig = taught(json!({}));
+    rig.restart_as(config(json!({ "news": 0.2, "hold": 0, "cells": 8, "memory": 2000 }))).unwrap();
+    assert_eq!(score_of(&mut rig, 0.0, 20.05), 0.0);
+    assert!(score_of(&mut rig, 1.0, 22.4) < 1.0, "nearer than 0.2 of the span");
+    assert!(score_of(&mut rig, 2.0, 21.2) >= 1.0, "warm-up is over, and this was never seen");
+    rig.restart_as(config(json!({ "hold": 0, "warm_up": 100_000 }))).unwrap();
+    assert_eq!(score_of(&mut rig, 3.0, 90.0), 0.0, "a longer warm-up counts from the beginning");
+}
+
+#[test]
+fn what_was_learnt_too_coarsely_is_reset_and_the_plan_says_why() {
+    let mut rig = taught(json!({ "vigilance": 0.1, "news": 0.2 }));
+    let finer = json!({ "vigilance": 0.001, "news": 0.01 });
+    let error = rig.restart_as(config(finer.clone())).unwrap_err();
+    let expected = "readings that were remembered as one value would now be news to one another";
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(score_of(&mut rig, 0.0, 500.0), 0.0, "it warms up");
+
+    // A series that an override leaves as it was is kept, and the other one warms up.
+    let mut rig = taught(json!({ "vigilance": 0.1, "news": 0.2, "hold": 0 }));
+    for minute in 0..300 {
+        rig.send((2880.0 + f64::from(minute)) * 60.0, "air:yard", f64::from(minute % 7));
+    }
+    scores(&mut rig);
+    let mut overridden = finer;
+    overridden["hold"] = json!(0);
+    overridden["overrides"] = json!([{ "match": "air:yard", "vigilance": 0.1, "news": 0.2 }]);
+    rig.restart_as(config(overridden)).unwrap();
+    assert_eq!(score_of(&mut rig, 400.0, 500.0), 0.0);
+    rig.send(3290.0 * 60.0, "air:yard", 500.0);
+    assert!(scores(&mut rig)[0] >= 1.0);
+}
+
+#[test]
+fn a_range_heals_what_an_absurd_value_did() {
+    for (range, is_news) in [(json!(null), false), (json!({ "max": 80 }), true)] {
+        let mut rig = taught(json!({ "hold": 0 }));
+        score_of(&mut rig, 0.0, 300.0);
+        rig.restart_as(config(json!({ "hold": 0, "range": range }))).unwrap();
+        assert_eq!(score_of(&mut rig, 1.0, 20.05), 0.0);
+        assert_eq!(score_of(&mut rig, 2.0, 25.0) >= 1.0, is_news, "as the span is");
+    }
+}
+
+#[test]
+fn the_daily_profile_is_kept_as_long_as_it_is_wanted() {
+    let profile = json!({ "daily_profile": true, "hold": 0 });
+    let taught = |then: &[serde_json::Value]| {
+        let mut rig = rig(profile.clone());
+        let value = |hour: i32| if (8..18).contains(&(hour % 24)) { 100.0 } else { 10.0 };
+        for hour in 0..24 * 9 {
+            rig.send(f64::from(hour) * 3600.0, "air:hall", value(hour));
+        }
+        scores(&mut rig);
+        then.iter().for_each(|settings| rig.restart_as(config(settings.clone())).unwrap());
+        rig.send(f64::from(24 * 9 + 3) * 3600.0, "air:hall", 100.0);
+        scores(&mut rig)[0]
+    };
+    assert!(taught(&[]) >= 1.0, "a usual value at an unusual hour");
+    assert!(taught(&[json!({ "daily_profile": true, "hold": 0, "news": 0.03 })]) >= 1.0);
+    assert_eq!(taught(&[json!({ "hold": 0 }), profile.clone()]), 0.0, "learnt anew");
+}
+
+/// Settings of which any may follow any, and under which nothing is forgotten.
+fn settings() -> impl Strategy<Value = serde_json::Value> {
+    let acuity = prop_oneof![
+        Just((0.02, 0.025)),
+        Just((0.001, 0.002)),
+        Just((0.1, 0.5)),
+        Just((0.05, 0.051))
+    ];
+    let range =
+        prop_oneof![Just(json!(null)), Just(json!({ "max": 5 })), Just(json!({ "min": 3 }))];
+    let floor = prop_oneof![Just(0.0), Just(0.01), Just(0.5)];
+    let step = prop_oneof![Just(json!(null)), Just(json!(0.5))];
+    (acuity, range, floor, step, any::<bool>(), 0u32..9).prop_map(
+        |((vigilance, news), range, span_floor, resolution, daily_profile, warm_up)| {
+            json!({
+                "vigilance": vigilance, "news": news, "range": range, "span_floor": span_floor,
+                "resolution": resolution, "daily_profile": daily_profile, "warm_up": warm_up,
+                "cells": 4096, "memory": 1_000_000, "hold": 0,
+            })
+        },
+    )
+}
+
 proptest! {
+    /// Through three kinds of settings: where the state was kept, what went by is not news when it comes again.
+    #[test]
+    fn what_was_usual_under_other_settings_is_no_news(
+        values in prop::collection::vec(prop_oneof![(-9i32..9).prop_map(f64::from), -10.0..10.0f64], 1..60),
+        all in prop::array::uniform3(settings()),
+    ) {
+        let [mut first, rest @ ..] = all;
+        first["range"] = json!(null);
+        let mut range = f64::MIN..=f64::MAX;
+        let mut rig = rig(first);
+        let mut second = 0.0;
+        let mut known: Vec<f64> = Vec::new();
+        for settings in std::iter::once(None).chain(rest.into_iter().map(Some)) {
+            if let Some(settings) = settings {
+                let bound = |name: &str, none| settings["range"][name].as_f64().unwrap_or(none);
+                range = bound("min", f64::MIN)..=bound("max", f64::MAX);
+                match rig.restart_as(config(settings)) {
+                    Ok(()) => {}
+                    Err(StateError::DoesNotFit(_)) => known.clear(),
+                    Err(error) => prop_assert!(false, "{}", error),
+                }
+            }
+            known.retain(|value| range.contains(value));
+            for value in known.iter().chain(&values) {
+                rig.send(second, "a:x", *value);
+                second += 1.0;
+            }
+            let scores = scores(&mut rig);
+            for (value, score) in known.iter().zip(&scores) {
+                prop_assert!(*score < 1.0, "{} is known and scored {}", value, score);
+            }
+            known = values.iter().copied().filter(|value| range.contains(value)).collect();
+        }
+    }
+
     #[test]
     fn neither_batches_nor_a_restart_change_a_score(given in mixed(), cut in 0usize..120) {
         let settings = json!({
@@ -255,11 +399,12 @@ fn a_damaged_state_is_refused() {
     let Ok(Node::Transform(mut node)) = config.build(rig.context()) else { panic!() };
     let mut map = SeriesMap::new();
     let numbers: Habits = serde_json::from_value(json!({
-        "low": 0.0, "high": 1.0, "readings": 2, "values": [1.0, 0.0], "visits": [1, 2]
+        "low": 0.0, "high": 1.0, "readings": 2, "values": [1.0, 0.0], "visits": [1, 2], "grain": 0.0
     }))
     .unwrap();
-    map.insert(rig.series("a:x"), Habit { numbers, ..Habit::default() });
-    let state = State::of_series(STATE_VERSION, &map, &()).unwrap();
+    let habit = Habit { numbers, ..Habit::default() };
+    map.insert(rig.series("a:x"), habit);
+    let state = State::of_series(STATE_VERSION, &map, &"UTC").unwrap();
     assert!(matches!(node.restore(&state), Err(StateError::Damaged(_))));
     let state = State { version: 9, ..state };
     assert!(matches!(node.restore(&state), Err(StateError::Version { found: 9, known: 1 })));

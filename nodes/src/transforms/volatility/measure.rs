@@ -200,6 +200,30 @@ impl Track {
         }
     }
 
+    /// Goes on with the same readings in the form of another measure.
+    pub(in crate::transforms) fn turn_to(&mut self, measure: Measure) {
+        let values: Vec<f64> = match (&self.kept, measure) {
+            (Kept::Nothing | Kept::States(_), _)
+            | (Kept::Cv(_), Measure::Cv)
+            | (Kept::Delta(_), Measure::Delta)
+            | (Kept::Mad(_), Measure::Mad) => return,
+            (Kept::Cv(window), _) => window.values().collect(),
+            (Kept::Delta(window), _) => window.values().collect(),
+            (Kept::Mad(window), _) => window.values().collect(),
+        };
+        // What overflowed cannot be told, nor what was before it.
+        let lost = values.iter().rposition(|x| !x.is_finite()).map_or(0, |at| at + 1);
+        self.times.drain(..lost.min(self.times.len()));
+        self.kept = Kept::Nothing;
+        for &x in values.iter().skip(lost) {
+            let sample = Sample::Number(x);
+            if !self.kept.suits(sample, measure) {
+                self.kept.begin(sample, measure);
+            }
+            self.kept.slide(x, usize::MAX);
+        }
+    }
+
     /// The measure over all readings kept; `None` while they are too few to say.
     #[inline]
     pub(in crate::transforms) fn volatility(&self, reach: Reach, floor: f64) -> Option<f64> {

@@ -10,7 +10,7 @@ mod tests;
 pub use measure::Measure;
 pub use settings::{Override, VolatilityConfig};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use smollama_engine::batch::{Batch, ItemKind};
 use smollama_engine::context::Context;
 use smollama_engine::glob::Glob;
@@ -22,7 +22,7 @@ use smollama_engine::time::Timestamp;
 
 use super::counter::Counter;
 use measure::{Sample, Track};
-use settings::Rule;
+use settings::{Judgement, Rule};
 
 /// The port for the volatility itself.
 const VALUES: usize = 1;
@@ -94,13 +94,6 @@ struct Measured {
     unrest: Unrest,
 }
 
-impl Serialize for Measured {
-    /// What was seen: the rest follows from settings and series.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.unrest.serialize(serializer)
-    }
-}
-
 /// A series that is made from another, once somebody wants it.
 #[derive(Clone, Copy)]
 enum Derived {
@@ -170,13 +163,22 @@ impl Unrest {
     #[inline]
     fn change(&mut self, volatility: f64, rule: &Rule) -> bool {
         let other = if self.volatile { volatility <= rule.low } else { volatility >= rule.high };
-        self.streak = if other { self.streak + 1 } else { 0 };
+        self.streak = if other { self.streak.saturating_add(1) } else { 0 };
         let change = self.streak >= rule.hysteresis;
         if change {
             self.volatile = !self.volatile;
             self.streak = 0;
         }
         change
+    }
+
+    /// Goes on under a rule that may be another than the one it was judged by.
+    fn fit(&mut self, rule: &Rule, judged: Option<&Judgement>) {
+        self.track.turn_to(rule.measure);
+        if judged != Some(&rule.judgement()) {
+            // Whether the readings of the streak agree by this rule is not known.
+            self.streak = 0;
+        }
     }
 
     /// Whether what was read from a snapshot can be gone on with.
@@ -262,17 +264,27 @@ impl Transform for Volatility {
     }
 
     fn snapshot(&self) -> Result<State, StateError> {
-        State::of_series(STATE_VERSION, &self.series, &())
+        let mut stored = SeriesMap::new();
+        for (id, one) in self.series.iter() {
+            stored.insert(id, (one.rule, &one.unrest));
+        }
+        let judged: Vec<Judgement> = self.rules.all.iter().map(Rule::judgement).collect();
+        State::of_series(STATE_VERSION, &stored, &judged)
     }
 
     fn restore(&mut self, state: &State) -> Result<(), StateError> {
-        let (mut all, ()) = state.read_series::<Unrest, ()>(STATE_VERSION)?;
+        let (mut all, judged) =
+            state.read_series::<(usize, Unrest), Vec<Judgement>>(STATE_VERSION)?;
         let mut series = SeriesMap::new();
-        for (id, unrest) in all.iter_mut() {
+        for (id, (was, unrest)) in all.iter_mut() {
             if !unrest.is_whole() {
                 return Err(StateError::Damaged("a series' last readings do not fit".into()));
             }
-            series.insert(id, self.rules.measured(id, std::mem::take(unrest)));
+            let mut one = self.rules.measured(id, std::mem::take(unrest));
+            if let Some(rule) = self.rules.all.get(one.rule) {
+                one.unrest.fit(rule, judged.get(*was));
+            }
+            series.insert(id, one);
         }
         self.series = series;
         Ok(())

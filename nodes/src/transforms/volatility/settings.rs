@@ -24,6 +24,10 @@ use super::measure::{Measure, Reach};
 /// A series becomes volatile after `hysteresis` readings in a row at or above `high`, and calm again after as many at or
 /// below `low`.
 ///
+/// **When its settings change** while it runs, all is kept: the last readings are measured anew, and a volatile series stays so until
+/// enough readings in a row say that it is calm by the new settings. More `samples` fill up as readings come; with a `span`
+/// where there was none, the window begins anew, as the times of its readings are not known.
+///
 /// To find out what is worth attention, `novelty` is the better score: a series that is always restless is no news.
 ///
 /// Ports: `main` has every reading, with its score in place of any it had; `values` the volatility itself, as a series of its own (label
@@ -109,6 +113,22 @@ pub(super) struct Rule {
     pub(super) low: f64,
     pub(super) hysteresis: u32,
     pub(super) floor: f64,
+}
+
+/// By what a series is judged volatile or calm.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Judgement {
+    measure: Measure,
+    floor: f64,
+    high: f64,
+    low: f64,
+}
+
+impl Rule {
+    pub(super) fn judgement(&self) -> Judgement {
+        let Rule { measure, floor, high, low, .. } = *self;
+        Judgement { measure, floor, high, low }
+    }
 }
 
 impl VolatilityConfig {

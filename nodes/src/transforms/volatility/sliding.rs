@@ -8,6 +8,8 @@ pub(super) trait Fold: Copy {
     fn of(x: f64) -> Self;
     /// Of this run with `later` after it.
     fn then(self, later: Self) -> Self;
+    /// The first value of this run, of which all but that is `later`.
+    fn first(self, later: Option<Self>) -> f64;
 }
 
 /// A fold over a queue of values, at a constant number of [`Fold::then`] per value on average.
@@ -73,6 +75,13 @@ impl<F: Fold> Sliding<F> {
         self.fold = None;
     }
 
+    /// All values, the oldest first: as exactly as the folds tell.
+    pub(super) fn values(&self) -> impl Iterator<Item = f64> {
+        let later = |at: usize| at.checked_sub(1).and_then(|at| self.older.get(at)).copied();
+        let older = self.older.iter().enumerate().rev();
+        older.map(move |(at, fold)| fold.first(later(at))).chain(self.newer.iter().copied())
+    }
+
     /// The fold over all values.
     #[inline]
     pub(super) fn fold(&self) -> Option<F> {
@@ -109,6 +118,10 @@ impl Fold for Moments {
             mean: self.mean + apart * share,
             m2: self.m2 + later.m2 + apart * apart * (self.n * share),
         }
+    }
+
+    fn first(self, later: Option<Self>) -> f64 {
+        later.map_or(self.mean, |later| self.mean + (self.mean - later.mean) * later.n)
     }
 }
 
@@ -153,6 +166,10 @@ impl Fold for Steps {
             different: self.different + later.different + u32::from(step > 0.0),
         }
     }
+
+    fn first(self, _: Option<Self>) -> f64 {
+        self.first
+    }
 }
 
 impl Steps {
@@ -189,6 +206,12 @@ mod tests {
                 steps.push(values[at]);
                 let window = &values[(at + 1).saturating_sub(room)..=at];
                 prop_assert_eq!((moments.len(), steps.len()), (window.len(), window.len()));
+
+                prop_assert_eq!(&steps.values().collect::<Vec<_>>()[..], window);
+                let largest = window.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
+                for (told, x) in moments.values().zip(window) {
+                    prop_assert!((told - x).abs() <= 1e-13 * largest, "{} for {}", told, x);
+                }
 
                 let n = window.len() as f64;
                 let mean = window.iter().sum::<f64>() / n;

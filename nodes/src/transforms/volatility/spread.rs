@@ -35,6 +35,11 @@ impl Spread {
         self.sorted.insert(at, x);
     }
 
+    /// All values, the oldest first.
+    pub(super) fn values(&self) -> impl Iterator<Item = f64> {
+        self.values.iter().copied()
+    }
+
     /// Removes the oldest value.
     pub(super) fn pop(&mut self) {
         let Some(x) = self.values.pop_front() else { return };

@@ -165,7 +165,139 @@ fn wrong_settings_are_named() {
     assert_eq!(problems(over), ["overrides.0.high: `measure: delta` needs `high`"]);
 }
 
+fn config(settings: serde_json::Value) -> VolatilityConfig {
+    serde_json::from_value(settings).unwrap()
+}
+
+#[test]
+fn under_other_settings_the_same_readings_are_measured_anew() {
+    let values = [10.0, 12.0, 8.0, 30.0, 31.0, 29.0, 11.0, 13.0, 10.5, 12.0];
+    let forms = [
+        json!({ "samples": 6 }),
+        json!({ "samples": 6, "measure": "mad" }),
+        json!({ "samples": 6, "measure": "delta", "high": 11 }),
+        json!({ "samples": 4, "floor": 100 }),
+    ];
+    for before in &forms {
+        for after in &forms {
+            let mut changed = rig(before.clone());
+            feed(&mut changed, "a:x", &values);
+            changed.restart_as(config(after.clone())).unwrap();
+            let mut always = rig(after.clone());
+            feed(&mut always, "a:x", &values);
+            for rig in [&mut changed, &mut always] {
+                numbers(rig, "values");
+                rig.send(20.0, "a:x", 14.0);
+            }
+            let one = numbers(&mut changed, "values")[0];
+            let other = numbers(&mut always, "values")[0];
+            // Between fewer and more samples the older ones are gone, and the largest step with them.
+            if before["samples"] == after["samples"] || after["samples"] == 4 {
+                assert!((one - other).abs() < 1e-13, "{before} to {after}: {one} for {other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_volatile_series_stays_so_until_it_is_calm_by_the_new_settings() {
+    let mut rig = rig(json!({ "measure": "delta", "high": 10, "hysteresis": 2, "samples": 3 }));
+    feed(&mut rig, "a:x", &[0.0, 50.0, 0.0, 50.0, 50.0]);
+    assert_eq!(rig.readings("changes").len(), 1, "volatile");
+    // One of two readings said that it is calm, by other limits.
+    rig.send(5.0, "a:x", 50.0);
+    rig.restart_as(config(json!({
+        "measure": "delta", "high": 100, "low": 1, "hysteresis": 2, "samples": 3
+    })))
+    .unwrap();
+    rig.send(6.0, "a:x", 50.0);
+    assert!(rig.readings("changes").is_empty(), "the streak begins anew");
+    rig.send(7.0, "a:x", 50.0);
+    let changes = rig.readings("changes");
+    assert_eq!(changes.iter().map(|one| &one.value).collect::<Vec<_>>(), [&Value::Bool(false)]);
+}
+
+#[test]
+fn with_a_span_where_there_was_none_the_window_begins_anew() {
+    let mut rig = rig(json!({ "measure": "delta", "high": 1 }));
+    feed(&mut rig, "a:x", &[0.0, 50.0, 51.0, 51.0]);
+    numbers(&mut rig, "values");
+    let spanned = |span| config(json!({ "measure": "delta", "high": 1, "span": span }));
+    rig.restart_as(spanned("10s")).unwrap();
+    for (second, value) in [(4.0, 51.0), (5.0, 51.0), (6.0, 53.0)] {
+        rig.send(second, "a:x", value);
+    }
+    assert_eq!(numbers(&mut rig, "values"), [2.0], "50 is forgotten");
+    rig.restart_as(spanned("3s")).unwrap();
+    rig.send(7.0, "a:x", 53.5);
+    assert_eq!(numbers(&mut rig, "values"), [2.0], "a shorter one keeps what is young enough");
+}
+
+/// Settings of which any may follow any.
+fn settings() -> impl Strategy<Value = serde_json::Value> {
+    let measure = prop::sample::select(vec!["cv", "delta", "mad"]);
+    let span = prop::sample::select(vec![json!(null), json!("1m"), json!("5m")]);
+    (measure, 2u32..9, span, 1u32..4, prop::sample::select(vec![0.3, 2.0]), any::<bool>()).prop_map(
+        |(measure, samples, span, hysteresis, high, over)| {
+            let over = if over {
+                json!([{ "match": "b:*", "measure": "delta", "high": 4 }])
+            } else {
+                json!([])
+            };
+            json!({
+                "measure": measure, "samples": samples, "span": span, "hysteresis": hysteresis,
+                "high": high, "overrides": over,
+            })
+        },
+    )
+}
+
 proptest! {
+    /// Whatever changes, what becomes volatile and calm alternates, and soon all is as if it had been so always.
+    #[test]
+    fn other_settings_are_lived_with(
+        given in prop::collection::vec((0usize..2, 1i64..90, prop_oneof![
+            9 => (0i32..30).prop_map(|x| Value::Float(f64::from(x) / 3.0)),
+            1 => Just(Value::Float(f64::MAX)),
+            1 => any::<bool>().prop_map(Value::Bool),
+        ]), 0..60),
+        cut in 0usize..60,
+        all in prop::array::uniform2(settings()),
+    ) {
+        let [before, after] = all;
+        let [mut changed, mut always] = [rig(before), rig(after.clone())];
+        let readings = |rig: &Rig<VolatilityConfig>| -> Vec<Reading> {
+            let all = [rig.series("a:0"), rig.series("b:0")];
+            let mut time = START;
+            let step = |(which, step, value): &(usize, i64, Value)| {
+                time = time + Duration::from_secs(*step);
+                Reading::new(time, all[*which], value.clone())
+            };
+            given.iter().map(step).collect()
+        };
+        let all = readings(&changed);
+        let cut = cut.min(all.len());
+        changed.feed(all[..cut].to_vec());
+        changed.restart_as(config(after)).unwrap();
+        changed.feed(all[cut..].to_vec());
+        always.feed(readings(&always));
+        let mut volatile = std::collections::HashMap::new();
+        for change in changed.readings("changes") {
+            let other = volatile.insert(change.series, change.value.clone());
+            prop_assert_ne!(other, Some(change.value));
+        }
+        // Nine more readings fill any window.
+        for rig in [&mut changed, &mut always] {
+            for second in 0..9 {
+                rig.send(6000.0 + f64::from(second), "a:0", f64::from(second * 7 % 4));
+            }
+            numbers(rig, "values");
+            rig.send(6010.0, "a:0", 3.0);
+        }
+        let [one, other] = [&mut changed, &mut always].map(|rig| numbers(rig, "values")[0]);
+        prop_assert!((one - other).abs() < 1e-12, "{} for {}", one, other);
+    }
+
     #[test]
     fn neither_batches_nor_a_restart_change_anything(
         given in prop::collection::vec((0usize..3, -1i64..90, prop_oneof![

@@ -1,8 +1,8 @@
 //! Windows of a number of readings, one series each.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
 use smollama_engine::batch::Batch;
 use smollama_engine::duration::Duration;
 use smollama_engine::node::{NodeError, Outputs, State, StateError, Transform};
@@ -11,9 +11,10 @@ use smollama_engine::series::{SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 use smollama_engine::window::{Accumulator, Cause};
 
+use super::LATE;
 use super::emitter::Emitter;
 use super::spans::in_calendar;
-use super::{LATE, STATE_VERSION, same_shape};
+use super::stored::{self, Held, Part, Shape, Stored};
 
 /// The node.
 pub(super) struct CountWindows {
@@ -21,11 +22,10 @@ pub(super) struct CountWindows {
     step: u32,
     series: SeriesMap<Open>,
     emitter: Emitter,
-    shape: String,
 }
 
 /// The open windows of one series.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 struct Open {
     seen: Timestamp,
     /// How many readings came since the newest window began; a window begins with the next when it is the step.
@@ -36,9 +36,7 @@ struct Open {
 
 impl CountWindows {
     pub(super) fn new(count: u32, step: u32, emitter: Emitter) -> CountWindows {
-        let (count, step) = (count.max(1), step.max(1));
-        let shape = format!("count {count}, step {step}");
-        CountWindows { count, step, series: SeriesMap::new(), emitter, shape }
+        CountWindows { count: count.max(1), step: step.max(1), series: SeriesMap::new(), emitter }
     }
 }
 
@@ -63,8 +61,11 @@ fn emit(
     cause: Cause,
     out: &mut Outputs,
 ) {
-    let end = sum.last_time().saturating_add(Duration::from_micros(1));
-    emitter.window((sum.first_time(), end), cause, vec![sum.summary(series)], out);
+    emitter.window((sum.first_time(), end(sum)), cause, vec![sum.summary(series)], out);
+}
+
+fn end(sum: &Accumulator) -> Timestamp {
+    sum.last_time().saturating_add(Duration::from_micros(1))
 }
 
 impl Transform for CountWindows {
@@ -75,6 +76,7 @@ impl Transform for CountWindows {
         batch: &Batch,
         out: &mut Outputs,
     ) -> Result<(), NodeError> {
+        self.emitter.emit_left(out);
         for reading in batch.readings() {
             if !in_calendar(reading.time) {
                 out.reading(LATE, reading.clone());
@@ -101,6 +103,7 @@ impl Transform for CountWindows {
     }
 
     fn finish(&mut self, _: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
+        self.emitter.emit_left(out);
         let mut open: Vec<(SeriesId, Accumulator)> = Vec::new();
         for (id, series) in self.series.iter_mut() {
             open.extend(series.windows.drain(..).map(|(_, sum)| (id, sum)));
@@ -114,13 +117,39 @@ impl Transform for CountWindows {
     }
 
     fn snapshot(&self) -> Result<State, StateError> {
-        State::of_series(STATE_VERSION, &self.series, &self.shape)
+        let part = |(held, sum): &'_ (u32, Accumulator)| Part {
+            start: sum.first_time(),
+            end: end(sum),
+            touched: sum.last_time(),
+            number: *held,
+            sum: Cow::Owned(sum.clone()),
+        };
+        let series = self.series.iter().map(|(id, open)| {
+            let parts = open.windows.iter().map(part).collect();
+            (id, Held { seen: open.seen, past: Timestamp::MIN, since: open.since, parts })
+        });
+        let shape = Shape::Count { count: self.count, step: self.step };
+        stored::write(shape, series, Vec::new(), self.emitter.left())
     }
 
     fn restore(&mut self, state: &State) -> Result<(), StateError> {
-        let (series, shape) = state.read_series::<Open, String>(STATE_VERSION)?;
-        same_shape(&shape, &self.shape)?;
-        self.series = series;
+        let mut stored = Stored::read(state)?;
+        let was = match stored.shape {
+            Shape::Count { step, .. } => Some(step),
+            _ => None,
+        };
+        let (count, step) = (self.count, self.step);
+        let rhythm = was == Some(step);
+        // How many readings the windows of other shapes hold is not known: their counts have those too that were suppressed.
+        stored.carry(&self.emitter, rhythm, |part| was.is_some() && part.number < count);
+        self.emitter.leave(stored.left, Timestamp::MAX);
+        for (id, held) in stored.series {
+            let begun = held.parts.last().map_or(step, |part| part.number);
+            let since = if rhythm { held.since } else { begun };
+            let windows = held.parts.into_iter().map(|it| (it.number, it.sum.into_owned()));
+            let open = Open { seen: held.seen, since: since.min(step), windows: windows.collect() };
+            self.series.insert(id, open);
+        }
         Ok(())
     }
 }

@@ -19,6 +19,10 @@ pub(super) struct Emitter {
     statistics: Vec<Statistic>,
     /// The series made from each series, one per statistic; `None` where the host holds too many.
     derived: SeriesMap<Box<[Option<SeriesId>]>>,
+    /// Windows of settings of before that could not be gone on with; they come first of all.
+    left: Vec<Window>,
+    /// When they may come.
+    left_due: Timestamp,
 }
 
 impl Emitter {
@@ -32,7 +36,36 @@ impl Emitter {
         if chosen.is_empty() {
             chosen.push(Statistic::Mean);
         }
-        Emitter { context, statistics: chosen, derived: SeriesMap::new() }
+        Emitter {
+            context,
+            statistics: chosen,
+            derived: SeriesMap::new(),
+            left: Vec::new(),
+            left_due: Timestamp::MAX,
+        }
+    }
+
+    /// Takes windows that are to come before all others, at a time or with the next reading.
+    pub(super) fn leave(&mut self, left: Vec<Window>, due: Timestamp) {
+        (self.left, self.left_due) = (left, due);
+    }
+
+    /// The windows that are to come before all others.
+    pub(super) fn left(&self) -> &[Window] {
+        &self.left
+    }
+
+    /// When they may come.
+    pub(super) fn left_due(&self) -> Option<Timestamp> {
+        (!self.left.is_empty()).then_some(self.left_due)
+    }
+
+    /// Emits them.
+    #[inline]
+    pub(super) fn emit_left(&mut self, out: &mut Outputs) {
+        for Window { start, end, cause, summaries } in std::mem::take(&mut self.left) {
+            self.window((start, end), cause, summaries, out);
+        }
     }
 
     /// What a series is: by this, and not by numbers, what comes at one instant is put in order.

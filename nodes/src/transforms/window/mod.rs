@@ -5,6 +5,7 @@ mod emitter;
 mod session;
 mod settings;
 mod spans;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use smollama_engine::batch::ItemKind;
 use smollama_engine::context::Context;
 use smollama_engine::duration::Duration;
-use smollama_engine::node::{Node, StateError, Transform};
+use smollama_engine::node::{Node, Transform};
 use smollama_engine::one_or_many::OneOrMany;
 use smollama_engine::registry::{
     Carries, InputPort, NodeConfig, OutputPort, Problem, Profile, Section,
@@ -50,6 +51,11 @@ use self::time::TimeWindows;
 ///
 /// **Memory** is bounded: at most 1,000 windows open per series, which the check holds against the settings; and at most 500,000
 /// summaries in open windows that series share, after which the oldest window is emitted early.
+///
+/// **When its settings change** while it runs, what was gathered goes on wherever it can: in the open windows, where `length` and
+/// `step` (or `gap`, or `step` of `count`) stay as they are, whatever else changes; otherwise in the window by the new settings that has all
+/// of an open window's readings of a series. Sums cannot be cut; so where no window has them all, the open one is emitted at once as it
+/// is, with cause `end`. No reading is lost, and none is in two windows that do not overlap.
 ///
 /// Ports: `main` the windows; `values` the same as readings, one per series and figure, dated at the window's end, with the
 /// label `stat` and sources of their own (`as`, and the input's type and id below it); `late` the readings that came too late.
@@ -95,17 +101,6 @@ const OPEN_PER_SERIES_MAX: i64 = 1_000;
 const SUMMARIES_MAX: usize = 500_000;
 
 const IDLE: Duration = Duration::from_secs(10);
-
-/// The version of the written state of any of the three; each writes its shape into it.
-const STATE_VERSION: u32 = 1;
-
-/// Windows that were begun under other settings cannot be gone on with.
-fn same_shape(found: &str, own: &str) -> Result<(), StateError> {
-    if found == own {
-        return Ok(());
-    }
-    Err(StateError::Damaged(format!("it is of windows of {found}, not of {own}")))
-}
 
 impl NodeConfig for WindowConfig {
     const SECTION: Section = Section::Transforms;

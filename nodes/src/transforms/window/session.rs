@@ -1,6 +1,7 @@
 //! Windows of readings that follow one another, ended by a pause.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
 use smollama_engine::batch::Batch;
 use smollama_engine::duration::Duration;
 use smollama_engine::node::{NodeError, Outputs, State, StateError, Transform};
@@ -9,16 +10,14 @@ use smollama_engine::series::{SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 use smollama_engine::window::{Accumulator, Cause};
 
+use super::LATE;
 use super::emitter::Emitter;
 use super::spans::in_calendar;
-use super::{LATE, STATE_VERSION, same_shape};
-
-const SHAPE: &str = "gap";
+use super::stored::{self, Held, Part, Shape, Stored};
 
 /// The node.
 pub(super) struct SessionWindows {
     pauses: Pauses,
-    idle: Duration,
     series: SeriesMap<Open>,
     emitter: Emitter,
     /// Not after the time when the first session is due.
@@ -31,10 +30,11 @@ struct Pauses {
     gap: Duration,
     longest: Option<Duration>,
     lateness: Duration,
+    idle: Duration,
 }
 
 /// The open sessions of one series.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 struct Open {
     /// The time of the latest reading.
     seen: Timestamp,
@@ -44,7 +44,7 @@ struct Open {
     sessions: Vec<Session>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 struct Session {
     sum: Accumulator,
     /// When its last reading came, by the host's clock.
@@ -61,6 +61,12 @@ impl Pauses {
         }
     }
 
+    /// When a session is emitted though its series is not past it.
+    fn due(&self, session: &Session) -> Timestamp {
+        let (end, _) = self.end(&session.sum);
+        end.saturating_add(self.lateness).max(session.touched.saturating_add(self.idle))
+    }
+
     fn is_past(&self, end: Timestamp, seen: Timestamp) -> bool {
         end.saturating_add(self.lateness) <= seen
     }
@@ -68,6 +74,12 @@ impl Pauses {
     /// Whether readings from `first` to `last` can be one session as long as it may be.
     fn fits(&self, first: Timestamp, last: Timestamp) -> bool {
         self.longest.is_none_or(|longest| last.since(first) < longest)
+    }
+
+    /// Whether a session goes on in the next one.
+    fn joins(&self, sum: &Accumulator, next: &Accumulator) -> bool {
+        next.first_time() < sum.last_time().saturating_add(self.gap)
+            && self.fits(sum.first_time(), next.last_time())
     }
 
     /// Whether a reading at `time` belongs to a session.
@@ -87,17 +99,11 @@ impl SessionWindows {
         emitter: Emitter,
     ) -> SessionWindows {
         SessionWindows {
-            pauses: Pauses { gap, longest, lateness },
-            idle,
+            pauses: Pauses { gap, longest, lateness, idle },
             series: SeriesMap::new(),
             emitter,
             due: Timestamp::MAX,
         }
-    }
-
-    fn due(&self, session: &Session) -> Timestamp {
-        let (end, _) = self.pauses.end(&session.sum);
-        end.saturating_add(self.pauses.lateness).max(session.touched.saturating_add(self.idle))
     }
 
     fn take(&mut self, now: Timestamp, reading: &Reading, out: &mut Outputs) {
@@ -126,14 +132,15 @@ impl SessionWindows {
         }
         let Some(place) = place else {
             let session = Session { sum: Accumulator::new(reading), touched: now };
-            self.due = self
-                .due
-                .min(alone.saturating_add(self.pauses.lateness).max(now.saturating_add(self.idle)));
+            self.due = self.due.min(self.pauses.due(&session));
             let place = open.sessions.partition_point(|one| one.sum.first_time() < time);
             open.sessions.insert(place, session);
             return;
         };
         open.add(place, reading, now, &self.pauses);
+        // One that begins earlier is full earlier.
+        let began = open.sessions.get(place).filter(|session| session.sum.first_time() == time);
+        self.due = began.map_or(self.due, |session| self.due.min(self.pauses.due(session)));
     }
 
     /// Emits the sessions that `choose` chooses, in the order of their starts.
@@ -145,12 +152,10 @@ impl SessionWindows {
     ) {
         let mut chosen: Vec<(Timestamp, SeriesId, Session)> = Vec::new();
         let mut due = Timestamp::MAX;
-        let (pauses, idle) = (self.pauses, self.idle);
+        let pauses = self.pauses;
         for (id, open) in self.series.iter_mut() {
             open.sessions.retain(|session| {
-                let (end, _) = pauses.end(&session.sum);
-                let at =
-                    end.saturating_add(pauses.lateness).max(session.touched.saturating_add(idle));
+                let at = pauses.due(session);
                 if choose(at) {
                     chosen.push((session.sum.first_time(), id, session.clone()));
                     return false;
@@ -175,11 +180,10 @@ impl Open {
         let Some(session) = self.sessions.get_mut(place) else { return };
         session.sum.add(reading);
         session.touched = now;
-        let (last, first) = (session.sum.last_time(), session.sum.first_time());
-        let joins = self.sessions.get(place + 1).is_some_and(|next| {
-            next.sum.first_time() < last.saturating_add(pauses.gap)
-                && pauses.fits(first, next.sum.last_time())
-        });
+        let joins = match self.sessions.get(place..) {
+            Some([session, next, ..]) => pauses.joins(&session.sum, &next.sum),
+            _ => false,
+        };
         if joins {
             let next = self.sessions.remove(place + 1);
             if let Some(session) = self.sessions.get_mut(place) {
@@ -197,6 +201,7 @@ impl Transform for SessionWindows {
         batch: &Batch,
         out: &mut Outputs,
     ) -> Result<(), NodeError> {
+        self.emitter.emit_left(out);
         for reading in batch.readings() {
             if in_calendar(reading.time) {
                 self.take(now.max(reading.time), reading, out);
@@ -208,33 +213,70 @@ impl Transform for SessionWindows {
     }
 
     fn next_tick(&self) -> Option<Timestamp> {
-        (self.due < Timestamp::MAX).then_some(self.due)
+        let due = Some(self.due).filter(|&due| due < Timestamp::MAX);
+        due.into_iter().chain(self.emitter.left_due()).min()
     }
 
     fn tick_lead(&self) -> Option<Duration> {
-        Some(self.idle)
+        Some(self.pauses.idle)
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
+        self.emitter.emit_left(out);
         self.emit(None, out, |due| due <= now);
         Ok(())
     }
 
     fn finish(&mut self, _: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
+        self.emitter.emit_left(out);
         self.emit(Some(Cause::End), out, |_| true);
         Ok(())
     }
 
     fn snapshot(&self) -> Result<State, StateError> {
-        State::of_series(STATE_VERSION, &self.series, &SHAPE)
+        let series = self.series.iter().map(|(id, open)| {
+            let part = |session: &'_ Session| Part {
+                start: session.sum.first_time(),
+                end: self.pauses.end(&session.sum).0,
+                touched: session.touched,
+                number: 0,
+                sum: Cow::Owned(session.sum.clone()),
+            };
+            let parts = open.sessions.iter().map(part).collect();
+            (id, Held { seen: open.seen, past: open.past, since: 0, parts })
+        });
+        let shape = Shape::Gap { gap: self.pauses.gap, longest: self.pauses.longest };
+        stored::write(shape, series, Vec::new(), self.emitter.left())
     }
 
     fn restore(&mut self, state: &State) -> Result<(), StateError> {
-        let (series, shape) = state.read_series::<Open, String>(STATE_VERSION)?;
-        same_shape(&shape, SHAPE)?;
-        self.series = series;
-        let sessions = self.series.iter().flat_map(|(_, open)| &open.sessions);
-        self.due = sessions.map(|one| self.due(one)).min().unwrap_or(Timestamp::MAX);
+        let mut stored = Stored::read(state)?;
+        let Pauses { gap, longest, .. } = self.pauses;
+        let same = stored.shape == Shape::Gap { gap, longest };
+        let were_sessions = matches!(stored.shape, Shape::Gap { .. });
+        // A session stays one. Of other windows it is only known that no pause in them is longer than they are.
+        stored.carry(&self.emitter, false, |part| {
+            let (first, last) = (part.sum.first_time(), part.sum.last_time());
+            (were_sessions || last < first.saturating_add(gap)) && self.pauses.fits(first, last)
+        });
+        let latest = stored.latest();
+        self.emitter.leave(stored.left, latest);
+        for (id, held) in stored.series {
+            let mut open = Open { seen: held.seen, past: held.past, sessions: Vec::new() };
+            for part in held.parts {
+                let session = Session { sum: part.sum.into_owned(), touched: part.touched };
+                match open.sessions.last_mut() {
+                    Some(last) if !same && self.pauses.joins(&last.sum, &session.sum) => {
+                        last.sum.merge(&session.sum);
+                        last.touched = last.touched.max(session.touched);
+                    }
+                    _ => open.sessions.push(session),
+                }
+            }
+            self.due =
+                open.sessions.iter().map(|one| self.pauses.due(one)).fold(self.due, Timestamp::min);
+            self.series.insert(id, open);
+        }
         Ok(())
     }
 }

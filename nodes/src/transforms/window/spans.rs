@@ -1,12 +1,11 @@
 //! Which spans of time hold an instant.
 
-use std::fmt;
-
 use jiff::tz::{Offset, TimeZone};
 use smollama_engine::duration::Duration;
 use smollama_engine::time::Timestamp;
 
 use super::settings::Align;
+use super::stored::Shape;
 
 const DAY: i64 = 86_400_000_000;
 const SHORTEST_LOCAL: i64 = 15 * 60_000_000;
@@ -49,14 +48,6 @@ pub(super) fn in_calendar(time: Timestamp) -> bool {
     time.as_micros().unsigned_abs() <= FARTHEST.unsigned_abs()
 }
 
-impl fmt::Display for Spans {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (length, step) = (Duration::from_micros(self.length), Duration::from_micros(self.step));
-        write!(f, "length {length}, step {step}, ")?;
-        f.write_str(if self.local.is_some() { "local" } else { "utc" })
-    }
-}
-
 impl Spans {
     pub(super) fn new(
         length: Duration,
@@ -77,6 +68,25 @@ impl Spans {
             local: local.then(|| zone.clone()),
             shift: if weeks { EPOCH_AFTER_MONDAY } else { 0 },
         }
+    }
+
+    /// What two of them have in common that find the same.
+    pub(super) fn shape(&self, group: bool) -> Shape {
+        // A zone without a name is told by all that is known of it.
+        let name =
+            |zone: &TimeZone| zone.iana_name().map_or_else(|| format!("{zone:?}"), Into::into);
+        Shape::Length {
+            length: Duration::from_micros(self.length),
+            step: Duration::from_micros(self.step),
+            zone: self.local.as_ref().map(name),
+            group,
+        }
+    }
+
+    /// Whether readings from one instant to another lie in the same spans.
+    pub(super) fn has_both(&self, first: Timestamp, last: Timestamp) -> bool {
+        let mut holding = Holding::default();
+        self.find(first, &mut holding) && last < holding.until
     }
 
     /// Finds the spans that hold an instant; `false` where no calendar goes so far.

@@ -1,3 +1,4 @@
+mod changes;
 mod golden;
 mod settings;
 mod whole;

@@ -3,7 +3,6 @@
 mod book;
 mod series;
 
-use serde::{Deserialize, Serialize};
 use smollama_engine::batch::Batch;
 use smollama_engine::duration::Duration;
 use smollama_engine::node::{NodeError, Outputs, State, StateError, Transform};
@@ -12,11 +11,12 @@ use smollama_engine::series::SeriesMap;
 use smollama_engine::time::Timestamp;
 use smollama_engine::window::Cause;
 
-use self::book::{Book, StoredSpan};
+use self::book::Book;
 use self::series::{Open, Pane};
+use super::LATE;
 use super::emitter::Emitter;
 use super::spans::{Holding, Spans};
-use super::{LATE, STATE_VERSION, same_shape};
+use super::stored::{self, Held, Stored};
 
 /// The node.
 pub(super) struct TimeWindows {
@@ -24,8 +24,7 @@ pub(super) struct TimeWindows {
     lateness: Duration,
     series: SeriesMap<Open>,
     book: Book,
-    /// Written with the state, so that no other shape of window takes it.
-    shape: String,
+    group: bool,
     /// Kept so that looking for spans allocates nothing.
     holding: Holding,
 }
@@ -38,13 +37,12 @@ impl TimeWindows {
         group: bool,
         emitter: Emitter,
     ) -> TimeWindows {
-        let shape = if group { format!("{spans}, grouped") } else { spans.to_string() };
         TimeWindows {
             spans,
             lateness,
             series: SeriesMap::new(),
             book: Book::new(lateness, idle, group, emitter),
-            shape,
+            group,
             holding: Holding::default(),
         }
     }
@@ -91,6 +89,7 @@ impl Transform for TimeWindows {
         batch: &Batch,
         out: &mut Outputs,
     ) -> Result<(), NodeError> {
+        self.book.emit_left(out);
         for reading in batch.readings() {
             let now = now.max(reading.time);
             let settled = self
@@ -113,49 +112,75 @@ impl Transform for TimeWindows {
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
+        self.book.emit_left(out);
         self.book.emit_due(now, &mut self.series, out);
         Ok(())
     }
 
     fn finish(&mut self, _: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
+        self.book.emit_left(out);
         self.book.emit_all(Cause::End, &mut self.series, out);
         Ok(())
     }
 
     fn snapshot(&self) -> Result<State, StateError> {
-        let mut stored = SeriesMap::new();
-        for (id, open) in self.series.iter() {
-            stored.insert(id, StoredSeries { seen: open.seen, panes: open.panes().collect() });
-        }
-        State::of_series(STATE_VERSION, &stored, &(&self.shape, self.book.stored(&self.series)))
+        let series = self.series.iter().map(|(id, open)| {
+            let parts = open.panes().map(Pane::part).collect();
+            (id, Held { seen: open.seen, past: Timestamp::MIN, since: 0, parts })
+        });
+        stored::write(self.spans.shape(self.group), series, self.book.stored(), self.book.left())
     }
 
     fn restore(&mut self, state: &State) -> Result<(), StateError> {
-        let (stored, (shape, spans)) =
-            state.read_series::<RestoredSeries, (String, Vec<StoredSpan>)>(STATE_VERSION)?;
-        same_shape(&shape, &self.shape)?;
-        for (id, stored) in stored.iter() {
-            let mut open = Open::new(stored.seen);
-            for pane in &stored.panes {
-                self.book.reopen(pane);
-                open.insert(pane.clone());
-            }
-            self.series.insert(id, open);
+        let stored = Stored::read(state)?;
+        let was_group = stored.shape == self.spans.shape(true);
+        if was_group || stored.shape == self.spans.shape(false) {
+            self.go_on(stored, was_group)
+        } else {
+            self.cut_anew(stored);
+            Ok(())
         }
-        self.book.restore(spans, &state.series)
     }
 }
 
-#[derive(Debug, Serialize)]
-struct StoredSeries<'a> {
-    seen: Timestamp,
-    panes: Vec<&'a Pane>,
-}
+impl TimeWindows {
+    /// Goes on with the same spans.
+    fn go_on(&mut self, stored: Stored, was_group: bool) -> Result<(), StateError> {
+        let mut series = SeriesMap::new();
+        for (id, held) in &stored.series {
+            let mut open = Open::new(held.seen);
+            let panes = held.parts.iter().map(|it| Pane::of(it.start, it.end, it.number, it));
+            panes.for_each(|pane| open.insert(pane));
+            series.insert(*id, open);
+        }
+        self.book.restore(stored, was_group, &mut series)?;
+        self.series = series;
+        Ok(())
+    }
 
-#[derive(Debug, Deserialize)]
-struct RestoredSeries {
-    seen: Timestamp,
-    panes: Vec<Pane>,
+    /// Puts what was gathered into the spans of now, where they have all of it.
+    fn cut_anew(&mut self, mut stored: Stored) {
+        stored.carry(self.book.emitter(), false, |part| {
+            self.spans.has_both(part.sum.first_time(), part.sum.last_time())
+        });
+        let latest = stored.latest();
+        self.book.leave(stored.left, latest);
+        for (id, held) in stored.series {
+            let mut open = Open::new(held.seen);
+            for part in &held.parts {
+                self.spans.find(part.sum.first_time(), &mut self.holding);
+                for &(start, end) in &self.holding.spans {
+                    if let Some(pane) = open.pane_mut(start) {
+                        pane.merge(part);
+                    } else {
+                        let member = self.book.open(id, start, end, part.touched);
+                        open.insert(Pane::of(start, end, member, part));
+                    }
+                }
+            }
+            self.series.insert(id, open);
+        }
+    }
 }
 
 #[cfg(test)]

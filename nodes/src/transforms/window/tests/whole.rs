@@ -12,7 +12,7 @@ use super::{late, rig, windows};
 use crate::transforms::window::WindowConfig;
 
 /// Shapes in which no tick comes while a test feeds, so that only the readings count.
-fn shape(which: usize) -> serde_json::Value {
+pub(super) fn shape(which: usize) -> serde_json::Value {
     [
         json!({ "length": "10s", "idle": "1000d" }),
         json!({ "length": "10s", "lateness": "15s", "idle": "1000d" }),
@@ -27,17 +27,17 @@ fn shape(which: usize) -> serde_json::Value {
         .clone()
 }
 
-const SHAPES: usize = 9;
+pub(super) const SHAPES: usize = 9;
 
 /// The shapes whose windows do not overlap.
-const APART: [usize; 6] = [0, 1, 2, 5, 6, 7];
+pub(super) const APART: [usize; 6] = [0, 1, 2, 5, 6, 7];
 
 /// Readings of three series that go on, repeat, jump back and ahead.
-fn traffic() -> impl Strategy<Value = Vec<(u8, i32, i8)>> {
+pub(super) fn traffic() -> impl Strategy<Value = Vec<(u8, i32, i8)>> {
     prop::collection::vec((0u8..3, -12i32..20, -9i8..9), 0..60)
 }
 
-fn readings(rig: &Rig<WindowConfig>, traffic: &[(u8, i32, i8)]) -> Vec<Reading> {
+pub(super) fn readings(rig: &Rig<WindowConfig>, traffic: &[(u8, i32, i8)]) -> Vec<Reading> {
     let mut now = 0;
     let of = |&(series, step, value): &(u8, i32, i8)| {
         now += step;

@@ -1,17 +1,17 @@
 //! Which spans are open, which series are in them, and when they are emitted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use smollama_engine::duration::Duration;
 use smollama_engine::node::{Outputs, StateError};
 use smollama_engine::series::{SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
-use smollama_engine::window::{Cause, Summary};
+use smollama_engine::window::{Cause, Summary, Window};
 
 use super::series::{Open, Pane};
 use crate::transforms::window::SUMMARIES_MAX;
 use crate::transforms::window::emitter::Emitter;
+use crate::transforms::window::stored::{self, Stored};
 
 /// The open spans.
 #[derive(Debug)]
@@ -157,7 +157,8 @@ impl Book {
     }
 
     pub(super) fn next_tick(&self) -> Option<Timestamp> {
-        (self.waiting > 0 && self.due < Timestamp::MAX).then_some(self.due)
+        let due = Some(self.due).filter(|&due| self.waiting > 0 && due < Timestamp::MAX);
+        due.into_iter().chain(self.emitter.left_due()).min()
     }
 
     /// Emits the spans that are due, oldest first, and finds out when the next one is.
@@ -239,58 +240,110 @@ impl Book {
         }
     }
 
-    /// The written form: series by their place in the table that is written beside it.
-    pub(super) fn stored(&self, series: &SeriesMap<Open>) -> Vec<StoredSpan> {
-        let places: HashMap<SeriesId, u32> = series.iter().map(|(id, _)| id).zip(0..).collect();
-        let member =
-            |(id, summary): &(SeriesId, Option<Summary>)| Some((*places.get(id)?, summary.clone()));
-        self.spans
-            .iter()
-            .map(|(&start, span)| StoredSpan {
-                start,
-                end: span.end,
-                touched: span.touched,
-                members: span.members.iter().filter_map(member).collect(),
-            })
-            .collect()
+    /// The spans that several series share, for the written form.
+    pub(super) fn stored(&self) -> Vec<stored::Span> {
+        let span = |(&start, span): (&Timestamp, &Span)| stored::Span {
+            start,
+            end: span.end,
+            touched: span.touched,
+            members: span.members.clone(),
+        };
+        self.spans.iter().map(span).collect()
     }
 
-    /// Counts a pane of the state.
-    pub(super) fn reopen(&mut self, pane: &Pane) {
-        self.waiting += 1;
-        self.due = self.due.min(self.due(pane.end, pane.touched));
+    pub(super) fn emitter(&self) -> &Emitter {
+        &self.emitter
     }
 
-    /// Takes the spans of a state whose panes were reopened.
+    /// Takes windows that are to come before all others.
+    pub(super) fn leave(&mut self, left: Vec<Window>, due: Timestamp) {
+        self.emitter.leave(left, due);
+    }
+
+    pub(super) fn left(&self) -> &[Window] {
+        self.emitter.left()
+    }
+
+    #[inline]
+    pub(super) fn emit_left(&mut self, out: &mut Outputs) {
+        self.emitter.emit_left(out);
+    }
+
+    /// Goes on with spans like its own, whose panes are those of the series. `was_group`: whether series shared them.
     pub(super) fn restore(
         &mut self,
-        stored: Vec<StoredSpan>,
-        series: &[SeriesId],
+        stored: Stored,
+        was_group: bool,
+        series: &mut SeriesMap<Open>,
     ) -> Result<(), StateError> {
-        for mut span in stored {
-            let mut members = Vec::with_capacity(span.members.len());
-            for (place, summary) in std::mem::take(&mut span.members) {
-                let Some(&id) = series.get(place as usize) else {
-                    return Err(StateError::Damaged(
-                        "a span names a series that is not there".into(),
-                    ));
-                };
-                members.push((id, summary.map(|summary| Summary { series: id, ..summary })));
-            }
-            let pending = members.iter().filter(|(_, summary)| summary.is_none()).count();
-            self.waiting += members.len() - pending;
-            let StoredSpan { start, end, touched, .. } = span;
-            self.spans.insert(start, Span { end, touched, pending, members });
+        let latest = stored.latest();
+        let mut left = stored.left;
+        let (mut spans, mut panes, mut due) = (BTreeMap::new(), 0, Timestamp::MAX);
+        for pane in series.iter().flat_map(|(_, open)| open.panes()) {
+            panes += 1;
+            due = due.min(self.due(pane.end, pane.touched));
         }
+        let mut waiting = panes;
+        if !self.group {
+            // What its series are past waited for others, which it no longer does.
+            left.extend(stored.spans.into_iter().flat_map(|span| {
+                let stored::Span { start, end, members, .. } = span;
+                let summaries = members.into_iter().filter_map(|(_, summary)| summary);
+                summaries.map(move |summary| Window {
+                    start,
+                    end,
+                    cause: Cause::Time,
+                    summaries: vec![summary],
+                })
+            }));
+        } else if was_group {
+            let mut pending_panes = 0;
+            for stored::Span { start, end, touched, members } in stored.spans {
+                let is_whole = |(place, (id, summary)): (usize, &(SeriesId, Option<Summary>))| {
+                    let pane = series.get(*id).and_then(|open| open.pane(start));
+                    summary.is_some() || pane.is_some_and(|pane| pane.member as usize == place)
+                };
+                if !members.iter().enumerate().all(is_whole) {
+                    return Err(StateError::Damaged("a window lacks one of its series".into()));
+                }
+                let pending = members.iter().filter(|(_, summary)| summary.is_none()).count();
+                pending_panes += pending;
+                waiting += members.len() - pending;
+                spans.insert(start, Span { end, touched, pending, members });
+            }
+            if pending_panes != panes {
+                return Err(StateError::Damaged("a series lacks one of its windows".into()));
+            }
+        } else {
+            spans = self.group(series);
+        }
+        self.emitter.leave(left, latest);
+        (self.spans, self.waiting, self.due) = (spans, waiting, due);
         Ok(())
     }
-}
 
-/// The written form of a span.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct StoredSpan {
-    start: Timestamp,
-    end: Timestamp,
-    touched: Timestamp,
-    members: Vec<(u32, Option<Summary>)>,
+    /// Brings the panes of series that had windows of their own into windows that they share.
+    fn group(&self, series: &mut SeriesMap<Open>) -> BTreeMap<Timestamp, Span> {
+        let mut panes = Vec::new();
+        for (id, open) in series.iter() {
+            panes.extend(open.panes().map(|pane| (pane.start, pane.first_time(), id)));
+        }
+        panes.sort_by_cached_key(|(start, first, id)| (*start, *first, self.emitter.series(*id)));
+        let mut spans: BTreeMap<Timestamp, Span> = BTreeMap::new();
+        for (start, _, id) in panes {
+            let Some(pane) = series.get_mut(id).and_then(|open| open.pane_mut(start)) else {
+                continue;
+            };
+            let span = spans.entry(start).or_insert_with(|| Span {
+                end: pane.end,
+                touched: pane.touched,
+                pending: 0,
+                members: Vec::new(),
+            });
+            pane.member = span.members.len() as u32;
+            span.pending += 1;
+            span.members.push((id, None));
+        }
+        spans
+    }
 }

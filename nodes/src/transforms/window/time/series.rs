@@ -1,6 +1,7 @@
 //! What one series has open.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
 use smollama_engine::duration::Duration;
 use smollama_engine::reading::Reading;
 use smollama_engine::series::SeriesId;
@@ -8,9 +9,10 @@ use smollama_engine::time::Timestamp;
 use smollama_engine::window::{Accumulator, Summary};
 
 use crate::transforms::window::spans::Holding;
+use crate::transforms::window::stored::Part;
 
 /// One series' part of one span.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pane {
     pub(super) start: Timestamp,
     pub(super) end: Timestamp,
@@ -30,6 +32,27 @@ impl Pane {
         now: Timestamp,
     ) -> Pane {
         Pane { start, end, touched: now, member, sum: Accumulator::new(reading) }
+    }
+
+    /// With what was gathered before.
+    pub(super) fn of(start: Timestamp, end: Timestamp, member: u32, part: &Part<'_>) -> Pane {
+        let (touched, sum) = (part.touched, Accumulator::clone(&part.sum));
+        Pane { start, end, touched, member, sum }
+    }
+
+    pub(super) fn merge(&mut self, part: &Part<'_>) {
+        self.sum.merge(&part.sum);
+        self.touched = self.touched.max(part.touched);
+    }
+
+    pub(super) fn part(&self) -> Part<'_> {
+        let Pane { start, end, touched, member, ref sum } = *self;
+        Part { start, end, touched, number: member, sum: Cow::Borrowed(sum) }
+    }
+
+    /// When its first reading was measured.
+    pub(super) fn first_time(&self) -> Timestamp {
+        self.sum.first_time()
     }
 
     #[inline]
