@@ -282,6 +282,23 @@ impl Island {
         self.sinks.iter().map(cut).collect()
     }
 
+    /// Gives items to one node, not through an edge.
+    pub(crate) fn give(&mut self, address: &str, now: Timestamp, batch: Batch) {
+        self.seq = batch.seq;
+        if let Some(slot) = self.slots.iter().position(|slot| *slot.address == *address) {
+            let index = self.keep(batch);
+            self.deliver(Target::Transform { slot, port: 0 }, index);
+            self.drain(now);
+        } else if let Some(sink) = self.sinks.iter().position(|sink| *sink.address == *address) {
+            self.send_out(sink, batch);
+        }
+    }
+
+    /// Whether a node of that address takes items here.
+    pub(crate) fn takes(&self, address: &str) -> bool {
+        self.holds(address) || self.sinks.iter().any(|sink| *sink.address == *address)
+    }
+
     /// Whether a node is one of this island.
     pub(crate) fn holds(&self, address: &str) -> bool {
         self.slots.iter().any(|slot| *slot.address == *address)

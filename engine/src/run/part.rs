@@ -11,7 +11,7 @@ use super::island::Island;
 use super::keep::{Event, JournalReader, PartCut, Record, SourceCut};
 use super::outlets::Outlets;
 use super::virtual_time::VirtualPart;
-use crate::batch::Batch;
+use crate::batch::{Batch, Items};
 use crate::clock::Clock;
 use crate::node::{Position, State};
 use crate::time::Timestamp;
@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Barrier { number: u64, reply: oneshot::Sender<PartCut> },
     /// Say what state the transforms are in.
     States(oneshot::Sender<Vec<(Arc<str>, State)>>),
+    /// Give items to a node once more. Answered with why not.
+    Again { address: Arc<str>, items: Items, reply: oneshot::Sender<Result<(), String>> },
     /// Whoever looks wants to see other ports.
     Look,
     /// Take what entered up to a number, if nothing is in the way, and hand yourself over.
@@ -226,6 +228,9 @@ impl LivePart {
                 let _ = reply.send(cut);
             }
             Command::States(reply) => drop(reply.send(self.island.states())),
+            Command::Again { address, items, reply } => {
+                let _ = reply.send(self.again(&address, items));
+            }
             Command::Look => self.island.look(),
             Command::Yield { until, reply } => return Obeyed::Yield(until, reply),
             Command::Close { finish } => return Obeyed::Close(finish),
@@ -293,6 +298,31 @@ impl LivePart {
         self.island.tick(self.now);
     }
 
+    /// Gives items to a node once more: an event like any other, so a replay gives them again.
+    fn again(&mut self, address: &Arc<str>, items: Items) -> Result<(), String> {
+        let now = self.clock.now().max(self.now);
+        let (source, received) = (address.clone(), now);
+        let event = Event::Items { source, received, items, position: None };
+        let seq = match self.ledger.journal.as_ref().filter(|_| self.journaled) {
+            Some(journal) => {
+                let full = |_| "the journal is full; try again later".to_owned();
+                journal.append(now, &event, None).map_err(full)?
+            }
+            None => self.ledger.number(),
+        };
+        if let Event::Items { items, .. } = event {
+            self.give_again(seq, now, address, items);
+        }
+        Ok(())
+    }
+
+    fn give_again(&mut self, seq: u64, now: Timestamp, address: &str, items: Items) {
+        (self.seq, self.now) = (self.seq.max(seq), self.now.max(now));
+        self.island.tick(self.now);
+        let batch = Batch { items, received: now, seq, end: 0 };
+        self.island.give(address, self.now, batch);
+    }
+
     fn replay_ends(&mut self) {
         if self.replay_until > 0 {
             self.replay_until = 0;
@@ -350,8 +380,15 @@ impl LivePart {
         match event {
             Event::Items { source, received, items, position } => {
                 let entry = self.inlets.iter().position(|inlet| inlet.address == source);
-                if let Some(entry) = entry.filter(|&entry| seq > self.inlets[entry].done) {
-                    self.take(Arrival { seq, now, entry, received, items, position });
+                match entry {
+                    Some(entry) if seq > self.inlets[entry].done => {
+                        self.take(Arrival { seq, now, entry, received, items, position });
+                    }
+                    // Dead letters that were given once more.
+                    None if seq > self.seq && self.island.takes(&source) => {
+                        self.give_again(seq, now, &source, items);
+                    }
+                    _ => {}
                 }
             }
             Event::Tick { node } => {

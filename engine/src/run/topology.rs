@@ -21,6 +21,7 @@ use super::raise::{Raised, SinkStart, SourceStart, Yard};
 use super::sink::{Passed, SinkCommand};
 use super::source::SourceRun;
 use super::stats::NodeStats;
+use crate::batch::Items;
 use crate::clock::Clock;
 use crate::context::Host;
 use crate::diagnostic::Span;
@@ -322,6 +323,26 @@ impl Topology {
     pub fn look(&self) {
         for part in &self.parts {
             let _ = part.commands.send(Command::Look);
+        }
+    }
+
+    /// Gives items to a transform or a sink once more, as dead letters are.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn give_again(&self, address: &Arc<str>, items: Items) -> Result<(), String> {
+        let takes = |node: &PlannedNode| node.address == *address && node.profile.pace.is_none();
+        if !self.graph.nodes().any(|(_, node)| takes(node)) {
+            return Err(format!("no node `{address}` runs that takes items"));
+        }
+        let part = self.parts.iter().find(|part| part.nodes.contains(address));
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let sent = part.map(|part| {
+            part.commands.send(Command::Again { address: address.clone(), items, reply })
+        });
+        match (sent, tokio::time::timeout(STOP_WITHIN, answer).await) {
+            (Some(Ok(())), Ok(Ok(given))) => given,
+            _ => Err(format!("`{address}` is busy; try again later")),
         }
     }
 

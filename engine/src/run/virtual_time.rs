@@ -134,6 +134,9 @@ impl VirtualPart {
                     let _ = reply.send(cut);
                 }
                 Some(Command::States(reply)) => drop(reply.send(self.island.states())),
+                Some(Command::Again { reply, .. }) => {
+                    let _ = reply.send(Err("a recording runs there; play it again instead".into()));
+                }
                 Some(Command::Look) => self.island.look(),
                 Some(Command::Yield { reply, .. }) => {
                     match reply.send(Yielded::Virtual(Box::new(self))) {
