@@ -9,8 +9,6 @@
 //! Nothing that lies on the disk stops a log from opening, but for a later release's format. What is damaged is skipped, counted, and put
 //! aside as `*.damaged` when its time is over; what is whole is read. `docs/adr/0007-own-log.md` says why it is not a database.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "batches are for spools"))]
-
 mod decode;
 mod dictionary;
 mod encode;
@@ -22,6 +20,7 @@ mod open;
 mod pump;
 mod records;
 mod settings;
+mod spool;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -39,6 +38,7 @@ use smollama_engine::run::Fill;
 pub use self::journal::LogJournal;
 pub use self::open::NewerFormat;
 pub use self::settings::{Durability, LogSettings};
+pub use self::spool::{LogSpool, LogSpools};
 
 use self::encode::Encoder;
 use self::files::Files;

@@ -3,7 +3,9 @@
 mod codec;
 mod damage;
 mod failing;
+mod figures;
 mod journal;
+mod spool;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
