@@ -1,7 +1,8 @@
-//! What is kept: history in Parquet, the log of journal and spools, checkpoints, and dead letters. Plain Rust types outside.
+//! What is kept: history in Parquet, the log of journal and spools, checkpoints, revisions, and dead letters. Plain Rust types outside.
 
 pub mod checkpoints;
 pub mod dead_letters;
 mod envelope;
 pub mod history;
 pub mod log;
+pub mod revisions;

@@ -26,6 +26,11 @@ pub struct DiskEntry {
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Makes a new file and opens it for writing; fails if it exists.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// As [`Disk::create_new`], for a file that only its owner may read, from its first moment. A disk that knows no owners makes
+    /// it as any other.
+    fn create_private(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.create_new(path)
+    }
     /// Opens a file for appending, and makes it if it is not there.
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading.
@@ -85,6 +90,12 @@ struct RealFile(File);
 impl Disk for RealDisk {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().create_new(true).append(true).read(true).open(path)?;
+        Ok(Box::new(RealFile(file)))
+    }
+    fn create_private(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.create_new(true).append(true).read(true).open(path)?;
         Ok(Box::new(RealFile(file)))
     }
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -153,13 +164,31 @@ impl DiskFile for RealFile {
 /// power cut once this returns: a temporary file beside it, sync, rename, sync of the folder.
 ///
 /// # Errors
-/// Whatever the disk says; the old file is then untouched, and the temporary one is removed where that is possible.
+/// Whatever the disk says; the old file is then untouched, and the temporary one is removed where that is possible. Where only the last
+/// step failed, the new file is there, and may be gone after a power cut.
 pub fn write_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(disk, path, bytes, |temporary| disk.create_new(temporary))
+}
+
+/// As [`write_atomically`], for a file that only its owner may read, from its first moment.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_privately(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(disk, path, bytes, |temporary| disk.create_private(temporary))
+}
+
+fn replace(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &[u8],
+    create: impl FnOnce(&Path) -> io::Result<Box<dyn DiskFile>>,
+) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let temporary = temporary_name(path);
     let _ = disk.remove_file(&temporary);
     let written = (|| {
-        let mut file = disk.create_new(&temporary)?;
+        let mut file = create(&temporary)?;
         file.write_all(bytes)?;
         file.sync()?;
         disk.rename(&temporary, path)?;

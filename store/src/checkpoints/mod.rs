@@ -44,6 +44,8 @@ impl FileCheckpoints {
                 host.disk.remove_file(&folder.join(&entry.name))?;
             }
         }
+        // What a killed process had renamed and not synced is there for us, and must be there after a power cut if we build on it.
+        host.disk.sync_dir(&folder)?;
         let damaged = AtomicU64::new(0);
         Ok(FileCheckpoints { host: host.clone(), folder, newest: Mutex::new(0), damaged })
     }

@@ -52,6 +52,9 @@ fn a_crash_at_any_call_leaves_the_old_one_or_the_new_one() {
                 "call {n}, seed {seed}: {found}"
             );
             old_and_new[usize::from(found == 3)] += 1;
+            disk.crash(Crash::Power);
+            let disk = disk.restart();
+            assert_eq!(latest(&disk), found, "what was once found stays");
             // The next process goes on, and leaves nothing lying about.
             let next = open(&disk);
             next.latest().unwrap();
