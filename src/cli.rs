@@ -106,6 +106,20 @@ pub(crate) mod commands {
         pub(crate) paths: Vec<PathBuf>,
     }
 
+    /// Where the API and the dashboard are served.
+    #[derive(Debug, Args)]
+    pub(crate) struct Listen {
+        /// The address to listen on; beyond this machine only with a token in config.yaml [default: 127.0.0.1]
+        #[arg(long, value_name = "ADDRESS")]
+        pub(crate) host: Option<std::net::IpAddr>,
+        /// The port to listen on [default: 8080]
+        #[arg(long, value_name = "PORT")]
+        pub(crate) port: Option<u16>,
+        /// Listen on no port; the command line works all the same
+        #[arg(long)]
+        pub(crate) no_dashboard: bool,
+    }
+
     #[derive(Debug, Args)]
     pub(crate) struct Apply {
         #[command(flatten)]
@@ -116,6 +130,11 @@ pub(crate) mod commands {
         /// Do not ask
         #[arg(short = 'y', long)]
         pub(crate) yes: bool,
+        /// Take the paths for the whole set: what runs and lies elsewhere is removed
+        #[arg(long)]
+        pub(crate) all: bool,
+        #[command(flatten)]
+        pub(crate) listen: Listen,
         /// How many seconds of a recording pass in one second, or `max`
         #[arg(long, value_name = "N", value_parser = speed)]
         pub(crate) speed: Option<Speed>,
@@ -123,8 +142,11 @@ pub(crate) mod commands {
 
     #[derive(Debug, Args)]
     pub(crate) struct Run {
+        /// Pipeline files, or folders of them: exactly these run. Without any, what was applied last goes on
+        #[arg(value_name = "PATH", required_if_eq("once", "true"))]
+        pub(crate) paths: Vec<PathBuf>,
         #[command(flatten)]
-        pub(crate) paths: Paths,
+        pub(crate) listen: Listen,
         /// End when every source has ended; sources that never end are asked once
         #[arg(long)]
         pub(crate) once: bool,

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use smollama_engine::clock::SystemClock;
+use smollama_engine::context::Host;
 use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, rules};
 use smollama_engine::plan::{Graph, PlannedNode};
 use smollama_engine::run::{BuildError, NodeStats, Options, Topology, Watch};
 use smollama_store::dead_letters::DeadLetterFile;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::cli::Global;
 use crate::cli::commands::Speed;
 use crate::live::View;
+use crate::signals::Signals;
 use crate::terminal::{self, Failure, Stdout};
 
 /// What to run, and how.
@@ -39,6 +40,29 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Out of what nodes counted and could not do.
+    pub(crate) fn of(
+        stats: &[(PlannedNode, Arc<NodeStats>)],
+        mut errors: Vec<String>,
+        host: &Host,
+    ) -> Outcome {
+        errors.sort();
+        let (mut read, mut rejected, mut dropped, mut corrected) = (0, 0, 0, 0);
+        for (node, stats) in stats {
+            read += if node.profile.pace.is_some() { stats.emitted(0) } else { 0 };
+            rejected += stats.rejected();
+            dropped += stats.dropped();
+            corrected += stats.corrected();
+        }
+        if host.series.collisions() > 0 {
+            errors.push(format!(
+                "{} sources were given readings by two nodes, which are mixed up now; tell the nodes apart with `as`",
+                host.series.collisions()
+            ));
+        }
+        Outcome { errors, read, rejected, dropped, corrected, data_dir: host.data_dir.clone() }
+    }
+
     /// One or two lines: what went through, and where the data lie.
     pub(crate) fn summary(&self) -> String {
         let mut text =
@@ -93,23 +117,9 @@ impl Engine<'_> {
         };
         let mut topology = Topology::start(self.graph, &host, options)
             .map_err(|errors| self.cannot_build(&errors))?;
-        let mut errors = self.until_the_end(&mut topology, &mut signals, &closed).await;
+        let errors = self.until_the_end(&mut topology, &mut signals, &closed).await;
         self.view.close();
-        errors.sort();
-        let (mut read, mut rejected, mut dropped, mut corrected) = (0, 0, 0, 0);
-        for (node, stats) in topology.stats() {
-            read += if node.profile.pace.is_some() { stats.emitted(0) } else { 0 };
-            rejected += stats.rejected();
-            dropped += stats.dropped();
-            corrected += stats.corrected();
-        }
-        if host.series.collisions() > 0 {
-            errors.push(format!(
-                "{} sources were given readings by two nodes, which are mixed up now; tell the nodes apart with `as`",
-                host.series.collisions()
-            ));
-        }
-        Ok(Outcome { errors, read, rejected, dropped, corrected, data_dir: host.data_dir.clone() })
+        Ok(Outcome::of(&topology.stats(), errors, &host))
     }
 
     async fn until_the_end(
@@ -171,31 +181,5 @@ impl Engine<'_> {
         }
         let _ = terminal::diagnostics(&found, self.files);
         Failure::BadInput
-    }
-}
-
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Signals, Failure> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))
-        };
-        Ok(Signals {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits for Ctrl-C or SIGTERM.
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }

@@ -1,14 +1,14 @@
 //! The live view of `apply`: calm, redrawn once a second, at the bottom of the terminal.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use smollama_engine::batch::Items;
 use smollama_engine::config::Section;
 use smollama_engine::context::Host;
-use smollama_engine::plan::{Graph, PlannedNode};
+use smollama_engine::plan::PlannedNode;
 use smollama_engine::reading::Value;
 use smollama_engine::run::{NodeStats, Port, Watch};
 use smollama_engine::series::SeriesId;
@@ -26,7 +26,8 @@ const SERIES_KEPT: usize = 256;
 pub(crate) struct View {
     on: bool,
     host: OnceLock<Arc<Host>>,
-    sources: Vec<Arc<str>>,
+    /// The addresses of sources, as of the last drawing.
+    sources: RwLock<BTreeSet<Arc<str>>>,
     seen: Mutex<Seen>,
     began: Instant,
 }
@@ -52,18 +53,22 @@ struct News {
 impl View {
     /// Shows nothing.
     pub(crate) fn none() -> View {
-        View::with(false, Vec::new())
+        View::new(false)
     }
 
-    /// Shows a graph, if standard error is a terminal.
-    pub(crate) fn of(graph: &Graph) -> View {
-        let sources = graph.nodes().filter(|(_, node)| node.section == Section::Sources);
-        let sources = sources.map(|(_, node)| node.address.clone()).collect();
-        View::with(std::io::stderr().is_terminal(), sources)
+    /// Shows something if that is wanted and standard error is a terminal.
+    pub(crate) fn for_terminal(wanted: bool) -> View {
+        View::new(wanted && std::io::stderr().is_terminal())
     }
 
-    fn with(on: bool, sources: Vec<Arc<str>>) -> View {
-        View { on, host: OnceLock::new(), sources, seen: Mutex::default(), began: Instant::now() }
+    fn new(on: bool) -> View {
+        View {
+            on,
+            host: OnceLock::new(),
+            sources: RwLock::default(),
+            seen: Mutex::default(),
+            began: Instant::now(),
+        }
     }
 
     /// Whether it wants to be told.
@@ -83,6 +88,10 @@ impl View {
         }
     }
 
+    fn is_source(&self, address: &str) -> bool {
+        self.sources.read().unwrap_or_else(PoisonError::into_inner).contains(address)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,6 +99,9 @@ impl View {
     /// Draws what is known now.
     pub(crate) fn draw(&self, stats: &[(PlannedNode, Arc<NodeStats>)]) {
         let Some(host) = self.host.get() else { return };
+        let sources = stats.iter().filter(|(node, _)| node.section == Section::Sources);
+        let sources = sources.map(|(node, _)| node.address.clone()).collect();
+        *self.sources.write().unwrap_or_else(PoisonError::into_inner) = sources;
         let (columns, rows) =
             crossterm::terminal::size().map_or((80, 24), |(c, r)| (usize::from(c), usize::from(r)));
         let lines = self.lines(host, stats, rows.saturating_sub(2));
@@ -282,7 +294,7 @@ impl Style {
 impl Watch for View {
     fn saw(&self, address: &Arc<str>, port: Port, items: &Items) {
         match items {
-            Items::Readings(readings) if self.sources.contains(address) => {
+            Items::Readings(readings) if self.is_source(address) => {
                 let mut seen = self.lock();
                 for reading in readings {
                     if seen.latest.len() < SERIES_KEPT || seen.latest.contains_key(&reading.series)

@@ -5,6 +5,9 @@ mod commands;
 mod engine;
 mod host;
 mod live;
+mod service;
+mod signals;
+mod systemd;
 mod terminal;
 
 use std::process::ExitCode;

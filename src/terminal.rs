@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use smollama_engine::context::Console;
+use smollama_engine::control::ControlError;
 use smollama_engine::diagnostic::{Diagnostics, Files};
+use smollama_supervisor::Logs;
 use tokio::sync::Notify;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
@@ -48,16 +50,35 @@ static COLOUR: OnceLock<Colour> = OnceLock::new();
 /// Sets up colour and logging.
 pub(crate) fn init(global: &Global) {
     COLOUR.get_or_init(|| global.color);
-    let logs = tracing_subscriber::fmt::layer().with_writer(|| Log(Vec::new()));
+    let shown = tracing_subscriber::fmt::layer().with_writer(|| Log(Vec::new()));
     let colour = stderr_colour();
-    let registry = tracing_subscriber::registry();
+    let logs = logs();
+    let asked = logs.filter(global.log_level.clone());
+    let registry = tracing_subscriber::registry().with(logs.layer());
     match global.log_format {
         LogFormat::Text => {
-            let logs = logs.with_ansi(colour).with_target(false);
-            registry.with(logs.with_filter(global.log_level.clone())).init();
+            let shown = shown.with_ansi(colour).with_target(false);
+            registry.with(shown.with_filter(asked)).init();
         }
-        LogFormat::Json => registry.with(logs.json().with_filter(global.log_level.clone())).init(),
+        LogFormat::Json => registry.with(shown.json().with_filter(asked)).init(),
     }
+}
+
+static LOGS: OnceLock<Arc<Logs>> = OnceLock::new();
+
+/// The log of this process.
+pub(crate) fn logs() -> Arc<Logs> {
+    LOGS.get_or_init(Logs::new).clone()
+}
+
+/// Shows why an engine did not do something.
+pub(crate) fn control_error(error: &ControlError) -> Failure {
+    if let Some(text) = &error.text {
+        say(text.trim_end());
+        return Failure::BadInput;
+    }
+    let help = error.help.as_ref().map_or_else(String::new, |help| format!("\n  help: {help}"));
+    Failure::Failed(format!("{}{help}", error.message))
 }
 
 fn wants_colour(stream: &impl IsTerminal) -> bool {

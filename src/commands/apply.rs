@@ -1,41 +1,20 @@
-//! `apply`: check, show the plan, and run it here.
+//! `apply`: check, show the plan, and make it so.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use smollama_engine::plan::Graph;
-use smollama_engine::plan::diff::{diff, nobody_asked};
-
-use super::run::{check_speed, finish};
 use crate::cli::{Global, commands};
-use crate::engine::Engine;
-use crate::live::View;
-use crate::terminal::{self, Failure};
+use crate::service::Service;
+use crate::terminal::Failure;
 
 pub(crate) fn apply(global: &Global, args: &commands::Apply) -> Result<ExitCode, Failure> {
-    let (graph, planned) = super::checked(&args.paths.paths)?;
-    check_speed(&graph, args.speed, &planned.files)?;
-    // Nothing runs yet, so everything is new.
-    let nothing = Graph::default();
-    let plan = diff(&nothing, &graph, &nobody_asked).plan(&nothing, &graph, &|_| None);
-    if global.json {
-        super::print_json(&plan)?;
-    } else {
-        terminal::print(&plan.text(terminal::stdout_colour()))?;
-    }
-    if args.dry_run {
-        terminal::say("Nothing was changed.");
-        return Ok(ExitCode::SUCCESS);
-    }
-    let view = Arc::new(View::of(&graph));
-    let engine = Engine {
-        graph: &graph,
-        files: &planned.files,
+    let service = Service {
+        paths: &args.paths.paths,
+        all: args.all,
         speed: args.speed,
-        once: false,
-        view,
-        announces: true,
+        listen: &args.listen,
+        attended: true,
+        yes: args.yes,
+        dry_run: args.dry_run,
     };
-    let outcome = engine.run(global)?;
-    finish(&outcome)
+    service.run(global)
 }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use smollama_engine::plan::{Graph, Planned};
 
+pub(crate) use self::run::finish;
 use crate::cli::{Cli, Command};
 use crate::terminal::{self, Failure};
 

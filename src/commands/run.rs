@@ -9,20 +9,31 @@ use crate::cli::commands::Speed;
 use crate::cli::{Global, commands};
 use crate::engine::{Engine, Outcome};
 use crate::live::View;
+use crate::service::Service;
 use crate::terminal::{self, Failure};
 
 pub(crate) fn run(global: &Global, args: &commands::Run) -> Result<ExitCode, Failure> {
-    let (graph, planned) = super::checked(&args.paths.paths)?;
-    check_speed(&graph, args.speed, &planned.files)?;
-    if args.once {
-        ends_once(&graph)?;
+    if !args.once {
+        let service = Service {
+            paths: &args.paths,
+            all: true,
+            speed: args.speed,
+            listen: &args.listen,
+            attended: false,
+            yes: true,
+            dry_run: false,
+        };
+        return service.run(global);
     }
+    let (graph, planned) = super::checked(&args.paths)?;
+    check_speed(&graph, args.speed, &planned.files)?;
+    ends_once(&graph)?;
     let view = Arc::new(View::none());
     let engine = Engine {
         graph: &graph,
         files: &planned.files,
         speed: args.speed,
-        once: args.once,
+        once: true,
         view,
         announces: false,
     };
@@ -56,7 +67,7 @@ fn ends_once(graph: &Graph) -> Result<(), Failure> {
 }
 
 /// Says how it ended, and where the data lie.
-pub(super) fn finish(outcome: &Outcome) -> Result<ExitCode, Failure> {
+pub(crate) fn finish(outcome: &Outcome) -> Result<ExitCode, Failure> {
     for error in &outcome.errors {
         terminal::error(&Failure::Failed(error.clone()));
     }

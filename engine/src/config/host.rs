@@ -9,7 +9,9 @@ use super::http::HttpConfig;
 use super::load::Loaded;
 use super::tree::{Mapping, Node, Value};
 use super::{Spanned, read};
+use crate::bytes::ByteSize;
 use crate::diagnostic::{Diagnostic, Diagnostics, Span, rules};
+use crate::duration::Duration;
 use crate::series::SeriesTable;
 
 /// The settings of a host. Every key may be left out.
@@ -30,6 +32,41 @@ pub struct HostConfig {
     pub limits: Limits,
     /// The API and the dashboard over TCP.
     pub http: HttpConfig,
+    /// What enters is kept here until it has taken effect.
+    pub journal: JournalConfig,
+}
+
+/// How what enters is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalConfig {
+    /// What an acknowledged reading survives. Default `power`.
+    pub durability: DurabilityWord,
+    /// How long at most what was written waits for a sync, where no sender waits for one. Default `5s`.
+    pub flush: Duration,
+    /// How many bytes it may take. A full journal acknowledges nothing more until there is room. Default `64MiB`, at least `64KiB`.
+    pub size: ByteSize,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        JournalConfig {
+            durability: DurabilityWord::Power,
+            flush: Duration::from_secs(5),
+            size: ByteSize::mib(64),
+        }
+    }
+}
+
+/// What an acknowledged reading survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DurabilityWord {
+    /// A power cut: a sender is told after a sync.
+    #[default]
+    Power,
+    /// The end of the process: a sender is told after the write. A power cut takes at most what came since the last `flush`.
+    Process,
 }
 
 /// `node` of the Python original.

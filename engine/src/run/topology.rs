@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use petgraph::stable_graph::NodeIndex;
 use tokio::sync::{mpsc, watch};
@@ -129,7 +129,8 @@ pub(super) enum SourceState {
     /// It waits to be released.
     Waiting {
         blocks: bool,
-        run: Box<SourceRun>,
+        /// In a mutex only because a source need not be `Sync`.
+        run: Mutex<Box<SourceRun>>,
     },
     Running(JoinHandle<Result<(), String>>),
     Ended,
@@ -265,7 +266,7 @@ impl Topology {
         self.parts.push(PartHandle { nodes, commands, ended, inbox, virtual_time, task });
         for start in sources {
             let SourceStart { address, entrance, stop, blocks, run } = start;
-            let state = SourceState::Waiting { blocks, run: Box::new(run) };
+            let state = SourceState::Waiting { blocks, run: Mutex::new(Box::new(run)) };
             self.sources.insert(address, SourceHandle { entrance, stop, state });
         }
         if self.released {
@@ -280,6 +281,7 @@ impl Topology {
             let SourceHandle { entrance, stop, state } = handle;
             let state = match state {
                 SourceState::Waiting { blocks, run } => {
+                    let run = run.into_inner().unwrap_or_else(PoisonError::into_inner);
                     SourceState::Running(spawn(blocks, run.run()))
                 }
                 running => running,

@@ -130,6 +130,23 @@ pub struct Summary {
     pub keep: usize,
 }
 
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counts = [
+            (self.add, "added"),
+            (self.change, "changed"),
+            (self.rename, "renamed"),
+            (self.remove, "removed"),
+        ];
+        let mut said = false;
+        for (count, word) in counts.into_iter().filter(|(count, _)| *count > 0) {
+            let comma = if std::mem::replace(&mut said, true) { ", " } else { "" };
+            write!(f, "{comma}{count} {word}")?;
+        }
+        if said { Ok(()) } else { f.write_str("nothing changed") }
+    }
+}
+
 /// How many items wait for a sink of the running graph, by its address; `None` where nobody knows.
 pub type Backlog<'a> = dyn Fn(&str) -> Option<u64> + 'a;
 

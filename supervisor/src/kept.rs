@@ -1,0 +1,115 @@
+//! What a data directory holds, opened by the one engine that runs on it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use smollama_engine::bytes::ByteSize;
+use smollama_engine::context::Host;
+use smollama_engine::duration::Duration;
+use smollama_engine::run::{Checkpoint, Checkpoints, Keep};
+use smollama_engine::time::Timestamp;
+use smollama_store::checkpoints::FileCheckpoints;
+use smollama_store::dead_letters::DeadLetterFile;
+use smollama_store::lock::{self, DataDirLock};
+use smollama_store::log::{Durability, LogJournal, LogSettings, LogSpools};
+use smollama_store::revisions::Revisions;
+
+/// How things are kept.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What an acknowledged reading survives.
+    pub durability: Durability,
+    /// How long under [`Durability::Process`] what was written may wait for a sync.
+    pub flush: Duration,
+    /// How many bytes the journal may take.
+    pub journal: ByteSize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            durability: Durability::default(),
+            flush: LogSettings::FLUSH,
+            journal: ByteSize::mib(64),
+        }
+    }
+}
+
+/// Why a data directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptError {
+    /// Another engine runs on it, or it cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+    /// The disk says no.
+    #[error("cannot open {what} in {}: {error}", dir.display())]
+    Disk {
+        /// What.
+        what: &'static str,
+        /// The data directory.
+        dir: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// See the module. The data directory is locked as long as it lives.
+#[derive(Debug)]
+pub struct Kept {
+    /// The host.
+    pub host: Arc<Host>,
+    /// What the engine keeps.
+    pub keep: Keep,
+    /// The journal again, with what only it can do.
+    pub journal: Arc<LogJournal>,
+    /// Applied revisions.
+    pub revisions: Arc<Revisions>,
+    /// What was refused.
+    pub letters: Arc<DeadLetterFile>,
+    /// The newest checkpoint, if there is one.
+    pub checkpoint: Option<Checkpoint>,
+    /// How things are kept.
+    pub settings: Settings,
+    _lock: DataDirLock,
+}
+
+impl Kept {
+    /// Locks the data directory of a host and opens what lies there. What is damaged is put aside, and never keeps it from opening.
+    ///
+    /// # Errors
+    /// Another engine runs there; the disk says no; a newer release wrote there.
+    pub fn open(host: &Arc<Host>, settings: Settings, now: Timestamp) -> Result<Kept, KeptError> {
+        let dir = host.data_dir.clone();
+        let failed = |what: &'static str| {
+            let dir = dir.clone();
+            move |error| KeptError::Disk { what, dir, error }
+        };
+        let lock = DataDirLock::take(&dir, now)?;
+        let checkpoints = Arc::new(FileCheckpoints::open(host).map_err(failed("the checkpoints"))?);
+        let checkpoint = checkpoints.latest().map_err(failed("the checkpoints"))?;
+        let log = |folder: &str, cap| LogSettings {
+            durability: settings.durability,
+            flush: settings.flush,
+            ..LogSettings::new(dir.join(folder), cap)
+        };
+        let least = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.seq);
+        let journal = LogJournal::open(host, log("journal", settings.journal), least)
+            .map_err(failed("the journal"))?;
+        let journal = Arc::new(journal);
+        let spools = LogSpools::new(host);
+        let letters = DeadLetterFile::open(host).map_err(failed("the dead letters"))?;
+        let revisions = Revisions::open(host)
+            .map_err(|error| failed("the revisions")(io::Error::other(error)))?;
+        Ok(Kept {
+            host: host.clone(),
+            keep: Keep { journal: journal.clone(), spools: Arc::new(spools), checkpoints },
+            journal,
+            revisions: Arc::new(revisions),
+            letters: Arc::new(letters),
+            checkpoint,
+            settings,
+            _lock: lock,
+        })
+    }
+}
