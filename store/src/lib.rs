@@ -4,5 +4,6 @@ pub mod checkpoints;
 pub mod dead_letters;
 mod envelope;
 pub mod history;
+pub mod lock;
 pub mod log;
 pub mod revisions;
