@@ -39,8 +39,6 @@ pub(crate) struct Service<'a> {
     pub(crate) attended: bool,
     /// Do not ask.
     pub(crate) yes: bool,
-    /// Show the plan and change nothing.
-    pub(crate) dry_run: bool,
 }
 
 impl Service<'_> {
@@ -143,10 +141,6 @@ impl Service<'_> {
             handle.plan(plan.clone()).await.map_err(|error| terminal::control_error(&error))?;
         if self.attended {
             show(&reply, global)?;
-        }
-        if self.dry_run {
-            terminal::say("Nothing was changed.");
-            return Ok(false);
         }
         let asks = self.attended && resumed && reply.pending && !self.yes;
         if asks && std::io::stdin().is_terminal() && !confirmed()? {

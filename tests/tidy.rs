@@ -17,7 +17,8 @@ const DIRECTION: [(&str, &[&str]); 5] = [
     ("store", &["engine"]),
     ("nodes", &["engine", "store"]),
     ("dashboard", &["engine", "store"]),
-    (".", &["engine", "store", "nodes", "dashboard"]),
+    ("supervisor", &["engine", "store"]),
+    (".", &["engine", "store", "nodes", "dashboard", "supervisor"]),
 ];
 
 /// The dependency lines of a Cargo.toml, all kinds of them, as name and the rest.

@@ -14,6 +14,11 @@ use crate::terminal::{self, Failure};
 
 pub(crate) fn run(global: &Global, args: &commands::Run) -> Result<ExitCode, Failure> {
     if !args.once {
+        if !args.paths.is_empty() {
+            // Before anything is made or locked.
+            let (graph, planned) = super::checked(&args.paths)?;
+            check_speed(&graph, args.speed, &planned.files)?;
+        }
         let service = Service {
             paths: &args.paths,
             all: true,
@@ -21,7 +26,6 @@ pub(crate) fn run(global: &Global, args: &commands::Run) -> Result<ExitCode, Fai
             listen: &args.listen,
             attended: false,
             yes: true,
-            dry_run: false,
         };
         return service.run(global);
     }
