@@ -223,6 +223,12 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// What it took and will never get through, where the rest did: asked for after each call. It goes to the dead letters, and
+    /// counts as done.
+    fn take_refused(&mut self) -> Vec<Refused> {
+        Vec::new()
+    }
+
     /// A barrier: when this returns, a power cut takes nothing that was taken before. Every ten seconds at most, and before a stop.
     ///
     /// # Errors
@@ -260,6 +266,15 @@ pub trait Sink: Send {
     fn blocks(&self) -> bool {
         false
     }
+}
+
+/// Items that a sink's other side will never take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused {
+    /// The items.
+    pub items: Items,
+    /// Why, as a fragment.
+    pub reason: String,
 }
 
 /// A node, ready to run.

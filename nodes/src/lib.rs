@@ -24,5 +24,6 @@ pub fn registry() -> Registry {
         .with::<sinks::console::ConsoleConfig>()
         .with::<sinks::discard::DiscardConfig>()
         .with::<sinks::file::FileConfig>()
+        .with::<sinks::http::HttpConfig>()
         .with::<sinks::parquet::ParquetConfig>()
 }

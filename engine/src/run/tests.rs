@@ -195,6 +195,8 @@ struct Lines {
     fail: u32,
     fatal: u32,
     reject: bool,
+    /// Refuses the readings with this value and takes those beside them.
+    refuse: Option<i64>,
     blocks: bool,
     quiet: bool,
 }
@@ -202,6 +204,7 @@ struct Lines {
 struct LinesSink {
     config: Lines,
     context: Context,
+    refused: Vec<Refused>,
 }
 
 impl NodeConfig for Lines {
@@ -212,7 +215,11 @@ impl NodeConfig for Lines {
         Profile::sink(&[ItemKind::Readings])
     }
     fn build(&self, context: &Context) -> Result<Node, Problem> {
-        Ok(Node::Sink(Box::new(LinesSink { config: self.clone(), context: context.clone() })))
+        Ok(Node::Sink(Box::new(LinesSink {
+            config: self.clone(),
+            context: context.clone(),
+            refused: Vec::new(),
+        })))
     }
 }
 
@@ -232,6 +239,11 @@ impl Sink for LinesSink {
         }
         let mut text = String::new();
         for reading in batch.readings() {
+            if self.config.refuse.is_some_and(|value| reading.value == value.into()) {
+                let items = Items::Readings(vec![reading.clone()]);
+                self.refused.push(Refused { items, reason: "not this one".into() });
+                continue;
+            }
             let second = reading.time.since(at(0)).as_micros() / 1_000_000;
             let series = self.context.series(reading.series);
             text += &format!("{second} {} {}\n", series.source, reading.value);
@@ -241,6 +253,9 @@ impl Sink for LinesSink {
             .console
             .write(text.as_bytes())
             .map_err(|error| NodeError::Retry(error.to_string()))
+    }
+    fn take_refused(&mut self) -> Vec<Refused> {
+        std::mem::take(&mut self.refused)
     }
     fn blocks(&self) -> bool {
         self.config.blocks
@@ -394,6 +409,23 @@ sinks:
     let mut reasons: Vec<_> = ran.letters.all().into_iter().map(|letter| letter.reason).collect();
     reasons.sort();
     assert_eq!(reasons, ["never", "never", "not this one"]);
+}
+
+#[test]
+fn what_a_sink_refuses_of_a_batch_is_a_dead_letter_and_the_rest_is_taken() {
+    let ran = run("
+pipeline: p
+sources:
+  a: { numbers: { count: 4, batch: 4 } }
+sinks:
+  out: { inputs: [a], lines: { refuse: 2 } }
+");
+    assert_eq!(ran.lines, "0 numbers:n 0\n1 numbers:n 1\n3 numbers:n 3\n");
+    let letters = ran.letters.all();
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!((&*letter.address, &*letter.reason), ("p/out", "not this one"));
+    assert_eq!(letter.content.len(), 1);
+    assert_eq!(ran.errors, Vec::<String>::new());
 }
 
 #[test]

@@ -1,3 +1,4 @@
 //! The only code that touches the outside, shared by nodes.
 
 pub mod rows;
+pub mod tls;

@@ -3,4 +3,5 @@
 pub mod console;
 pub mod discard;
 pub mod file;
+pub mod http;
 pub mod parquet;

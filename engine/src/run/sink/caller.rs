@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Items};
 use crate::clock::Clock;
-use crate::node::{NodeError, Sink};
+use crate::node::{NodeError, Refused, Sink};
 use crate::run::dead_letter::{DeadContent, DeadLetter, DeadLetters};
 use crate::run::retry::{Backoff, RetrySpec};
 use crate::run::slot::{panic_text, too_often};
@@ -220,9 +220,15 @@ impl Caller {
             }
         };
         let done = AssertUnwindSafe(call).catch_unwind().await;
-        let done = done.unwrap_or_else(|panic| {
-            Err(NodeError::Fatal(format!("it panicked: {}", panic_text(&*panic))))
-        });
+        let done = match done {
+            Ok(done) => {
+                for Refused { items, reason } in self.sink.take_refused() {
+                    self.bury_items(items, reason);
+                }
+                done
+            }
+            Err(panic) => Err(NodeError::Fatal(format!("it panicked: {}", panic_text(&*panic)))),
+        };
         if done.is_err() {
             self.stats.add_error();
         }
@@ -264,15 +270,19 @@ impl Caller {
     }
 
     pub(crate) fn bury(&mut self, batch: &Batch, reason: String) {
-        self.stats.add_rejected(batch.items.len());
+        self.bury_items(batch.items.clone(), reason);
+    }
+
+    fn bury_items(&mut self, items: Items, reason: String) {
+        self.stats.add_rejected(items.len());
         // A queue that goes the same way says so once a second, not once a batch.
-        self.buried += batch.items.len();
+        self.buried += items.len();
         if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             self.said = Some(Instant::now());
-            let items = std::mem::take(&mut self.buried);
-            tracing::warn!(node = %self.address, items, "to the dead letters: {reason}");
+            let buried = std::mem::take(&mut self.buried);
+            tracing::warn!(node = %self.address, items = buried, "to the dead letters: {reason}");
         }
-        let content = DeadContent::Items(batch.items.clone());
+        let content = DeadContent::Items(items);
         let letter =
             DeadLetter { address: self.address.clone(), time: self.now(), reason, content };
         if let Err(error) = self.dead.put(&letter) {

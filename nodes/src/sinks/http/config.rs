@@ -1,0 +1,234 @@
+//! What can be said about a receiver.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use smollama_engine::bytes::ByteSize;
+use smollama_engine::config::Secret;
+use smollama_engine::duration::Duration;
+use smollama_engine::registry::Problem;
+
+use super::template;
+
+/// Sends readings, windows and observations to a web server, several in one request.
+///
+/// The body is a JSON object a line, a JSON array, or whatever a template makes of each item. What the receiver cannot take now waits in
+/// a spool and goes out in order when it can.
+///
+/// What an answer means: 2xx, it was taken. 408, 425, 429 and 5xx, a connection that fails and an answer that does not come in time: the same
+/// is sent again later, not before the time that `Retry-After` asks for (ten minutes at most). 401, 403, 407 and redirects: the same, and
+/// `status` shows it, since it is not the items that are wrong. Any other 4xx: the items go to the dead letters; after 400, 413 and 422 the
+/// request is split first, so that an item that is wrong does not take its neighbours along. A redirect that keeps method and body (307, 308) is
+/// followed, five times at most, on the same host.
+///
+/// Requests can come twice: where the answer was lost, or after a crash. Each has a header `idempotency-key` with the stream's id
+/// and the numbers of its first and its last item: `9f0c7f3e58f14f3c8d5e1f3f0a1b2c3d-501-1000`. Items are counted from 1 since the stream
+/// began, whatever is sent of them, and the count goes on over restarts. A receiver that remembers the last number of a stream knows what it
+/// has already, however requests are cut. Without a data directory to count in (`run --once`) there is no such header.
+///
+/// Settings of the environment such as `HTTPS_PROXY` are ignored. The address is never shown beyond its host, and what is a secret never at all.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Where to: `https://example.org/readings`. An address that holds a token may be a secret: `secret://env/HOOK`.
+    pub url: Secret,
+    /// `POST` (the default) or `PUT`.
+    #[serde(default)]
+    pub method: Method,
+    /// Headers by name: `{ x-api-key: secret://env/KEY }`. `content-type` replaces that of the body.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
+    /// `json_lines` (the default): each item in the form that `replay` reads, a line for each. `json`: an array of such. Or `{ template: "..." }`:
+    /// what it makes of each item, a line for each.
+    #[serde(default)]
+    pub body: Body,
+    /// How much goes into a request.
+    #[serde(default)]
+    pub batch: BatchSpec,
+    /// How long a request may take with its answer. Default: 10s.
+    #[serde(default = "timeout")]
+    pub timeout: Duration,
+    /// How the receiver knows who this is: `{ bearer: secret://env/TOKEN }` or `{ basic: { user: me, password: secret://env/PASSWORD } }`.
+    #[serde(default)]
+    pub auth: Option<Auth>,
+    /// `gzip`, for receivers that know it, or `none` (the default).
+    #[serde(default)]
+    pub compression: Compression,
+    /// What to trust beyond the system's authorities.
+    #[serde(default)]
+    pub tls: Tls,
+}
+
+/// The verb of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// The usual one.
+    #[default]
+    Post,
+    /// For receivers that want it.
+    Put,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// A JSON object a line.
+    #[default]
+    JsonLines,
+    /// A JSON array of objects.
+    Json,
+    /// What this makes of each item, a line for each. It knows the fields of the JSON form: `time`, `source`, `value`, `unit`, `labels`,
+    /// `score`, `count` of a reading, `start`, `end`, `cause`, `summaries` of a window, `author`, `kind`, `text`, `confidence`, `sources`, `evidence`
+    /// and more of an observation; `item`, all of them as one; `host`, the name of this one; and `time_s`, `time_ms`, `time_us`, `time_ns`, the
+    /// time since 1970. The language is Jinja's: `{{ value|round(1) }}`, `{% if unit %}..{% endif %}`; `|tojson` makes a text
+    /// safe for JSON. An item that it fails on goes to the dead letters.
+    Template(String),
+}
+
+/// How much goes into a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchSpec {
+    /// Items of a request. 1 for receivers that take one at a time. Default: 500.
+    pub items: usize,
+    /// Bytes of its body, before compression; one item may be larger. Default: `256KiB`.
+    pub bytes: ByteSize,
+    /// How long items wait for more of them while nothing comes; what is full goes at once. Five seconds at most, and while items keep coming
+    /// those that wait go every five seconds. Default: `0s`, everything goes at once.
+    pub wait: Duration,
+}
+
+impl Default for BatchSpec {
+    fn default() -> BatchSpec {
+        BatchSpec { items: 500, bytes: ByteSize::kib(256), wait: Duration::ZERO }
+    }
+}
+
+/// How the receiver knows who this is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// A token: `authorization: Bearer ...`.
+    Bearer(Secret),
+    /// A name and a password.
+    Basic(Basic),
+}
+
+/// A name and a password.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Basic {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// How bodies are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// With `content-encoding: gzip`.
+    Gzip,
+}
+
+/// What to trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// A file with the certificates (PEM) of further authorities, such as one of your own. Relative to the pipeline file.
+    pub ca: Option<PathBuf>,
+}
+
+const fn timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+/// The engine flushes as often while items keep coming.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+const CANNOT_STAND: &str = "this value cannot stand in a header";
+const ONE_LINE: &str = "it must be one line of visible characters";
+const ITEMS_MAX: usize = 10_000;
+const BYTES_MAX: ByteSize = ByteSize::mib(16);
+
+impl HttpConfig {
+    /// Where to.
+    ///
+    /// # Errors
+    /// It is no address of a web server. What stands there is not shown: it can be secret.
+    pub(super) fn address(&self) -> Result<Url, Problem> {
+        let help = "write it like `https://example.org/readings`";
+        let url = Url::parse(self.url.expose()).map_err(|error| {
+            Problem::at("url", format!("this is no address: {error}")).help(help)
+        })?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            let message = format!("`{}` is nothing that requests can be sent to", url.scheme());
+            return Err(Problem::at("url", message).help(help));
+        }
+        Ok(url)
+    }
+
+    /// The headers that the user set.
+    ///
+    /// # Errors
+    /// A name or a value that cannot stand in a request. The value is not shown.
+    pub(super) fn header_map(&self) -> Result<HeaderMap, Problem> {
+        let mut map = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let field = format!("headers.{name}");
+            let key = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| Problem::at(&field, format!("`{name}` is no name of a header")))?;
+            let mut value = HeaderValue::from_str(value.expose())
+                .map_err(|_| Problem::at(&field, CANNOT_STAND).help(ONE_LINE))?;
+            value.set_sensitive(true);
+            map.insert(key, value);
+        }
+        Ok(map)
+    }
+
+    pub(super) fn all_problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        match self.address() {
+            Ok(url) if self.auth.is_some() && !url.username().is_empty() => problems.push(
+                Problem::at("auth", "the address holds a name and a password too")
+                    .help("say it in one place"),
+            ),
+            Ok(_) => {}
+            Err(problem) => problems.push(problem),
+        }
+        problems.extend(self.header_map().err());
+        if let Some(Auth::Bearer(token)) = &self.auth
+            && HeaderValue::from_str(token.expose()).is_err()
+        {
+            problems.push(Problem::at("auth.bearer", CANNOT_STAND).help(ONE_LINE));
+        }
+        if let Body::Template(text) = &self.body {
+            problems.extend(template::problems(text));
+        }
+        if !(1..=ITEMS_MAX).contains(&self.batch.items) {
+            let message = format!("it must lie between 1 and {ITEMS_MAX}");
+            problems.push(Problem::at("batch.items", message));
+        }
+        if self.batch.bytes.0 == 0 || self.batch.bytes > BYTES_MAX {
+            let message = format!("it must lie between 1B and {BYTES_MAX}");
+            problems.push(Problem::at("batch.bytes", message));
+        }
+        if self.batch.wait > WAIT_MAX {
+            problems.push(Problem::at("batch.wait", format!("it can be {WAIT_MAX} at most")));
+        }
+        if self.timeout.is_zero() {
+            let problem = Problem::at("timeout", "no answer comes in no time");
+            problems.push(problem.help("leave it out for ten seconds"));
+        }
+        problems
+    }
+}
