@@ -1,18 +1,12 @@
 //! Labels from a table (`labels_from`): a CSV file whose first column names sources, and whose other columns are labels.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use crate::disk::Disk;
 use crate::glob::Glob;
-use crate::registry::Problem;
 use crate::series::Series;
 
-/// The largest table that is read.
-const BYTES_MAX: usize = 1024 * 1024;
-
 /// A table of labels. The first row that fits a source wins, so exact names go above patterns.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LabelTable {
     rows: Vec<(Glob, Labels)>,
 }
@@ -20,19 +14,17 @@ pub struct LabelTable {
 type Labels = Vec<(Arc<str>, Arc<str>)>;
 
 impl LabelTable {
+    /// The largest table that is read.
+    pub const BYTES_MAX: usize = 1024 * 1024;
+
     /// Reads a table: CSV as RFC 4180, whose first line names the columns.
     ///
     /// # Errors
-    /// The file cannot be read, is too large, or a row does not fit; the problem names the line.
-    pub fn load(disk: &dyn Disk, path: &Path) -> Result<LabelTable, Problem> {
-        let bad = |why: String| Problem::at("labels_from", format!("{}{why}", path.display()));
-        let bytes = disk.read(path).map_err(|error| bad(format!(": {error}")))?;
-        if bytes.len() > BYTES_MAX {
-            return Err(bad(format!(": more than {BYTES_MAX} bytes")));
-        }
-        let rows = records(&bytes);
+    /// It is empty, or a row does not fit: as a text that follows the name of the file, with the line.
+    pub fn parse(bytes: &[u8]) -> Result<LabelTable, String> {
+        let rows = records(bytes);
         let Some((header, rows)) = rows.split_first() else {
-            return Err(bad(": it is empty".into()));
+            return Err(": it is empty".into());
         };
         let names: Vec<Arc<str>> = header.iter().skip(1).map(|name| name.trim().into()).collect();
         let mut table = LabelTable::default();
@@ -40,14 +32,9 @@ impl LabelTable {
             let Some((source, values)) =
                 row.split_first().filter(|(_, values)| values.len() == names.len())
             else {
-                return Err(bad(format!(
-                    ":{line}: {} fields, expected {}",
-                    row.len(),
-                    header.len()
-                )));
+                return Err(format!(":{line}: {} fields, expected {}", row.len(), header.len()));
             };
-            let glob =
-                Glob::new(source.trim()).map_err(|error| bad(format!(":{line}: {error}")))?;
+            let glob = Glob::new(source.trim()).map_err(|error| format!(":{line}: {error}"))?;
             let labels = names.iter().zip(values).filter(|(_, value)| !value.trim().is_empty());
             let labels = labels.map(|(name, value)| (name.clone(), value.trim().into()));
             table.rows.push((glob, labels.collect()));
@@ -93,19 +80,13 @@ fn records(bytes: &[u8]) -> Vec<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::RealDisk;
     use crate::series::SourceKey;
-
-    fn table(text: &str) -> Result<LabelTable, Problem> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rooms.csv");
-        std::fs::write(&path, text).unwrap();
-        LabelTable::load(&RealDisk, &path)
-    }
 
     #[test]
     fn the_first_row_that_fits_gives_its_labels() {
-        let table = table("source,room,floor\nair:north,\"Kitchen, north\",1\n*,hall,\n").unwrap();
+        let table =
+            LabelTable::parse(b"source,room,floor\nair:north,\"Kitchen, north\",1\n*,hall,\n")
+                .unwrap();
         let labels = |name: &str| {
             let mut series = Series::new(SourceKey::parse(name));
             table.apply(&mut series);
@@ -117,7 +98,8 @@ mod tests {
 
     #[test]
     fn a_ragged_row_is_named() {
-        let error = table("source,room\na,b,c\n").unwrap_err();
-        assert!(error.message.ends_with("rooms.csv:2: 3 fields, expected 2"), "{}", error.message);
+        let error = LabelTable::parse(b"source,room\na,b,c\n").unwrap_err();
+        assert_eq!(error, ":2: 3 fields, expected 2");
+        assert_eq!(LabelTable::parse(b"").unwrap_err(), ": it is empty");
     }
 }

@@ -37,6 +37,14 @@ pub struct Variable {
     pub is_secret: bool,
 }
 
+impl Variable {
+    /// A variable that is no secret, as it was when something was read.
+    pub fn plain(name: &str, value: Option<String>) -> Variable {
+        let value = value.map(|value| Secret::new(format!("${{{name}}}"), value));
+        Variable { name: name.into(), value, is_secret: false }
+    }
+}
+
 /// Replaces in the scalars of one file.
 pub(super) struct Interpolator<'a> {
     pub(super) lookup: &'a Lookup<'a>,
@@ -163,9 +171,7 @@ impl Interpolator<'_> {
             }),
         };
         if result.is_ok() {
-            let name: Arc<str> = name.into();
-            let value = value.map(|value| Secret::new(format!("${{{name}}}"), value));
-            self.used.insert(name.clone(), Variable { name, value, is_secret: false });
+            self.used.insert(name.into(), Variable::plain(name, value));
         }
         result
     }

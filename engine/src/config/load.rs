@@ -1,7 +1,7 @@
 //! From paths to trees: which files there are, what they hold, and what is put into their scalars.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -13,7 +13,8 @@ use hashbrown::HashSet;
 
 use super::{
     build::{self, Budget},
-    interpolate::{INTERPOLATED_BYTES_MAX, Interpolator, Lookup, Variable},
+    interpolate::{INTERPOLATED_BYTES_MAX, Interpolator, Lookup},
+    reads::ReadFile,
     tree::Node,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics, FileId, Files, Span, rules};
@@ -41,8 +42,10 @@ pub struct Loaded {
     pub files: Files,
     /// The documents of all files, in the order of the paths.
     pub documents: Vec<Document>,
-    /// Every variable and secret whose value was taken, by name.
-    pub variables: Vec<Variable>,
+    /// The files that could be read, with all that was taken from elsewhere.
+    pub reads: BTreeMap<FileId, ReadFile>,
+    /// Those of them that were not read from the disk but again as they were.
+    pub again: BTreeSet<FileId>,
     /// What is wrong so far.
     pub diagnostics: Diagnostics,
 }
@@ -52,7 +55,8 @@ pub struct Loader<'a> {
     lookup: &'a Lookup<'a>,
     files: Files,
     documents: Vec<Document>,
-    variables: BTreeMap<Arc<str>, Variable>,
+    reads: BTreeMap<FileId, ReadFile>,
+    again: BTreeSet<FileId>,
     diagnostics: Diagnostics,
     budget: Budget,
     bytes_left: usize,
@@ -77,7 +81,8 @@ impl<'a> Loader<'a> {
             lookup,
             files: Files::default(),
             documents: Vec::new(),
-            variables: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            again: BTreeSet::new(),
             diagnostics: Diagnostics::new(),
             budget: Budget::default(),
             bytes_left: TOTAL_BYTES_MAX,
@@ -104,17 +109,40 @@ impl<'a> Loader<'a> {
 
     /// Reads a text as if it stood in the file `path`; `secret://file/./x` begins at that file's folder.
     pub fn text(&mut self, path: &Path, text: &str) {
+        self.text_with(path, text, self.lookup, BTreeMap::new());
+    }
+
+    /// Reads a file as it was when it was read before: its text, its variables and what lay beside it. Only its secrets are looked up
+    /// again, with `secrets` for those of the environment: they are kept nowhere.
+    pub fn again(&mut self, file: &ReadFile, secrets: &Lookup<'_>) {
+        let lookup = |name: &str| match file.variable(name) {
+            Some(variable) => variable.value.as_ref().map(|value| value.expose().to_owned()),
+            None => secrets(name),
+        };
+        let id = self.text_with(&file.path, &file.text, &lookup, file.beside.clone());
+        self.again.insert(id);
+    }
+
+    fn text_with(
+        &mut self,
+        path: &Path,
+        text: &str,
+        lookup: &Lookup<'_>,
+        beside: BTreeMap<PathBuf, Arc<[u8]>>,
+    ) -> FileId {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let file = self.files.add(path, text);
         if text.len() > FILE_BYTES_MAX.min(self.bytes_left) {
-            return self.too_large(file, path);
+            self.too_large(file, path);
+            return file;
         }
         self.bytes_left -= text.len();
         let before = self.diagnostics.errors();
+        let mut used = BTreeMap::new();
         let mut interpolator = Interpolator {
-            lookup: self.lookup,
+            lookup,
             folder: path.parent().unwrap_or(Path::new("")),
-            used: &mut self.variables,
+            used: &mut used,
             bytes_left: &mut self.interpolated_bytes_left,
         };
         let documents = build::documents(
@@ -135,6 +163,14 @@ impl<'a> Loader<'a> {
         }
         let documents = documents.into_iter().enumerate();
         self.documents.extend(documents.map(|(index, root)| Document { file, index, root }));
+        let read = ReadFile {
+            path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            text: text.into(),
+            variables: used.into_values().collect(),
+            beside,
+        };
+        self.reads.insert(file, read);
+        file
     }
 
     /// What was read.
@@ -142,7 +178,8 @@ impl<'a> Loader<'a> {
         Loaded {
             files: self.files,
             documents: self.documents,
-            variables: self.variables.into_values().collect(),
+            reads: self.reads,
+            again: self.again,
             diagnostics: self.diagnostics,
         }
     }
@@ -244,14 +281,18 @@ pub fn pipelines_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let yaml = path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml");
-        if yaml && !hidden && !path.is_dir() {
+        if is_pipeline_file(&path) && !path.is_dir() {
             paths.push(path);
         }
     }
     paths.sort();
     Ok(paths)
+}
+
+/// Whether a file in a folder is taken for pipelines when the folder is named: by its name alone.
+pub fn is_pipeline_file(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden && path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml")
 }
 
 /// The bytes of a file, or nothing if there are more than `bytes_max`.

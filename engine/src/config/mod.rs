@@ -1,7 +1,7 @@
 //! From files to what the user wrote, and from there to typed settings, every key and value with its place.
 //!
 //! ```text
-//! load(&paths, &lookup) -> Loaded { files, documents, variables, diagnostics }        load.rs, build.rs, interpolate.rs
+//! load(&paths, &lookup) -> Loaded { files, documents, reads, diagnostics }            load.rs, build.rs, interpolate.rs
 //! parse(&document, &files, &types, &mut diagnostics) -> Option<PipelineSpec>          pipeline.rs
 //! read::<T>(&settings, key_span, "the settings of `dedup`", &mut diagnostics) -> Option<T>   de.rs
 //! ```
@@ -9,7 +9,8 @@
 //! - A stage returns as much as it could read and adds to one [`Diagnostics`](crate::diagnostic::Diagnostics), so that
 //!   later stages report their errors in the same run. [`Value::Broken`] marks what has been reported; whoever meets
 //!   it stays silent. Nothing may be run while `diagnostics.has_errors()`.
-//! - [`Loader::text`] reads a text in place of a file (embedded examples, tests).
+//! - [`Loader::text`] reads a text in place of a file (embedded examples, tests). [`Loader::again`] reads a [`ReadFile`] as it
+//!   was: what runs beside the files of an apply, and what a revision kept.
 //! - `PipelineSpec` has the nodes of all sections in the order of the file (`node(name)`, `section(section)`), each
 //!   with `name`, `section`, `type_name`, `settings` (a [`Node`]), `inputs` (port, address, both with spans), and the
 //!   other engine words; `every`, `when`, `queue` and `retry` stay trees to be given to [`read`]. The key of the
@@ -29,6 +30,7 @@ pub mod http;
 mod interpolate;
 mod load;
 pub mod pipeline;
+mod reads;
 mod secret;
 mod spanned;
 mod syntax;
@@ -39,8 +41,11 @@ mod tree;
 pub use build::{ALIAS_NODES_MAX, DEPTH_MAX, NODES_MAX};
 pub use de::{read, read_showable};
 pub use interpolate::{Lookup, Variable};
-pub use load::{Document, FILE_BYTES_MAX, Loaded, Loader, TOTAL_BYTES_MAX, load, pipelines_in};
+pub use load::{
+    Document, FILE_BYTES_MAX, Loaded, Loader, TOTAL_BYTES_MAX, is_pipeline_file, load, pipelines_in,
+};
 pub use pipeline::{Address, EngineWord, InputSpec, NodeSpec, PipelineSpec, Section, parse};
+pub use reads::{ReadFile, Tables, tables};
 pub use secret::Secret;
 pub use spanned::{Spanned, Text};
 pub use tree::{Entry, Key, Mapping, Node, Scalar, Style, Value};

@@ -46,8 +46,8 @@ pub struct PlannedNode {
     pub unit: Option<Arc<str>>,
     /// `labels`.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
-    /// `labels_from`, with the folder of the pipeline file.
-    pub labels_from: Option<PathBuf>,
+    /// `labels_from`: the path, absolute, and the table.
+    pub labels_from: Option<(PathBuf, Arc<LabelTable>)>,
     /// `every`.
     pub every: Option<Duration>,
     /// `when`.
@@ -83,19 +83,15 @@ impl fmt::Debug for PlannedNode {
 
 impl PlannedNode {
     /// What the node is given when it is made.
-    ///
-    /// # Errors
-    /// The table of `labels_from` cannot be read.
-    pub fn context(&self, host: &Arc<Host>) -> Result<Context, Problem> {
+    #[must_use]
+    pub fn context(&self, host: &Arc<Host>) -> Context {
         let mut context = Context::new(host.clone(), &self.address, &self.type_part);
         context.unit.clone_from(&self.unit);
         context.labels.clone_from(&self.labels);
         context.every = self.every;
         context.folder.clone_from(&self.folder);
-        if let Some(path) = &self.labels_from {
-            context.label_table = Some(Arc::new(LabelTable::load(&*host.disk, path)?));
-        }
-        Ok(context)
+        context.label_table = self.labels_from.as_ref().map(|(_, table)| table.clone());
+        context
     }
 
     /// Whether it makes series under a type part that nobody wrote: its type's, or its own address.
@@ -109,7 +105,7 @@ impl PlannedNode {
     /// # Errors
     /// Something outside is missing.
     pub fn build(&self, host: &Arc<Host>) -> Result<crate::node::Node, Problem> {
-        self.settings.build(&self.context(host)?)
+        self.settings.build(&self.context(host))
     }
 
     /// The name of an output port.

@@ -1,15 +1,18 @@
-//! From what the user wrote to a checked graph: pure data, nothing runs and nothing is opened.
+//! From what the user wrote to a checked graph: pure data, nothing runs and no node is made.
 //!
 //! ```text
-//! resolve(&specs, &files, &registry, &mut diagnostics) -> Vec<PlannedNode>     resolve.rs
+//! resolve(&specs, &files, &tables, &registry, &mut diagnostics) -> Vec<..>     resolve.rs
 //! check(&nodes, &mut diagnostics) -> Option<Graph>                             check.rs, conflicts.rs, cycles.rs
 //! testing::check(&nodes, graph, &mut diagnostics)                              ../testing/check.rs
 //! journaled(&graph) -> sources                                                 journaled.rs
 //! diff(&running, &candidate, judge) -> Changes                                 diff/
 //! ```
 //!
+//! `candidate(&running, scope, ..)` is the whole way for an apply: the files it names, and what else runs.
+//!
 //! Every check reports all it finds; a graph comes out only when none was an error.
 
+mod candidate;
 mod check;
 mod conflicts;
 mod cycles;
@@ -24,13 +27,14 @@ mod test_nodes;
 
 use std::path::Path;
 
+pub use candidate::{Scope, candidate};
 pub use check::{check, mixed_time};
 pub use diff::{Changes, diff};
 pub use graph::{Graph, PlannedNode, PlannedPipeline, Wire, Written};
 pub use journaled::journaled;
 pub use resolve::{Resolved, resolve};
 
-use crate::config::{self, Loaded, Lookup};
+use crate::config::{self, Loaded, Lookup, ReadFile};
 use crate::diagnostic::{Diagnostics, Files};
 use crate::registry::Registry;
 
@@ -39,6 +43,8 @@ use crate::registry::Registry;
 pub struct Planned {
     /// The files, for showing diagnostics.
     pub files: Files,
+    /// The pipeline files with all that they took from elsewhere: what a revision keeps.
+    pub reads: Vec<ReadFile>,
     /// All that was found, warnings too.
     pub diagnostics: Diagnostics,
     /// The graph, if nothing found was an error.
@@ -55,15 +61,17 @@ pub fn plan<P: AsRef<Path>>(paths: &[P], lookup: &Lookup<'_>, registry: &Registr
 /// [`plan`] for files that were loaded already.
 #[must_use]
 pub fn plan_loaded(loaded: Loaded, registry: &Registry) -> Planned {
-    let Loaded { files, documents, mut diagnostics, .. } = loaded;
+    let Loaded { files, documents, mut reads, again, mut diagnostics } = loaded;
     let types = |section| registry.names(section);
-    let specs: Vec<_> = documents
+    let mut specs: Vec<_> = documents
         .iter()
         .filter_map(|document| config::parse(document, &files, &types, &mut diagnostics))
         .collect();
-    let nodes = resolve(&specs, &files, registry, &mut diagnostics);
+    candidate::names_of_others(&mut specs, &again, &files, &mut diagnostics);
+    let tables = config::tables(&specs, &mut reads, &mut diagnostics);
+    let nodes = resolve(&specs, &files, &tables, registry, &mut diagnostics);
     let graph = check(&specs, &files, &nodes, &mut diagnostics);
     crate::testing::check(&specs, &nodes, graph.as_ref(), &mut diagnostics);
     let graph = graph.filter(|_| !diagnostics.has_errors());
-    Planned { files, diagnostics, graph }
+    Planned { files, reads: reads.into_values().collect(), diagnostics, graph }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::graph::{PlannedNode, Written, default_type_part};
 use crate::condition::Condition;
-use crate::config::{self, Address, Node as Tree, NodeSpec, PipelineSpec, Section, Spanned};
+use crate::config::{
+    self, Address, Node as Tree, NodeSpec, PipelineSpec, Section, Spanned, Tables,
+};
 use crate::diagnostic::{Diagnostic, Diagnostics, Files, Span, quoted, rules};
 use crate::duration::Duration;
 use crate::registry::{Delivery, Pace, Problem, Profile, Registry, Settings};
@@ -29,6 +31,7 @@ pub struct Resolved<'a> {
 pub fn resolve<'a>(
     specs: &'a [PipelineSpec],
     files: &Files,
+    tables: &Tables,
     registry: &Registry,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Resolved<'a>> {
@@ -42,7 +45,7 @@ pub fn resolve<'a>(
                 let profile = settings.0.profile();
                 check_every(spec, &profile, diagnostics);
                 check_spool(spec, &profile, diagnostics);
-                planned(pipeline, spec, settings, words, &folder)
+                planned(pipeline, spec, settings, words, &folder, tables)
             });
             nodes.push(Resolved { pipeline, spec, plan });
         }
@@ -195,10 +198,13 @@ fn planned(
     (settings, shown): (Arc<dyn Settings>, Tree),
     words: Words,
     folder: &Path,
+    tables: &Tables,
 ) -> PlannedNode {
     let address: Arc<str> = format!("{}/{}", &**pipeline.name, &**spec.name).into();
     let default_type = default_type_part(spec.section, &spec.type_name, &address);
     let text = |word: &Spanned<Arc<str>>| word.value.clone();
+    let table =
+        |path: &Spanned<Arc<str>>| tables.get(&(pipeline.file, path.value.clone())).cloned();
     let labels: BTreeMap<_, _> =
         spec.labels.iter().map(|(name, value)| (text(name), text(value))).collect();
     PlannedNode {
@@ -214,7 +220,7 @@ fn planned(
         type_part: spec.as_type.as_ref().map_or(default_type, text),
         unit: spec.unit.as_ref().map(text),
         labels,
-        labels_from: spec.labels_from.as_ref().map(|path| folder.join(&*path.value)),
+        labels_from: spec.labels_from.as_ref().and_then(table),
         every: words.every,
         when: words.when,
         queue: words.queue.unwrap_or_default(),

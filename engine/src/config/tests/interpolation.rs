@@ -47,7 +47,8 @@ fn a_value_is_never_read_as_yaml() {
 #[test]
 fn variables_are_recorded() {
     let loaded = load_text("[\"${PORT}\", \"${NONE:-x}\", \"${PORT}\", secret://env/TOKEN]");
-    let used: Vec<_> = loaded
+    let [read] = &loaded.reads.into_values().collect::<Vec<_>>()[..] else { panic!("one file") };
+    let used: Vec<_> = read
         .variables
         .iter()
         .map(|v| (&*v.name, v.value.as_ref().map(|value| value.expose()), v.is_secret))

@@ -21,6 +21,7 @@ pub(super) static ALL: &[&Rule] = &[
     &POSSIBLE_SOURCE_CONFLICT,
     &NODE_CANNOT_START,
     &BAD_RENAME,
+    &PIPELINE_OF_ANOTHER_FILE,
 ];
 
 /// There is no such type of node.
@@ -328,5 +329,19 @@ transforms:
   news: { inputs: [board], renamed_from: changes, dedup: {} }
 sinks:
   show: { inputs: [news], console: {} }",
+    ),
+};
+
+/// A pipeline of this name runs from another file.
+pub static PIPELINE_OF_ANOTHER_FILE: Rule = Rule {
+    id: "SM0087",
+    name: "pipeline-of-another-file",
+    title: "a pipeline of this name runs from another file",
+    meaning: "Every running pipeline belongs to the file it was applied from, and an apply changes only what belongs to \
+        the files and folders it names. Here a file brings a pipeline whose name belongs to a file that was not named.",
+    example: "",
+    fix: Fix::Words(
+        "Give it another name. If the pipeline has moved to this file, name both files in one `smollama apply`: then \
+        the one it has left no longer holds it.",
     ),
 };

@@ -25,7 +25,7 @@ fn likeness(node: &PlannedNode) -> String {
         type_part,
         node.unit,
         node.labels,
-        node.labels_from,
+        node.labels_from.as_ref().map(|(_, table)| table),
         node.every,
         node.when,
         node.queue,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use petgraph::Direction;
 use petgraph::stable_graph::NodeIndex;
@@ -11,6 +12,7 @@ use petgraph::visit::EdgeRef;
 use super::Difference;
 use super::pairs::Pairs;
 use crate::config::{Node as Tree, Scalar, Value};
+use crate::labels::LabelTable;
 use crate::plan::graph::{Graph, PlannedNode};
 
 /// All that differs and makes another node of it. Not the name, and not the inputs: those belong to the graph.
@@ -31,7 +33,7 @@ pub(super) fn differences(old: &PlannedNode, new: &PlannedNode) -> Vec<Differenc
     }
     found.given("unit", old.unit.as_ref(), new.unit.as_ref());
     found.labels(old, new);
-    found.given("labels_from", labels_from(old), labels_from(new));
+    found.table(old, new);
     found.given("every", old.every, new.every);
     if old.when != new.when {
         found.trees("when", old.written.when.as_ref(), new.written.when.as_ref());
@@ -51,10 +53,6 @@ pub(super) fn reach_the_state(old: &PlannedNode, new: &PlannedNode) -> bool {
     !old.settings.equals(&*new.settings)
         || old.type_part != new.type_part
         || old.carries != new.carries
-}
-
-fn labels_from(node: &PlannedNode) -> Option<String> {
-    node.labels_from.as_deref().map(|path| absolute(path).display().to_string())
 }
 
 /// A path that means the same wherever the program was started.
@@ -100,6 +98,23 @@ impl Found {
             let (from, to) = (old.labels.get(name), new.labels.get(name));
             self.given(&format!("labels.{name}"), from, to);
         }
+    }
+
+    /// The table of labels by its content; its path is only how it is found.
+    fn table(&mut self, old: &PlannedNode, new: &PlannedNode) {
+        let (from, to) = (&old.labels_from, &new.labels_from);
+        let same_path = from.as_ref().map(|(path, _)| path) == to.as_ref().map(|(path, _)| path);
+        let content = |table: &Option<(PathBuf, Arc<LabelTable>)>| {
+            table.as_ref().map(|(_, table)| table.clone())
+        };
+        if content(from) == content(to) {
+            return;
+        }
+        let shown = |table: &Option<(PathBuf, Arc<LabelTable>)>| {
+            table.as_ref().map(|(path, _)| path.display().to_string())
+        };
+        let other = |path: String| if same_path { format!("{path}, other rows") } else { path };
+        self.push("labels_from", shown(from), shown(to).map(other));
     }
 
     fn settings(&mut self, old: &PlannedNode, new: &PlannedNode) {

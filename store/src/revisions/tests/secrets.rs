@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use smollama_engine::config::{Loaded, load};
+use smollama_engine::config::load;
 
 use super::*;
 
@@ -53,11 +53,12 @@ fn a_secret_is_remembered_by_its_hash_and_a_variable_by_its_value() {
         "HIDDEN" => Some("hunter2".to_owned()),
         _ => None,
     };
-    let Loaded { variables, .. } = load(&[&path], &lookup);
+    let loaded = load(&[&path], &lookup);
+    let variables = loaded.reads.values().flat_map(|read| &read.variables);
     let disk = SimulatedDisk::new(0);
     let revisions = open(&disk);
     let remembered: Vec<_> =
-        variables.iter().map(|variable| revisions.variable(variable).unwrap()).collect();
+        variables.map(|variable| revisions.variable(variable).unwrap()).collect();
     let one = |name: &str, value| RevisionVariable { name: name.into(), value };
     let hash = revisions.hash("secret://env/HIDDEN", "hunter2").unwrap();
     let wanted = [

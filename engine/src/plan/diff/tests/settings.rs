@@ -59,11 +59,6 @@ fn each_setting_says_what_it_was_and_what_becomes_of_the_state() {
             "~ home/soil labels.room: - -> shed | Stateless",
         ),
         (
-            "as: soil",
-            "as: soil, labels_from: rooms.csv",
-            "~ home/soil labels_from: - -> /etc/rooms.csv | Stateless",
-        ),
-        (
             "post: { to: broker }",
             "queue: { size: 4MiB, when_full: drop_oldest, spool: 1GiB }, post: { to: broker }",
             "~ home/alerts queue.size: 2MiB -> 4MiB queue.when_full: block -> drop_oldest \
