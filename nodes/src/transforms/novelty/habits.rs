@@ -143,8 +143,10 @@ impl Habits {
         self.values.is_empty() || self.grain < news * self.span(acuity)
     }
 
-    /// Forgets the values outside of a range, and the span that they made. Says whether there were any.
+    /// Forgets the values outside of a range, and the span that they made. Says whether there were any. What lies so little
+    /// outside that it can stand for a value inside stays.
     pub(super) fn forget_outside(&mut self, range: RangeInclusive<f64>) -> bool {
+        let range = range.start() - self.grain..=range.end() + self.grain;
         if self.values.is_empty() || range.contains(&self.low) && range.contains(&self.high) {
             return false;
         }
