@@ -1,25 +1,20 @@
-//! The graph that an apply would make: the files under its paths as they are now, and what runs and lies elsewhere as it was applied.
+//! The graph that an apply would make, and what is wrong with it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use smollama_engine::config::{Loader, Variable};
+use smollama_engine::config::ReadFile;
 use smollama_engine::control::{ControlError, ErrorKind, PlanRequest};
 use smollama_engine::diagnostic::{Diagnostics, Files, JsonDiagnostic};
-use smollama_engine::plan::{Graph, mixed_time, plan_loaded};
+use smollama_engine::plan::{self, Graph, Planned, Scope, mixed_time};
 use smollama_engine::registry::Registry;
 
-/// The pipeline files of a revision, as they were read.
+/// What a graph was made from.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sources {
-    /// Text by absolute path.
-    pub(crate) files: BTreeMap<PathBuf, String>,
-    /// The values of variables.
-    pub(crate) variables: BTreeMap<String, String>,
+    /// The pipeline files, as they were read.
+    pub(crate) reads: Vec<ReadFile>,
     /// The paths that they were applied from.
     pub(crate) paths: Vec<PathBuf>,
-    /// Every variable and secret that a value was taken from.
-    pub(crate) used: Vec<Variable>,
 }
 
 /// What an apply would make.
@@ -32,9 +27,9 @@ pub(crate) struct Candidate {
     pub(crate) files: Files,
 }
 
-/// Which files a set of paths owns.
-pub(crate) fn owns(paths: &[PathBuf], file: &Path) -> bool {
-    paths.iter().any(|path| path == file || file.parent() == Some(path))
+/// Whether a path speaks for a file.
+pub(crate) fn owns(path: &Path, file: &Path) -> bool {
+    Scope { paths: &[path.to_owned()], all: false }.owns(file)
 }
 
 /// Builds the candidate of a request over what runs.
@@ -47,70 +42,45 @@ pub(crate) fn candidate(
     registry: &Registry,
     speed: Option<f64>,
 ) -> Result<Candidate, ControlError> {
-    let stays = |file: &PathBuf| !request.all && !owns(&request.paths, file);
-    let kept = running.files.iter().filter(|(file, _)| stays(file));
-    let kept: BTreeMap<PathBuf, String> =
-        kept.map(|(file, text)| (file.clone(), text.clone())).collect();
-    build(&request.paths, &kept, registry, speed, &|name| {
-        let given = request.variables.0.get(name).or_else(|| running.variables.get(name));
-        given.cloned().or_else(|| std::env::var(name).ok())
-    })
+    let scope = Scope { paths: &request.paths, all: request.all };
+    let given = |name: &str| request.variables.0.get(name).cloned().or_else(|| environment(name));
+    let planned = plan::candidate(&running.reads, scope, &given, &environment, registry);
+    checked(planned, speed)
 }
 
 /// Builds the graph of a revision out of what it stored.
 ///
 /// # Errors
-/// What is wrong with the pipelines.
+/// What is wrong with the pipelines: a secret may be gone, or a release may know more than the one before.
 pub(crate) fn stored(
     sources: &Sources,
     registry: &Registry,
     speed: Option<f64>,
 ) -> Result<Candidate, ControlError> {
-    build(&[], &sources.files, registry, speed, &|name| {
-        let stored = sources.variables.get(name).cloned();
-        stored.or_else(|| std::env::var(name).ok())
-    })
+    let nothing = Scope { paths: &[], all: false };
+    let planned = plan::candidate(&sources.reads, nothing, &environment, &environment, registry);
+    let mut found = checked(planned, speed)?;
+    found.sources.paths.clone_from(&sources.paths);
+    Ok(found)
 }
 
-fn build(
-    paths: &[PathBuf],
-    texts: &BTreeMap<PathBuf, String>,
-    registry: &Registry,
-    speed: Option<f64>,
-    lookup: &dyn Fn(&str) -> Option<String>,
-) -> Result<Candidate, ControlError> {
-    let mut loader = Loader::new(lookup);
-    for path in paths {
-        loader.path(path);
-    }
-    for (path, text) in texts {
-        loader.text(path, text);
-    }
-    let loaded = loader.finish();
-    let mut sources = Sources::default();
-    sources.used.clone_from(&loaded.variables);
-    for variable in loaded.variables.iter().filter(|variable| !variable.is_secret) {
-        if let Some(value) = &variable.value {
-            sources.variables.insert(variable.name.to_string(), value.expose().to_owned());
-        }
-    }
-    for (_, path, text) in loaded.files.iter() {
-        sources.files.insert(path.to_owned(), text.to_owned());
-    }
-    let nothing = loaded.documents.is_empty() && !loaded.diagnostics.has_errors();
-    let mut planned = plan_loaded(loaded, registry);
-    let graph = if nothing { Some(Graph::default()) } else { planned.graph.take() };
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn checked(planned: Planned, speed: Option<f64>) -> Result<Candidate, ControlError> {
+    let Planned { files, reads, mut diagnostics, graph } = planned;
     if let Some(graph) = &graph {
-        mixed_time(graph, speed == Some(1.0), &mut planned.diagnostics);
+        mixed_time(graph, speed == Some(1.0), &mut diagnostics);
     }
-    match graph.filter(|_| !planned.diagnostics.has_errors()) {
+    match graph.filter(|_| !diagnostics.has_errors()) {
         Some(graph) => Ok(Candidate {
             graph,
-            sources,
-            warnings: planned.diagnostics.to_json(&planned.files),
-            files: planned.files,
+            sources: Sources { reads, paths: Vec::new() },
+            warnings: diagnostics.to_json(&files),
+            files,
         }),
-        None => Err(bad_input(&planned.diagnostics, &planned.files)),
+        None => Err(bad_input(&diagnostics, &files)),
     }
 }
 

@@ -309,9 +309,8 @@ impl Engine {
         let staging = Instant::now();
         // What was applied before and still runs is read again at a reload, too.
         let mut paths = paths.to_vec();
-        let files = || candidate.sources.files.keys();
-        let needed =
-            |path: &&PathBuf| files().any(|file| candidate::owns(&[(*path).clone()], file));
+        let reads = &candidate.sources.reads;
+        let needed = |path: &&PathBuf| reads.iter().any(|read| candidate::owns(path, &read.path));
         let before = self.sources.paths.iter().filter(needed).cloned();
         paths.extend(before.collect::<Vec<_>>());
         paths.sort();
