@@ -12,7 +12,7 @@ use crate::reference::commands;
 const LINES_MAX: usize = 600;
 
 /// What each crate may depend on among ours.
-const DIRECTION: [(&str, &[&str]); 5] = [
+const DIRECTION: [(&str, &[&str]); 6] = [
     ("engine", &[]),
     ("store", &["engine"]),
     ("nodes", &["engine", "store"]),
