@@ -64,10 +64,15 @@ impl OpenFile {
         self.suspect || self.written > self.synced || !self.named
     }
 
-    /// Writes bytes that belong at the end. What was written of them when that fails is taken back.
+    /// Writes bytes that belong at the end. What was written of them when that fails is taken back, for good: after a power cut it might be
+    /// there again, beyond the cap.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Err(error) = self.file.write_all(bytes) {
-            self.suspect |= self.file.set_len(self.written).is_err();
+            let undone = self.file.set_len(self.written).and_then(|()| self.file.sync());
+            self.suspect |= undone.is_err();
+            if undone.is_ok() {
+                self.synced = self.written;
+            }
             return Err(error);
         }
         self.written += bytes.len() as u64;
@@ -155,8 +160,8 @@ pub(super) struct Files {
     /// Chunks that are written and not synced, kept for that, and who is to be told then.
     pub(super) kept: Vec<Arc<Chunk>>,
     pub(super) held: Vec<Receipt>,
-    /// Files to be removed, and their lengths.
-    pub(super) garbage: Vec<(PathBuf, u64)>,
+    /// Files to be removed, the oldest first, and their lengths.
+    pub(super) garbage: VecDeque<(PathBuf, u64)>,
     /// Bytes of files that are gone once the folder is synced.
     pub(super) removed: u64,
 }
@@ -215,12 +220,12 @@ impl Files {
 
     /// Removes what is garbage, and gives the bytes that are free for it.
     pub(super) fn remove_garbage(&mut self, disk: &dyn Disk, folder: &Path) -> io::Result<u64> {
-        while let Some((path, len)) = self.garbage.last() {
+        while let Some((path, len)) = self.garbage.front() {
             match disk.remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => self.removed += len,
             }
-            self.garbage.pop();
+            self.garbage.pop_front();
         }
         if self.removed > 0 {
             // After a power cut a removed file may lie there again, and with what was written in its place there would be too much.

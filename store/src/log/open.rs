@@ -62,6 +62,9 @@ impl Log {
             // What cannot be removed is in nobody's way: it is made again when its name is needed.
             let _ = host.disk.remove_file(path);
         }
+        if !found.leftovers.is_empty() {
+            let _ = host.disk.sync_dir(&settings.folder);
+        }
         let power_was_cut = found
             .segments
             .iter()
@@ -160,7 +163,10 @@ impl Log {
     fn cut(&self, segment: u64, len: u64) -> io::Result<()> {
         let path = self.path(segment);
         tracing::info!(file = %path.display(), "cut to {len} bytes: the last write did not finish");
-        self.host.disk.append(&path)?.set_len(len)
+        let mut file = self.host.disk.append(&path)?;
+        file.set_len(len)?;
+        // After a power cut it might be there again, beyond the cap.
+        file.sync()
     }
 }
 
@@ -212,7 +218,9 @@ fn list(host: &Host, settings: &LogSettings) -> io::Result<Listing> {
         let before = first.saturating_sub(1);
         let header = header.unwrap_or(Header { first, before, boot: None, note: Vec::new() });
         let (len, written) = (entry.len, entry.len);
-        listing.segments.push(Segment { header, len, written, damaged, replaced: 0 });
+        // Without a start of the machine between, it may be in the page cache only.
+        let durable = !damaged && settings.boot.is_some() && header.boot != settings.boot;
+        listing.segments.push(Segment { header, len, written, damaged, durable, replaced: 0 });
     }
     listing.segments.sort_by_key(|segment| segment.header.first);
     Ok(listing)

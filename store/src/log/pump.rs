@@ -27,7 +27,7 @@ impl Log {
             }
             self.wrote(files, taken);
         }
-        if !files.held.is_empty() {
+        if !files.held.is_empty() || self.tail().needs_successor() {
             self.sync_files(files)?;
         }
         self.remove_freed(files)
@@ -51,6 +51,7 @@ impl Log {
     /// Makes all that is written durable, and tells whoever waits for that.
     pub(super) fn sync_files(&self, files: &mut Files) -> io::Result<()> {
         self.repair(files)?;
+        let segments: Vec<u64> = files.open.iter().map(|file| file.segment).collect();
         let synced = files.sync(&*self.host.disk, &self.settings.folder);
         self.syncs.fetch_add(*synced.as_ref().unwrap_or(&1), Ordering::Relaxed);
         if synced.is_err() {
@@ -60,6 +61,11 @@ impl Log {
             self.syncs.fetch_add(synced, Ordering::Relaxed);
         }
         let mut tail = self.tail();
+        for segment in segments {
+            if let Some(segment) = tail.find_mut(segment) {
+                segment.durable = true;
+            }
+        }
         files.kept.drain(..).for_each(|chunk| tail.landed(chunk));
         drop(tail);
         files.held.drain(..).for_each(Receipt::kept);
@@ -110,7 +116,7 @@ impl Log {
                     continue;
                 }
             }
-            files.garbage.push((path, segment.len));
+            files.garbage.push_back((path, segment.len));
         }
         let mut tail = self.tail();
         let room = self.settings.cap().saturating_sub(tail.used);

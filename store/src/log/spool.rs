@@ -152,6 +152,13 @@ impl LogSpool {
                 }
             }
         }
+        // What lay before the oldest segment is gone because it was done with.
+        if let Some(oldest) = log.tail().segments.front() {
+            let gone = Counts::read(&oldest.header.note).map_or(0, |counts| counts.appended);
+            counts.done = counts.done.max(gone);
+            counts.confirmed_number =
+                counts.confirmed_number.max(oldest.header.first.saturating_sub(1));
+        }
         counts.done = counts.done.min(counts.appended);
         let records = Records::new(&log, counts.confirmed_number);
         let marked = counts.confirmed_number;

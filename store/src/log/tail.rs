@@ -49,6 +49,8 @@ pub(super) struct Segment {
     pub(super) written: u64,
     /// Something in it could not be read.
     pub(super) damaged: bool,
+    /// Its header survives a power cut.
+    pub(super) durable: bool,
     /// How often its file was replaced by another of the same name.
     pub(super) replaced: u32,
 }
@@ -265,7 +267,14 @@ impl Tail {
         self.used += len;
         self.waiting += bytes.len();
         self.open = Some(Chunk { segment: first, offset: 0, bytes });
-        self.segments.push_back(Segment { header, len, written: 0, damaged: false, replaced: 0 });
+        self.segments.push_back(Segment {
+            header,
+            len,
+            written: 0,
+            damaged: false,
+            durable: false,
+            replaced: 0,
+        });
         self.encoder.begin_segment();
         self.growing = true;
         Ok(())
@@ -374,6 +383,14 @@ impl Tail {
     /// A segment that is done with and whose bytes are all written, so that its file can go. Its bytes still count.
     pub(super) fn take_free(&mut self) -> Option<Segment> {
         let gone = self.segments.front().is_some_and(|first| first.written == first.len);
-        if gone && self.first_is_free() { self.segments.pop_front() } else { None }
+        let known = !self.needs_successor();
+        if gone && known && self.first_is_free() { self.segments.pop_front() } else { None }
+    }
+
+    /// Whether a segment that is done with must stay until one behind it is durable: nothing else knows the last number and what the owner
+    /// noted.
+    pub(super) fn needs_successor(&self) -> bool {
+        let later = || self.segments.iter().skip(1).any(|segment| segment.durable);
+        self.first_is_free() && !later()
     }
 }
