@@ -106,6 +106,11 @@ impl SimulatedDisk {
         SimulatedDisk { medium: self.medium.clone(), life: medium.life }
     }
 
+    /// Whether calls that read something count, and can fail in their turn, as those that change something do.
+    pub fn count_reads(&self, count: bool) {
+        self.medium().counts_reads = count;
+    }
+
     /// How many calls there were that change or sync something.
     #[must_use]
     pub fn calls(&self) -> u64 {
@@ -188,10 +193,16 @@ impl SimulatedDisk {
     }
 
     fn reading(&self) -> io::Result<MutexGuard<'_, Medium>> {
-        let medium = self.living()?;
-        match medium.failing_reads {
-            Some(kind) => Err(kind.into()),
-            None => Ok(medium),
+        let mut medium = self.living()?;
+        let outcome = if medium.counts_reads { medium.outcome(0) } else { Outcome::Done };
+        match (outcome, medium.failing_reads) {
+            (Outcome::Fails(error, _), _) => Err(error),
+            (Outcome::Crashes(how, _), _) => {
+                medium.crash(how);
+                Err(dead())
+            }
+            (Outcome::Done, Some(kind)) => Err(kind.into()),
+            (Outcome::Done, None) => Ok(medium),
         }
     }
 

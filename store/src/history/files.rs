@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use smollama_engine::disk::Disk;
+use smollama_engine::disk::{Disk, create_dir_durably};
 
 use super::calendar::{read_span, write_second};
 use super::decode::TableFile;
@@ -212,21 +212,10 @@ impl Files {
     }
 }
 
-/// Makes a folder, durably: with the names of all the folders that were made for it, and in any case of its own and the one above,
-/// which may have been made shortly before a crash.
+/// Makes the folder of a data set, and the one above it, which may have been made shortly before a crash.
 fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
-    let mut missing = 0;
-    for above in folder.ancestors().filter(|above| !above.as_os_str().is_empty()) {
-        // What cannot be looked at cannot be made either, and that error says more.
-        if disk.exists(above).unwrap_or(false) {
-            break;
-        }
-        missing += 1;
-    }
-    disk.create_dir_all(folder).map_err(Error::disk("make the folder", folder))?;
-    for above in folder.ancestors().skip(1).take(missing.max(2)) {
-        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        disk.sync_dir(above).map_err(Error::disk("sync the folder", above))?;
+    for folder in folder.parent().into_iter().chain([folder]) {
+        create_dir_durably(disk, folder).map_err(Error::disk("make the folder", folder))?;
     }
     Ok(())
 }

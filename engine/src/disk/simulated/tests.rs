@@ -259,6 +259,32 @@ fn calls_that_change_something_are_counted_and_each_can_fail() {
 }
 
 #[test]
+fn reads_fail_in_their_turn_where_they_count() {
+    let disk = SimulatedDisk::new(0);
+    let file = begun(&disk);
+    disk.count_reads(true);
+    let before = disk.calls();
+    let reads: [&dyn Fn() -> io::Result<()>; 6] = [
+        &|| disk.open(Path::new("/f")).map(drop),
+        &|| disk.read(Path::new("/f")).map(drop),
+        &|| disk.list(Path::new("/")).map(drop),
+        &|| disk.exists(Path::new("/f")).map(drop),
+        &|| file.len().map(drop),
+        &|| file.read_exact_at(&mut [0], 0),
+    ];
+    for read in reads {
+        disk.fail_at(1, Fault::Error(io::ErrorKind::StorageFull));
+        read().unwrap();
+        assert_eq!(read().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        read().unwrap();
+    }
+    assert_eq!(disk.calls() - before, 18);
+    disk.fail_at(0, Fault::Crash(Crash::Power));
+    disk.exists(Path::new("/f")).unwrap_err();
+    assert!(disk.has_crashed());
+}
+
+#[test]
 fn a_write_may_fail_half_way() {
     let torn = |seed| {
         let disk = SimulatedDisk::new(seed);

@@ -1,6 +1,5 @@
 //! The history as its users see it: through [`Writer`](super::Writer) and [`Reader`](super::Reader).
 
-mod failing;
 mod failures;
 mod figures;
 mod foreign;

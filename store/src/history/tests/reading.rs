@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use smollama_engine::disk::{Disk, RealDisk};
+use smollama_engine::disk::{Disk, RealDisk, SimulatedDisk};
 use smollama_engine::duration::Duration;
 use smollama_engine::glob::Glob;
 use smollama_engine::observation::{Evidence, Observation, ObservationKind, Rung};
@@ -15,7 +15,6 @@ use smollama_engine::time::Timestamp;
 use smollama_engine::window::{Cause, Summary, Window};
 
 use super::super::{Reader, Settings, Sources, Writer};
-use super::failing::FailingDisk;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -181,8 +180,9 @@ fn observations_come_back_whole() {
 }
 
 /// A year of two large sources and many small ones, in one file.
-fn year(folder: &Path, table: &SeriesTable) {
-    let mut writer = open(folder);
+fn year(disk: &SimulatedDisk, folder: &Path) {
+    let table = &SeriesTable::default();
+    let mut writer = Writer::open(&disk.shared(), folder.into(), Settings::default()).unwrap();
     let start = at("2025-01-01T00:00:00Z");
     for (id, every) in [("large/a", 10), ("large/b", 10), ("small/c", 720), ("small/d", 720)] {
         let series = table.intern(&Series::new(SourceKey::local("t", id))).unwrap();
@@ -204,14 +204,15 @@ fn count(disk: Arc<dyn Disk>, folder: &Path, times: Range<Timestamp>, sources: S
 
 #[test]
 fn spans_and_patterns_choose_rows_and_spare_the_rest_of_the_file() {
-    let folder = tempfile::tempdir().unwrap();
-    year(folder.path(), &SeriesTable::default());
-    assert_eq!(RealDisk.list(&folder.path().join("readings")).unwrap().len(), 1);
+    let (disk, folder) = (SimulatedDisk::new(0), Path::new("/history"));
+    year(&disk, folder);
+    assert_eq!(disk.list(&folder.join("readings")).unwrap().len(), 1);
+    disk.count_reads(true);
     let glob = |text: &str| Sources::glob(Glob::new(text).unwrap());
     let calls = |times: Range<Timestamp>, sources: Sources, expected: usize| {
-        let disk = Arc::new(FailingDisk::new(u64::MAX, false));
-        assert_eq!(count(disk.clone(), folder.path(), times, sources), expected);
-        disk.calls()
+        let before = disk.calls();
+        assert_eq!(count(disk.shared(), folder, times, sources), expected);
+        disk.calls() - before
     };
     let day = at("2025-06-01T00:00:00Z")..at("2025-06-02T00:00:00Z");
     let all = calls(ALWAYS, Sources::all(), 2 * 52_560 + 2 * 730);
