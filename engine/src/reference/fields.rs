@@ -84,7 +84,17 @@ impl<'a> Schemas<'a> {
             }
         }
         for alternative in alternatives(schema) {
+            let first = rows.len();
             self.rows(alternative, &path, depth + 1, rows);
+            // One way of several to write it, named by its key: needed only for that way, whose comment is the key's.
+            if let Some(field) = only_key(alternative)
+                && let Some(row) = rows.get_mut(first)
+            {
+                row.required = false;
+                if field.get("description").is_none() {
+                    row.text = self.text(alternative);
+                }
+            }
         }
     }
 
@@ -216,6 +226,14 @@ fn values(schema: &Value) -> Option<&Value> {
 fn alternatives(schema: &Value) -> impl Iterator<Item = &Value> {
     let lists = ["anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array());
     lists.flatten()
+}
+
+/// What stands under the key of a mapping that must have just this one.
+fn only_key(schema: &Value) -> Option<&Value> {
+    let properties = schema.get("properties")?.as_object().filter(|all| all.len() == 1)?;
+    let (name, field) = properties.iter().next()?;
+    let required = schema.get("required")?.as_array()?;
+    required.iter().any(|one| one == name).then_some(field)
 }
 
 /// A value as it is written in YAML, where that is short.

@@ -20,7 +20,7 @@ struct Horn {
     length: Option<Duration>,
     /// Which tones, by name.
     tones: std::collections::BTreeMap<String, Tone>,
-    /// `loud` (the default) or `soft`.
+    /// `loud` (the default), `soft`, or `{ at: 80 }`.
     #[serde(default)]
     volume: Option<Volume>,
 }
@@ -40,6 +40,8 @@ enum Volume {
     Loud,
     /// For the kitchen.
     Soft,
+    /// In decibels.
+    At(f64),
 }
 
 impl NodeConfig for Horn {
@@ -83,11 +85,13 @@ fn a_page_says_what_the_comments_say() {
             ("length", "duration", Some("5m"), false),
             ("tones", "mapping from names to settings", None, true),
             ("tones.NAME.pitches", "list of numbers", None, true),
-            ("volume", "`loud`, `soft`", Some("loud"), false),
+            ("volume", "`loud` or `soft` or settings", Some("loud"), false),
+            ("volume.at", "number", None, false),
         ]
     );
     assert_eq!(page.settings[0].text, "How long.");
     assert_eq!(page.settings[3].choices[1].text, "For the kitchen.");
+    assert_eq!(page.settings[4].text, "In decibels.");
 }
 
 fn found(what: &str) -> Vec<Entry> {
@@ -141,5 +145,9 @@ fn generated_pages_have_paths_of_their_own_and_no_open_ends() {
     assert_eq!(paths.len(), count);
     assert!(pages.iter().all(|page| page.text.ends_with('\n')));
     let page = pages.iter().find(|page| page.path == "nodes/source-horn.md").expect("it is there");
-    assert!(page.text.contains("| `volume` | `loud`, `soft` | `loud` |"), "{}", page.text);
+    assert!(
+        page.text.contains("| `volume` | `loud` or `soft` or settings | `loud` |"),
+        "{}",
+        page.text
+    );
 }

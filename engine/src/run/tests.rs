@@ -11,13 +11,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{KeptLetters, Options, Topology};
-use crate::batch::{Batch, ItemKind};
+use crate::batch::{Batch, ItemKind, Items};
 use crate::clock::SystemClock;
 use crate::config::Loader;
 use crate::context::{Context, Host, Kept};
 use crate::duration::Duration;
 use crate::node::{
-    MAIN, Node, NodeError, Outputs, Read, Sink, Source, SourceBatch, State, StateError, Transform,
+    MAIN, Node, NodeError, Outputs, Read, Refused, Sink, Source, SourceBatch, State, StateError,
+    Transform,
 };
 use crate::plan::{Graph, plan_loaded};
 use crate::reading::Reading;

@@ -232,7 +232,7 @@ async fn nothing_of_a_batch_that_failed_stays_with_the_sink() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Whatever the server says, and however the items come: what it takes is every right item once and in order, and what is refused is
     /// what it called wrong.
