@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::batch::ItemKind;
+use crate::bytes::ByteSize;
 pub use crate::config::Section;
 use crate::config::{self, Node as Tree};
 use crate::context::Context;
@@ -94,6 +95,8 @@ pub struct Profile {
     pub delivery: Delivery,
     /// The files it reads, as its settings name them: relative to the pipeline file.
     pub reads: Vec<PathBuf>,
+    /// How much disk what it keeps may take, where that has a bound.
+    pub disk: Option<ByteSize>,
 }
 
 impl Profile {
@@ -154,6 +157,13 @@ impl Profile {
     #[must_use]
     pub fn claim(mut self, what: &'static str, key: impl Into<String>) -> Profile {
         self.claims.push(Claim { what, key: key.into() });
+        self
+    }
+
+    /// With a bound for what it keeps on disk.
+    #[must_use]
+    pub fn disk(mut self, cap: Option<ByteSize>) -> Profile {
+        self.disk = cap;
         self
     }
 
@@ -247,6 +257,19 @@ pub struct Claim {
     pub what: &'static str,
     /// Which one.
     pub key: String,
+}
+
+impl Claim {
+    /// A port of the network.
+    pub const PORT: &'static str = "the listening port";
+    /// A socket of the file system.
+    pub const SOCKET: &'static str = "the listening socket";
+
+    /// Whether others reach the node there.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        matches!(self.what, Claim::PORT | Claim::SOCKET)
+    }
 }
 
 /// A type of node, as the engine sees it: the same for all, with the author's own type behind it.

@@ -1,7 +1,7 @@
 //! What a load read, so that it can be kept and read again as it was.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     fs::{self, File},
     io::{self, Read as _},
@@ -52,6 +52,7 @@ pub fn tables(
     diagnostics: &mut Diagnostics,
 ) -> Tables {
     let mut tables = Tables::new();
+    let mut named: BTreeSet<(FileId, PathBuf)> = BTreeSet::new();
     for spec in specs {
         let Some(read) = reads.get_mut(&spec.file) else { continue };
         for node in &spec.nodes {
@@ -61,11 +62,16 @@ pub fn tables(
                 continue;
             }
             let path = read.path.parent().unwrap_or(Path::new("")).join(&*written.value);
+            named.insert((spec.file, path.clone()));
             match table(&path, &mut read.beside) {
                 Ok(table) => drop(tables.insert(key, (path, Arc::new(table)))),
                 Err(error) => diagnostics.push(error.at(&path, written.span)),
             }
         }
+    }
+    // What was kept for a file and is named by it no more would be kept for ever.
+    for (file, read) in reads {
+        read.beside.retain(|path, _| named.contains(&(*file, path.clone())));
     }
     tables
 }

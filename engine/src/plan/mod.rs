@@ -5,6 +5,7 @@
 //! check(&nodes, &mut diagnostics) -> Option<Graph>                             check.rs, conflicts.rs, cycles.rs
 //! testing::check(&nodes, graph, &mut diagnostics)                              ../testing/check.rs
 //! journaled(&graph) -> sources                                                 journaled.rs
+//! cost(&graph, ..) -> Cost                                                     cost.rs
 //! diff(&running, &candidate, judge) -> Changes                                 diff/
 //! ```
 //!
@@ -15,6 +16,7 @@
 mod candidate;
 mod check;
 mod conflicts;
+mod cost;
 mod cycles;
 pub mod diff;
 pub mod draw;
@@ -29,6 +31,7 @@ use std::path::Path;
 
 pub use candidate::{Scope, candidate};
 pub use check::{check, mixed_time};
+pub use cost::{Cost, DiskBudget, JournalCost, Listens, cost};
 pub use diff::{Changes, diff};
 pub use graph::{Graph, PlannedNode, PlannedPipeline, Wire, Written};
 pub use journaled::journaled;

@@ -11,9 +11,10 @@ use crate::bytes::ByteSize;
 use crate::config::{Loader, Secret};
 use crate::context::Context;
 use crate::duration::Duration;
+use crate::glob::Glob;
 use crate::node::Node;
 use crate::registry::{
-    Carries, Delivery, NodeConfig, OutputPort, Pace, Problem, Profile, Registry, Section,
+    Carries, Claim, Delivery, NodeConfig, OutputPort, Pace, Problem, Profile, Registry, Section,
 };
 
 /// A source.
@@ -25,6 +26,7 @@ pub(super) struct Feed {
     promises: bool,
     polled: Option<Duration>,
     simulated: bool,
+    ids: Vec<Glob>,
 }
 
 impl NodeConfig for Feed {
@@ -38,7 +40,7 @@ impl NodeConfig for Feed {
             (None, Some(_)) => Pace::Recorded,
             (None, None) => Pace::Live,
         };
-        let mut profile = Profile::source(pace).ids([]);
+        let mut profile = Profile::source(pace).ids(self.ids.clone());
         profile.promises = self.promises;
         profile.reads.extend(self.path.clone());
         profile
@@ -137,8 +139,9 @@ impl NodeConfig for Post {
             Owes::Kept => Delivery::Kept,
             Owes::Shown => Delivery::Shown,
         });
+        let profile = profile.disk(self.max_size);
         match self.port {
-            Some(port) => profile.claim("the listening port", port.to_string()),
+            Some(port) => profile.claim(Claim::PORT, port.to_string()),
             None => profile,
         }
     }

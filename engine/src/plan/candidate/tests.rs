@@ -207,6 +207,13 @@ fn variables_and_tables_of_what_runs_stay_what_they_were() {
     assert_eq!(what[0].from.as_ref(), Some(&table));
     assert_eq!(what[0].to, Some(format!("{table}, other rows")));
     assert_eq!(place.apply(&["two"], false).unwrap(), "=a ~b");
+    // What nobody names is not kept any longer.
+    let other = place.path("one/other.csv");
+    place.running[0].beside.insert(other, b"source\n".as_slice().into());
+    for read in place.plan(&[], false).reads {
+        let beside: Vec<_> = read.beside.keys().collect();
+        assert_eq!(beside, [&read.path.with_file_name("rooms.csv")]);
+    }
     // A secret is looked up again each time.
     place.variables.remove("PW");
     assert!(place.plan(&[], false).diagnostics.has_errors());

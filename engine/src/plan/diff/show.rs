@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::pipelines::{PipelineChange, PipelineFate};
 use super::{Change, Changes, Difference, NodeChange, StateFate, has_state};
 use crate::config::Section;
+use crate::plan::cost::Cost;
 use crate::plan::graph::{Graph, PlannedNode};
 use crate::registry::{Delivery, Pace};
 use crate::run::WhenFull;
@@ -24,6 +25,9 @@ pub struct Plan {
     pub pipelines: Vec<PipelineRow>,
     /// How many of each.
     pub summary: Summary,
+    /// What the candidate costs, where the settings of the host are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 /// What happens to a node.
@@ -169,11 +173,17 @@ impl Changes {
         });
         let changes = rows.collect();
         let pipelines = self.pipelines.iter().map(pipeline_row).collect();
-        Plan { changes, pipelines, summary }
+        Plan { changes, pipelines, summary, cost: None }
     }
 }
 
 impl Plan {
+    /// With what the candidate costs.
+    #[must_use]
+    pub fn with_cost(self, cost: Cost) -> Plan {
+        Plan { cost: Some(cost), ..self }
+    }
+
     /// Whether there is nothing to apply.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -63,7 +63,11 @@ impl Plan {
             }
             text.push('\n');
         }
-        let _ = writeln!(text, "{}{}{}", paint.bold(), self.headline(), paint.off());
+        let (bold, off) = (paint.bold(), paint.off());
+        if let Some(cost) = self.cost.as_ref().filter(|_| !self.is_empty()) {
+            let _ = writeln!(text, "  {bold}What it costs{off}\n{}", cost.text(4));
+        }
+        let _ = writeln!(text, "{bold}{}{off}", self.headline());
         text
     }
 

@@ -131,6 +131,7 @@ impl NodeConfig for FileConfig {
     fn profile(&self) -> Profile {
         Profile::sink(&ItemKind::ALL)
             .delivery(Delivery::Kept)
+            .disk(self.rotate.as_ref().and_then(Rotate::disk))
             .claim("the file", tidy_path(&self.path))
     }
 

@@ -30,6 +30,12 @@ pub struct Rotate {
 }
 
 impl Rotate {
+    /// What all files together may take, where both their size and their number have a bound. Compressed they take less.
+    pub(super) fn disk(&self) -> Option<ByteSize> {
+        let files = u64::from(self.keep?).saturating_add(1);
+        Some(ByteSize(self.size?.0.saturating_mul(files)))
+    }
+
     /// Which step of `every` an instant lies in.
     pub(super) fn step(&self, now: Timestamp, zone: &TimeZone) -> Option<i64> {
         const WEEK: i64 = 7 * 86_400_000_000;

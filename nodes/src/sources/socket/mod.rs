@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use smollama_engine::batch::Items;
 use smollama_engine::context::Context;
 use smollama_engine::node::{Node, NodeError, Read, Receipt, Source, SourceBatch};
-use smollama_engine::registry::{NodeConfig, Pace, Problem, Profile, Section};
+use smollama_engine::registry::{Claim, NodeConfig, Pace, Problem, Profile, Section};
 use smollama_engine::time::Timestamp;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -50,8 +50,8 @@ impl NodeConfig for SocketConfig {
         let profile = Profile::source(Pace::Live);
         let profile = if self.ack { profile.promises() } else { profile };
         match (&self.tcp, &self.unix) {
-            (Some(tcp), _) => profile.claim("the listening port", tcp),
-            (None, Some(path)) => profile.claim("the listening socket", path.to_string_lossy()),
+            (Some(tcp), _) => profile.claim(Claim::PORT, tcp),
+            (None, Some(path)) => profile.claim(Claim::SOCKET, path.to_string_lossy()),
             (None, None) => profile,
         }
     }

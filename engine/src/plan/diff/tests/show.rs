@@ -1,6 +1,9 @@
 //! The plan as a person and as a program reads it.
 
 use super::*;
+use crate::bytes::ByteSize;
+use crate::config::host::JournalConfig;
+use crate::plan::cost;
 
 /// What runs.
 const OLD: &str = "\
@@ -71,7 +74,8 @@ fn plan(judge: &Judge<'_>) -> Plan {
         "shed/log" => Some(0),
         _ => None,
     };
-    diff(&old, &new, judge).plan(&old, &new, &backlog)
+    let plan = diff(&old, &new, judge).plan(&old, &new, &backlog);
+    plan.with_cost(cost(&new, &JournalConfig::default(), ByteSize::mib(8)))
 }
 
 #[test]
@@ -124,6 +128,7 @@ fn a_program_reads_the_same() {
         json["summary"],
         serde_json::json!({ "add": 3, "change": 4, "remove": 4, "rename": 3, "keep": 3 })
     );
+    assert_eq!(json["cost"]["disk"]["journal"], 64 << 20);
     let back: Plan = serde_json::from_value(json).unwrap();
     assert_eq!(back, plan);
     assert_eq!(back.text(false), plan.text(false));
