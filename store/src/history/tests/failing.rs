@@ -12,13 +12,14 @@ use smollama_engine::disk::{Disk, DiskEntry, DiskFile, RealDisk};
 #[derive(Debug)]
 pub(super) struct FailingDisk {
     calls: Arc<AtomicU64>,
+    written: Arc<AtomicU64>,
     fail_at: u64,
     for_good: bool,
 }
 
 impl FailingDisk {
     pub(super) fn new(fail_at: u64, for_good: bool) -> FailingDisk {
-        FailingDisk { calls: Arc::default(), fail_at, for_good }
+        FailingDisk { calls: Arc::default(), written: Arc::default(), fail_at, for_good }
     }
 
     /// How many calls there were.
@@ -26,13 +27,19 @@ impl FailingDisk {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// How many bytes were written.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
     fn call(&self) -> io::Result<()> {
         fail(&self.calls, self.fail_at, self.for_good)
     }
 
     fn file(&self, file: io::Result<Box<dyn DiskFile>>) -> io::Result<Box<dyn DiskFile>> {
-        let (calls, fail_at, for_good) = (self.calls.clone(), self.fail_at, self.for_good);
-        Ok(Box::new(FailingFile { file: file?, calls, fail_at, for_good }))
+        let (calls, written) = (self.calls.clone(), self.written.clone());
+        let (fail_at, for_good) = (self.fail_at, self.for_good);
+        Ok(Box::new(FailingFile { file: file?, calls, written, fail_at, for_good }))
     }
 }
 
@@ -48,6 +55,7 @@ fn fail(calls: &AtomicU64, fail_at: u64, for_good: bool) -> io::Result<()> {
 struct FailingFile {
     file: Box<dyn DiskFile>,
     calls: Arc<AtomicU64>,
+    written: Arc<AtomicU64>,
     fail_at: u64,
     for_good: bool,
 }
@@ -105,6 +113,7 @@ impl DiskFile for FailingFile {
             self.file.write_all(&bytes[..bytes.len() / 2])?;
             return Err(error);
         }
+        self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.file.write_all(bytes)
     }
     fn sync(&mut self) -> io::Result<()> {

@@ -6,4 +6,5 @@ mod figures;
 mod foreign;
 mod keeping;
 mod reading;
+mod streams;
 mod system;
