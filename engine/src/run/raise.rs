@@ -395,6 +395,11 @@ impl Yard<'_> {
             if let Some(last) = spool.as_ref().and_then(|spool| spool.last_end()) {
                 known = known.map(|known| known.max(last));
             }
+        } else if keep.is_some() {
+            // Its predecessor's offsets hold; but one that keeps its position must hear of its stream.
+            for kind in crate::batch::ItemKind::ALL {
+                let _ = sink.position(stream.id, kind);
+            }
         }
         stream.known = known;
         let (tell, commands) = mpsc::unbounded_channel();

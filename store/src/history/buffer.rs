@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use smollama_engine::disk::write_atomically;
+use uuid::Uuid;
 
 use super::calendar::Period;
 use super::columns::Columns;
-use super::encode::{Effort, TableWriter};
+use super::encode::{Effort, Says, TableWriter};
 use super::error::{Error, Result};
 use super::files::{Files, StoredFile};
+use super::progress::Progress;
 use super::readings::SeriesWriter;
 use super::table::Table;
 
@@ -23,21 +25,58 @@ pub(crate) struct Buffer {
     /// Rows that have a file's number already. They keep it until they are written: should the file have come to be although
     /// the disk said no, the next try replaces it.
     pending: VecDeque<Pending>,
+    /// How far a stream has come into files.
+    progress: Option<Progress>,
+    /// Whether what comes is of that stream.
+    streams: bool,
+    /// The offset after the last item that came.
+    end: u64,
 }
 
 #[derive(Debug)]
 struct Pending {
     file: StoredFile,
     rows: Columns,
+    /// How far the stream has come with this file.
+    progress: Option<Progress>,
 }
 
 impl Buffer {
-    pub(crate) fn new(table: &'static Table) -> Buffer {
+    pub(crate) fn new(table: &'static Table, progress: Option<Progress>) -> Buffer {
         Buffer {
             rows: Columns::new(table),
             series: SeriesWriter::default(),
             pending: VecDeque::new(),
+            progress,
+            streams: false,
+            end: 0,
         }
+    }
+
+    /// From now on, what comes is of a stream. Gives the offset up to which all of it is in files.
+    pub(crate) fn follow(&mut self, stream: Uuid) -> u64 {
+        if self.progress.as_ref().is_none_or(|progress| progress.stream != stream) {
+            self.progress = Some(Progress::none_of(stream));
+        }
+        self.streams = true;
+        self.end = self.progress.as_ref().map_or(0, |progress| progress.end);
+        self.end
+    }
+
+    /// Whether an item of the stream, with a time in seconds, is in a file already.
+    pub(crate) fn has(&self, offset: u64, second: i64) -> bool {
+        let progress = self.progress.as_ref().filter(|_| self.streams);
+        progress.is_some_and(|progress| progress.has(offset, second))
+    }
+
+    /// All items up to an offset came.
+    pub(crate) fn came(&mut self, end: u64) {
+        self.end = self.end.max(end);
+    }
+
+    /// How far the stream has come into files, for one more file that adds nothing.
+    pub(crate) fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
     }
 
     /// How many rows are not in a file.
@@ -57,11 +96,23 @@ impl Buffer {
         }
         let rows = std::mem::replace(&mut self.rows, Columns::new(files.table));
         self.series.clear();
-        for part in parts(&rows, longest) {
+        let before = self.pending.back().map_or(&self.progress, |pending| &pending.progress);
+        let (mut progress, end) = (before.clone(), self.end);
+        let (period, parts) = parts(&rows, longest);
+        let mut left = parts.len();
+        for (start, part) in parts {
+            left -= 1;
+            if self.streams {
+                progress = progress.map(|progress| match left {
+                    0 => progress.with_all(end),
+                    _ => progress.with_period(end, period, start),
+                });
+            }
             let times = part.iter().map(|&row| rows.time(row).div_euclid(1_000_000));
             let (first, last) = (times.clone().min().unwrap_or(0), times.max().unwrap_or(0));
             let file = StoredFile { first, last, sequence: files.take_sequence(), len: 0 };
-            self.pending.push_back(Pending { file, rows: rows.sorted(part) });
+            let (rows, progress) = (rows.sorted(part), progress.clone());
+            self.pending.push_back(Pending { file, rows, progress });
         }
     }
 
@@ -76,41 +127,41 @@ impl Buffer {
         self.cut(files, longest);
         while let Some(pending) = self.pending.front() {
             let path = files.path(&pending.file);
-            let bytes = encode(&pending.rows).map_err(Error::encode(&path))?;
+            let bytes = encode(pending).map_err(Error::encode(&path))?;
             let len = bytes.len() as u64;
             if let Some(limit) = make_room(files, len)? {
                 return Err(Error::Full { path, needed: len, limit });
             }
             write_atomically(&*files.disk, &path, &bytes).map_err(Error::disk("write", &path))?;
             files.add(StoredFile { len, ..pending.file.clone() });
-            self.pending.pop_front();
+            if let Some(written) = self.pending.pop_front() {
+                self.progress = written.progress;
+            }
         }
         Ok(())
     }
 }
 
-fn encode(rows: &Columns) -> std::result::Result<Vec<u8>, parquet::errors::ParquetError> {
-    let (present, none) = (rows.present(), String::new());
-    let mut writer =
-        TableWriter::new(Vec::new(), rows.table, present, rows.rows(), none, Effort::Quick)?;
+fn encode(pending: &Pending) -> std::result::Result<Vec<u8>, parquet::errors::ParquetError> {
+    let rows = &pending.rows;
+    let says = Says { replaces: None, progress: pending.progress.as_ref() };
+    let (present, count) = (rows.present(), rows.rows());
+    let mut writer = TableWriter::new(Vec::new(), rows.table, present, count, says, Effort::Quick)?;
     writer.write_all(rows)?;
     writer.end()?;
     Ok(std::mem::take(writer.out()))
 }
 
-/// The rows by day, or by a longer period if the days are many.
-fn parts(rows: &Columns, longest: Period) -> Vec<Vec<usize>> {
-    let mut parts = BTreeMap::new();
-    for period in [Period::Day, Period::Month, Period::Year] {
-        if period > longest {
+/// The rows by day, or by a longer period if the days are many: which, and the rows of each with its first second.
+fn parts(rows: &Columns, longest: Period) -> (Period, BTreeMap<i64, Vec<usize>>) {
+    let mut cut = (Period::Day, by_period(rows, Period::Day));
+    for period in [Period::Month, Period::Year] {
+        if period > longest || cut.1.len() <= FILES_MAX {
             break;
         }
-        parts = by_period(rows, period);
-        if parts.len() <= FILES_MAX {
-            break;
-        }
+        cut = (period, by_period(rows, period));
     }
-    parts.into_values().collect()
+    cut
 }
 
 fn by_period(rows: &Columns, period: Period) -> BTreeMap<i64, Vec<usize>> {

@@ -18,6 +18,16 @@ pub(crate) enum Period {
 impl Period {
     pub(crate) const ALL: [Period; 4] = [Period::Hour, Period::Day, Period::Month, Period::Year];
 
+    /// The word for it in files.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Period::Hour => "hour",
+            Period::Day => "day",
+            Period::Month => "month",
+            Period::Year => "year",
+        }
+    }
+
     /// The period that holds a second since 1970, as seconds; the end is not part of it. Outside of the years 1 to 9998, all
     /// of time is one period.
     pub(crate) fn holding(self, second: i64) -> Range<i64> {

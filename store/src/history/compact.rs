@@ -1,6 +1,10 @@
-//! Which files to merge next: those of an hour, a day, a month or a year that is over, until a file is large enough.
+//! Which files to merge next: those of an hour, a day, a month or a year that is over, until a file is large enough; and of an hour
+//! that is not, where checkpoints make many.
+
+use std::collections::BTreeMap;
 
 use super::calendar::Period;
+use super::encode::Effort;
 use super::files::StoredFile;
 
 /// How long after its end a period is left alone: what comes late should still find it open.
@@ -14,6 +18,24 @@ const fn files_least(period: Period) -> usize {
     }
 }
 
+/// How many files of about one size make a merge while their hour is not over. What comes of it is no longer of their size, so a
+/// row is written once more for each time its hour has sixteen times as many files.
+const FILES_OF_A_SIZE: usize = 16;
+
+/// How many times as large as the smallest a file of about its size may be.
+const SIZES: u64 = 4;
+
+/// The most files of a merge: it has them all open, with some rows of each.
+const FILES_MOST: usize = 64;
+
+/// Files to be merged.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    pub(crate) inputs: Vec<StoredFile>,
+    /// How hard to try: what will be merged again soon need not be small.
+    pub(crate) effort: Effort,
+}
+
 /// The files to merge next, if any: shorter periods first, older ones first. Files of `bytes_enough` and more stay as they are, and
 /// nothing is merged beyond `longest`.
 pub(crate) fn next_merge<'a>(
@@ -21,7 +43,13 @@ pub(crate) fn next_merge<'a>(
     now_second: i64,
     bytes_enough: u64,
     longest: Period,
-) -> Option<Vec<StoredFile>> {
+) -> Option<Merge> {
+    if let Some(group) = many_of_a_size(files.clone().filter(|file| file.len < bytes_enough)) {
+        let stays = bytes(&group) >= bytes_enough / 2;
+        let effort = if stays { Effort::Best } else { Effort::Quick };
+        return Some(Merge { inputs: group, effort });
+    }
+    let best = |inputs| Some(Merge { inputs, effort: Effort::Best });
     let periods = Period::ALL.into_iter().filter(|&period| period <= longest);
     for period in periods {
         let mut group = Vec::new();
@@ -32,9 +60,10 @@ pub(crate) fn next_merge<'a>(
             if !over || !span.contains(&file.last) {
                 continue;
             }
-            if span != group_span || bytes(&group) >= bytes_enough {
+            let full = bytes(&group) >= bytes_enough || group.len() >= FILES_MOST;
+            if span != group_span || full {
                 if group.len() >= files_least(period) {
-                    return Some(group);
+                    return best(group);
                 }
                 group.clear();
                 group_span = span;
@@ -42,10 +71,27 @@ pub(crate) fn next_merge<'a>(
             group.push(file.clone());
         }
         if group.len() >= files_least(period) {
-            return Some(group);
+            return best(group);
         }
     }
     None
+}
+
+/// Files of one hour, over or not, of about the size of its smallest, if they are many.
+fn many_of_a_size<'a>(files: impl Iterator<Item = &'a StoredFile>) -> Option<Vec<StoredFile>> {
+    let mut hours: BTreeMap<i64, Vec<&StoredFile>> = BTreeMap::new();
+    for file in files {
+        let hour = Period::Hour.holding(file.first);
+        if hour.contains(&file.last) {
+            hours.entry(hour.start).or_default().push(file);
+        }
+    }
+    hours.into_values().find_map(|mut files| {
+        let smallest = files.iter().map(|file| file.len).min()?;
+        files.retain(|file| file.len <= smallest.saturating_mul(SIZES));
+        files.truncate(FILES_MOST);
+        (files.len() >= FILES_OF_A_SIZE).then(|| files.into_iter().cloned().collect())
+    })
 }
 
 fn bytes(files: &[StoredFile]) -> u64 {
@@ -64,7 +110,7 @@ mod tests {
 
     fn next(files: &[StoredFile], now: &str, longest: Period) -> Option<Vec<u64>> {
         let merge = next_merge(files.iter(), read_second(now).unwrap(), 100, longest)?;
-        Some(merge.iter().map(|file| file.sequence).collect())
+        Some(merge.inputs.iter().map(|file| file.sequence).collect())
     }
 
     #[test]
@@ -105,5 +151,31 @@ mod tests {
             .collect();
         assert_eq!(next(&files[..7], "20260101T012000Z", Period::Year), None);
         assert_eq!(next(&files, "20260101T012000Z", Period::Year), Some((0..8).collect()));
+    }
+
+    #[test]
+    fn an_hour_that_goes_on_is_merged_when_many_files_are_of_a_size() {
+        let at = |minute: u64| format!("20260101T00{minute:02}00Z");
+        let mut files: Vec<_> = (0..16).map(|n| file(&at(n), &at(n), n, 1 + n % 4)).collect();
+        let now = "20260101T003000Z";
+        assert_eq!(next(&files[..15], now, Period::Year), None);
+        assert_eq!(next(&files, now, Period::Year), Some((0..16).collect()));
+        let merge = next_merge(files.iter(), read_second(now).unwrap(), 100, Period::Year);
+        assert_eq!(merge.unwrap().effort, Effort::Quick, "it will be merged again");
+        files[3].len = 5;
+        assert_eq!(next(&files, now, Period::Year), None, "one is of another size");
+        files.iter_mut().for_each(|file| file.len = 9);
+        let merge = next_merge(files.iter(), read_second(now).unwrap(), 100, Period::Year);
+        assert_eq!(merge.unwrap().effort, Effort::Best, "it will stay");
+    }
+
+    #[test]
+    fn a_merge_has_so_many_files_and_no_more() {
+        let at = |n: u64| format!("2026010{}T{:02}{:02}00Z", 1 + n / 1440, n / 60 % 24, n % 60);
+        let files: Vec<_> =
+            (0..100).map(|n| file(&at(n * 13), &at(n * 13 + 7), n, 1 + n % 2 * 50)).collect();
+        let merge =
+            next_merge(files.iter(), read_second("20270601T000000Z").unwrap(), 9999, Period::Year);
+        assert_eq!(merge.unwrap().inputs.len(), FILES_MOST);
     }
 }

@@ -21,7 +21,8 @@ use smollama_engine::glob::Glob;
 use super::chunk::Chunks;
 use super::columns::{Cells, Column, Columns};
 use super::error::{Error, Result};
-use super::table::{FORMAT, FORMAT_KEY, Kind, REPLACES_KEY, Table};
+use super::progress::Progress;
+use super::table::{FORMAT, FORMAT_KEY, Kind, PROGRESS_KEY, REPLACES_KEY, Table};
 
 /// How many rows are decoded at once.
 const BATCH_ROWS: usize = 4_096;
@@ -150,6 +151,11 @@ impl TableFile {
     /// The list of files it stands for, as it was written.
     pub(crate) fn replaces(&self) -> Option<&str> {
         self.key(REPLACES_KEY)
+    }
+
+    /// How far a stream has come with it, where it is of one.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.key(PROGRESS_KEY)?.parse().ok()
     }
 
     /// The columns that are there, by their place in the table.

@@ -14,7 +14,8 @@ use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedW
 use parquet::schema::types::SchemaDescriptor;
 
 use super::columns::{Cells, Column, Columns};
-use super::table::{FORMAT, FORMAT_KEY, Kind, REPLACES_KEY, Table};
+use super::progress::Progress;
+use super::table::{FORMAT, FORMAT_KEY, Kind, PROGRESS_KEY, REPLACES_KEY, Table};
 
 /// The most rows of a row group: bounds what a writer and a reader hold.
 pub(crate) const GROUP_ROWS: usize = 32_768;
@@ -42,6 +43,15 @@ impl Effort {
             Effort::Best => 19,
         }
     }
+}
+
+/// What a file says besides its rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Says<'a> {
+    /// The numbers of the files it stands for as well.
+    pub(crate) replaces: Option<&'a str>,
+    /// How far a stream has come with it.
+    pub(crate) progress: Option<&'a Progress>,
 }
 
 /// A column of a row group, ready to be put in a file.
@@ -78,19 +88,22 @@ pub(crate) struct TableWriter<W: Write + Send> {
 }
 
 impl<W: Write + Send> TableWriter<W> {
-    /// A file of so many rows with the columns `present`, that stands for the files `replaces` as well (empty: for none).
+    /// A file of so many rows with the columns `present`.
     pub(crate) fn new(
         out: W,
         table: &'static Table,
         present: Vec<usize>,
         rows: usize,
-        replaces: String,
+        says: Says<'_>,
         effort: Effort,
     ) -> Result<TableWriter<W>, ParquetError> {
         let schema = table.schema(&present)?;
         let mut metadata = vec![KeyValue::new(FORMAT_KEY.into(), FORMAT.to_string())];
-        if !replaces.is_empty() {
-            metadata.push(KeyValue::new(REPLACES_KEY.into(), replaces));
+        if let Some(replaces) = says.replaces {
+            metadata.push(KeyValue::new(REPLACES_KEY.into(), replaces.to_owned()));
+        }
+        if let Some(progress) = says.progress {
+            metadata.push(KeyValue::new(PROGRESS_KEY.into(), progress.to_string()));
         }
         let place = |column: usize| present.iter().position(|&index| index == column);
         let order = [table.source, Some(table.time)].into_iter().flatten().filter_map(place);

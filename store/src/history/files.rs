@@ -4,6 +4,7 @@
 //! of the folder has or had. A merged file names the sequence numbers it replaces in its metadata, and appears by one rename: from then
 //! on its inputs no longer count, whether or not they are still there.
 
+use std::cmp::Reverse;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use smollama_engine::disk::{Disk, create_dir_durably};
 use super::calendar::{read_span, write_second};
 use super::decode::TableFile;
 use super::error::{Error, Result};
+use super::progress::Progress;
 use super::table::Table;
 
 /// A finalized file.
@@ -102,6 +104,21 @@ impl Files {
             }
         }
         Ok(files)
+    }
+
+    /// How far a stream has come: as the newest file says, for each says what all up to it hold. One that cannot be read says nothing,
+    /// so that what it holds may come a second time.
+    pub(crate) fn progress(&self) -> Result<Option<Progress>> {
+        let mut newest: Vec<&StoredFile> = self.files.iter().collect();
+        newest.sort_by_key(|file| Reverse(file.sequence));
+        for file in newest {
+            match TableFile::open(&*self.disk, &self.path(file), self.table) {
+                Ok(file) => return Ok(file.progress()),
+                Err(error @ (Error::NewerFormat { .. } | Error::Disk { .. })) => return Err(error),
+                Err(error) => tracing::warn!(%error, "a history file cannot be read"),
+            }
+        }
+        Ok(None)
     }
 
     /// Removes what a crash left behind.

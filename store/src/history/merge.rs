@@ -8,21 +8,29 @@ use parquet::data_type::ByteArray;
 use smollama_engine::disk::{DiskFile, temporary_name};
 
 use super::columns::Columns;
+use super::compact::Merge;
 use super::decode::{Sources, TableFile, TableRows, Wanted};
-use super::encode::{Effort, TableWriter, ends_group};
+use super::encode::{Says, TableWriter, ends_group};
 use super::error::{Error, Result};
 use super::files::{Files, StoredFile, write_list};
+use super::progress::Progress;
 
-/// Writes one file with the rows of `inputs` and puts it in their place. It may have at most `bytes_max` bytes; where it would have
+/// Writes one file with the rows of others and puts it in their place, with the `progress` that all files have come to. It may have at most `bytes_max` bytes; where it would have
 /// more, nothing changes and the error says [`Error::Full`].
-pub(crate) fn merge(files: &mut Files, inputs: &[StoredFile], bytes_max: u64) -> Result<()> {
+pub(crate) fn merge(
+    files: &mut Files,
+    merge: &Merge,
+    progress: Option<&Progress>,
+    bytes_max: u64,
+) -> Result<()> {
+    let inputs = &merge.inputs;
     let first = inputs.iter().map(|file| file.first).min().unwrap_or(0);
     let last = inputs.iter().map(|file| file.last).max().unwrap_or(0);
     let mut merged = StoredFile { first, last, sequence: files.take_sequence(), len: 0 };
     let path = files.path(&merged);
     let temporary = temporary_name(&path);
     let disk = files.disk.clone();
-    let written = write(files, inputs, &merged, bytes_max).and_then(|len| {
+    let written = write(files, merge, &merged, progress, bytes_max).and_then(|len| {
         disk.rename(&temporary, &path).map_err(Error::disk("rename to", &path))?;
         Ok(len)
     });
@@ -39,11 +47,17 @@ pub(crate) fn merge(files: &mut Files, inputs: &[StoredFile], bytes_max: u64) ->
 }
 
 /// Writes the temporary file, synced, and gives its length.
-fn write(files: &Files, inputs: &[StoredFile], merged: &StoredFile, bytes_max: u64) -> Result<u64> {
+fn write(
+    files: &Files,
+    merge: &Merge,
+    merged: &StoredFile,
+    progress: Option<&Progress>,
+    bytes_max: u64,
+) -> Result<u64> {
     let path = files.path(merged);
-    let mut sources = Vec::with_capacity(inputs.len());
+    let mut sources = Vec::with_capacity(merge.inputs.len());
     // By number: of rows that tie, the ones that came first stay first.
-    let mut inputs = inputs.to_vec();
+    let mut inputs = merge.inputs.clone();
     inputs.sort_by_key(|input| input.sequence);
     for input in &inputs {
         let input = files.path(input);
@@ -63,7 +77,8 @@ fn write(files: &Files, inputs: &[StoredFile], merged: &StoredFile, bytes_max: u
     let out = Bounded { file, written: 0, bytes_max, failed: None };
     let replaces = write_list(inputs.iter().map(|input| input.sequence).collect());
     let rows = sources.iter().map(TableFile::row_count).sum();
-    let mut writer = TableWriter::new(out, files.table, present, rows, replaces, Effort::Best)
+    let says = Says { replaces: Some(&replaces), progress };
+    let mut writer = TableWriter::new(out, files.table, present, rows, says, merge.effort)
         .map_err(Error::encode(&path))?;
     let copied = copy_rows(sources, files, &mut writer, &path);
     // What the disk said is more to the point than what the encoder makes of it.

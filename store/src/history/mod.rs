@@ -15,6 +15,8 @@
 //! - A file under its final name is whole and never changes: it was written under a hidden name, synced and renamed.
 //! - No row counts twice: a merged file names the files it replaces, and appears before they go. Whoever lists the folder through
 //!   this module overlooks them; the next start removes them.
+//! - Of a stream whose items are counted, the files say how far it has come ([`Writer::position`]): what comes again after a
+//!   crash is told from what is new.
 //! - The files never have more bytes than `bytes_max` says, those included that are being written.
 //!
 //! Rows in a file are ordered by source, then time; a row group ends where a source with many rows does. Time and
@@ -34,6 +36,7 @@ mod files;
 pub mod foreign;
 mod merge;
 mod observations;
+mod progress;
 mod reader;
 mod readings;
 mod table;

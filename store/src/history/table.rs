@@ -16,6 +16,9 @@ pub(crate) const FORMAT_KEY: &str = "smollama.format";
 /// The key under which a merged file names the files it replaces.
 pub(crate) const REPLACES_KEY: &str = "smollama.replaces";
 
+/// The key under which a file says how far a stream has come.
+pub(crate) const PROGRESS_KEY: &str = "smollama.progress";
+
 /// What the cells of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use smollama_engine::batch::{Batch, ItemKind, Items};
 use smollama_engine::disk::Disk;
 use smollama_engine::duration::Duration;
 use smollama_engine::observation::Observation;
@@ -10,6 +11,7 @@ use smollama_engine::reading::Reading;
 use smollama_engine::series::SeriesTable;
 use smollama_engine::time::Timestamp;
 use smollama_engine::window::Window;
+use uuid::Uuid;
 
 use super::buffer::Buffer;
 use super::calendar::Period;
@@ -77,6 +79,14 @@ const READINGS_SET: usize = 0;
 const WINDOWS_SET: usize = 1;
 const OBSERVATIONS_SET: usize = 2;
 
+fn set_of(kind: ItemKind) -> usize {
+    match kind {
+        ItemKind::Readings => READINGS_SET,
+        ItemKind::Windows => WINDOWS_SET,
+        ItemKind::Observations => OBSERVATIONS_SET,
+    }
+}
+
 #[derive(Debug)]
 struct DataSet {
     files: Files,
@@ -89,7 +99,8 @@ impl DataSet {
     fn open(disk: &Arc<dyn Disk>, folder: &Path, table: &'static Table) -> Result<DataSet> {
         let mut files = Files::check(disk.clone(), folder.join(table.name), table)?;
         files.clear_away()?;
-        Ok(DataSet { files, buffer: Buffer::new(table), left_alone: Vec::new() })
+        let progress = files.progress()?;
+        Ok(DataSet { files, buffer: Buffer::new(table, progress), left_alone: Vec::new() })
     }
 }
 
@@ -113,10 +124,56 @@ impl Writer {
         })
     }
 
-    /// Takes readings: all of them, or after an error none.
+    /// The offset ([`Batch::end`]) up to which the files hold all items of a kind of a stream. From this call on, what
+    /// [`Writer::append`] takes of that kind is of that stream: each finalized file says how far it has come, so that this answer is as
+    /// durable as the rows. Behind the offset there may be items in files as well; [`Writer::append`] passes them over when they
+    /// come again.
+    pub fn position(&mut self, stream: Uuid, kind: ItemKind) -> u64 {
+        self.sets[set_of(kind)].buffer.follow(stream)
+    }
+
+    /// Takes a batch of a stream: all of it, or after an error nothing.
     ///
     /// # Errors
     /// The buffer is full and could not be finalized.
+    pub fn append(&mut self, batch: &Batch, series: &SeriesTable) -> Result<()> {
+        let buffer = self.buffer_with_room(set_of(batch.items.kind()))?;
+        // The offset before the first item; an item that is not counted is always new.
+        let before = batch.end.saturating_sub(batch.items.len() as u64);
+        let new = |buffer: &Buffer, offset: u64, time: Timestamp| {
+            batch.end == 0 || !buffer.has(before + offset, time.as_micros().div_euclid(1_000_000))
+        };
+        match &batch.items {
+            Items::Readings(items) => {
+                for (offset, item) in (1..).zip(items) {
+                    if new(buffer, offset, item.time) {
+                        readings::push(&mut buffer.rows, item, &mut buffer.series, series);
+                    }
+                }
+            }
+            Items::Windows(items) => {
+                for (offset, item) in (1..).zip(items) {
+                    if new(buffer, offset, item.end) {
+                        windows::push(&mut buffer.rows, item, &mut buffer.series, series);
+                    }
+                }
+            }
+            Items::Observations(items) => {
+                for (offset, item) in (1..).zip(items) {
+                    if new(buffer, offset, item.time) {
+                        observations::push(&mut buffer.rows, item);
+                    }
+                }
+            }
+        }
+        buffer.came(batch.end);
+        Ok(())
+    }
+
+    /// Takes readings that are of no stream: all of them, or after an error none.
+    ///
+    /// # Errors
+    /// As [`Writer::append`].
     pub fn append_readings(&mut self, readings: &[Reading], series: &SeriesTable) -> Result<()> {
         let buffer = self.buffer_with_room(READINGS_SET)?;
         for reading in readings {
@@ -125,10 +182,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes windows: all of them, or after an error none.
+    /// Takes windows that are of no stream: all of them, or after an error none.
     ///
     /// # Errors
-    /// As [`Writer::append_readings`].
+    /// As [`Writer::append`].
     pub fn append_windows(&mut self, windows: &[Window], series: &SeriesTable) -> Result<()> {
         let buffer = self.buffer_with_room(WINDOWS_SET)?;
         for window in windows {
@@ -137,10 +194,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes observations: all of them, or after an error none.
+    /// Takes observations that are of no stream: all of them, or after an error none.
     ///
     /// # Errors
-    /// As [`Writer::append_readings`].
+    /// As [`Writer::append`].
     pub fn append_observations(&mut self, observations: &[Observation]) -> Result<()> {
         let buffer = self.buffer_with_room(OBSERVATIONS_SET)?;
         for observation in observations {
@@ -210,14 +267,20 @@ impl Writer {
         let (enough, longest) = (self.settings.bytes_enough(), self.settings.longest_period());
         let bytes = self.bytes();
         for set in &mut self.sets {
+            if set.buffer.is_pending() {
+                // Rows that have a number already must not come after a file with a higher one: the newest says how far a stream
+                // has come.
+                continue;
+            }
             let left_alone = &set.left_alone;
             let files = set.files.list().iter();
             let files = files.filter(|file| !left_alone.contains(&file.sequence));
             let now = now.as_micros().div_euclid(1_000_000);
-            let Some(inputs) = next_merge(files, now, enough, longest) else { continue };
-            let merged = merge(&mut set.files, &inputs, limit.saturating_sub(bytes));
+            let Some(next) = next_merge(files, now, enough, longest) else { continue };
+            let progress = set.buffer.progress();
+            let merged = merge(&mut set.files, &next, progress, limit.saturating_sub(bytes));
             if let Err(error) = &merged {
-                set.leave_alone(error, &inputs);
+                set.leave_alone(error, &next.inputs);
             }
             return merged.map(|()| true);
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use futures::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Caller, FLUSH_EVERY, Remains, SinkCommand, Ties, Wrote};
+use super::{CONFIRM_EVERY, Caller, FLUSH_EVERY, Remains, SinkCommand, Ties, Wrote};
 use crate::batch::Batch;
 use crate::run::queue::{Parcel, Taker};
 use crate::time::Timestamp;
@@ -53,7 +53,7 @@ impl DirectSink {
                     let due = if self.headlong {
                         self.unflushed >= FLUSH_ITEMS
                     } else {
-                        self.caller.now().since(self.flushed) >= FLUSH_EVERY
+                        self.caller.now().since(self.flushed) >= CONFIRM_EVERY
                     };
                     if due {
                         self.flush().await;

@@ -17,8 +17,10 @@ use super::queue::Taker;
 use crate::batch::Batch;
 use crate::duration::Duration;
 
-/// How often a sink is asked to flush while items keep coming, and while none do.
+/// How often a sink is asked to flush while none come.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// How often a sink is asked to flush while items keep coming: what was written and not confirmed since may be repeated after a crash.
+const CONFIRM_EVERY: Duration = Duration::from_millis(250);
 
 /// What a sink's loop can be told.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use smollama_engine::batch::{Batch, ItemKind, Items};
+use smollama_engine::batch::{Batch, ItemKind};
 use smollama_engine::bytes::ByteSize;
 use smollama_engine::context::{Context, Host};
 use smollama_engine::duration::Duration;
@@ -14,14 +14,17 @@ use smollama_engine::node::{Node, NodeError, Sink};
 use smollama_engine::registry::{Delivery, NodeConfig, Problem, Profile, Section};
 use smollama_engine::time::Timestamp;
 use smollama_store::history::{BYTES_MAX_LEAST, Error, Settings, Writer};
+use uuid::Uuid;
 
 /// How often it is asked whether files are to be merged or removed.
 const MAINTENANCE: Duration = Duration::from_mins(1);
 
 /// Keeps readings, windows and observations as Parquet files, a few bytes each, for years.
 ///
-/// Items are gathered in memory and finalized as a small file: every `finalize`, when there are many, and at the end. A file
-/// under its final name is whole and never changes. The files of a day that is over are merged into one, days into months and months
+/// Items are gathered in memory and finalized as a small file: every `finalize`, when there are many, whenever the host takes a
+/// checkpoint, and at the end. A file under its final name is whole and never changes. Each says in its metadata how far it has come, so that
+/// after a crash or a power cut every item is in the history exactly once: the host replays its journal, and what is there
+/// already is passed over. The files of a day that is over are merged into one, days into months and months
 /// into years, until a file has 8 MiB. Values are exact, bit for bit.
 ///
 /// Readings lie in `readings/`, windows in `windows/` (a row for each series), observations in `observations/`. In DuckDB:
@@ -33,8 +36,8 @@ const MAINTENANCE: Duration = Duration::from_mins(1);
 pub struct ParquetConfig {
     /// The folder. A relative path lies in the data directory; it is made if it is missing. Default: `history`.
     pub path: PathBuf,
-    /// How long items wait in memory at most before they are finalized as a file. Longer is gentler to SD cards and makes fewer files; what
-    /// was not finalized is lost in a crash. Default: `5m`.
+    /// How long items wait in memory at most before they are finalized as a file. Longer is gentler to SD cards and makes fewer files. What
+    /// was not finalized comes again from the host's journal after a crash; without one it is lost. Default: `5m`.
     pub finalize: Duration,
     /// How long items are kept, such as `90d`. They go by whole files, so some stay a little longer. Default: for good.
     pub keep: Option<Duration>,
@@ -174,12 +177,7 @@ impl Sink for ParquetSink {
         }
         let host = self.host.clone();
         let writer = self.writer()?;
-        match &batch.items {
-            Items::Readings(items) => writer.append_readings(items, &host.series),
-            Items::Windows(items) => writer.append_windows(items, &host.series),
-            Items::Observations(items) => writer.append_observations(items),
-        }
-        .map_err(node_error)?;
+        writer.append(batch, &host.series).map_err(node_error)?;
         self.waiting_since.get_or_insert(batch.received);
         Ok(())
     }
@@ -191,6 +189,26 @@ impl Sink for ParquetSink {
             self.finalize()?;
         }
         self.maintain(now)
+    }
+
+    /// A finalized file survives a power cut, and so does its name. No merge here: others wait for this.
+    async fn checkpoint(&mut self, _: Timestamp) -> Result<(), NodeError> {
+        self.finalize()
+    }
+
+    fn position(&mut self, stream: Uuid, kind: ItemKind) -> Option<u64> {
+        match self.writer() {
+            Ok(writer) => Some(writer.position(stream, kind)),
+            Err(error) => {
+                let folder = self.folder.display();
+                tracing::warn!(%folder, "how far the history had come is not known, so items may be in it twice: {error}");
+                None
+            }
+        }
+    }
+
+    fn keeps_position(&self) -> bool {
+        true
     }
 
     async fn close(&mut self, _: Timestamp) -> Result<(), NodeError> {

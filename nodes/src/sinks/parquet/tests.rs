@@ -1,3 +1,5 @@
+use smollama_engine::batch::Items;
+use smollama_engine::disk::{Crash, SimulatedDisk};
 use smollama_engine::observation::{Evidence, Observation, ObservationKind, Rung};
 use smollama_engine::reading::Reading;
 use smollama_engine::series::{Series, SourceKey};
@@ -64,6 +66,37 @@ async fn files_of_a_day_that_is_over_are_merged_as_time_goes_by() {
     assert_eq!(files(), 4);
     sink.flush(START + Duration::from_hours(25)).await.unwrap();
     assert_eq!((files(), kept(&host)), (1, 40));
+}
+
+/// What a sink has at a checkpoint is durable at once, and its successor is asked for the rest.
+#[tokio::test]
+async fn a_checkpoint_finalizes_and_a_successor_knows_how_far_it_had_come() {
+    let disk = SimulatedDisk::new(3);
+    let host = |disk: &SimulatedDisk| {
+        Arc::new(Host { disk: disk.shared(), ..Host::for_tests(std::path::Path::new("/data")) })
+    };
+    let stream = Uuid::from_u128(9);
+    let first = host(&disk);
+    let mut old = sink(&ParquetConfig::default(), &first);
+    assert!(old.keeps_position());
+    assert_eq!(old.position(stream, ItemKind::Readings), Some(0));
+    let counted = |host: &Host, seconds: std::ops::Range<i64>| {
+        let end = seconds.end as u64;
+        Batch { end, ..batch(readings(host, seconds), 0) }
+    };
+    old.write(&counted(&first, 0..10)).await.unwrap();
+    old.checkpoint(START).await.unwrap();
+    old.write(&counted(&first, 10..14)).await.unwrap();
+    disk.crash(Crash::Power);
+
+    let next = host(&disk.restart());
+    assert_eq!(kept(&next), 10);
+    let mut new = sink(&ParquetConfig::default(), &next);
+    assert_eq!(new.position(stream, ItemKind::Readings), Some(10));
+    assert_eq!(new.position(stream, ItemKind::Windows), Some(0));
+    new.write(&counted(&next, 10..14)).await.unwrap();
+    new.close(START).await.unwrap();
+    assert_eq!(kept(&next), 14);
 }
 
 #[tokio::test]

@@ -5,4 +5,5 @@ mod figures;
 mod foreign;
 mod keeping;
 mod reading;
+mod streams;
 mod system;

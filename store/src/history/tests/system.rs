@@ -1,12 +1,15 @@
 //! What a day of a machine's own sensors costs.
 
-use smollama_engine::disk::RealDisk;
+use std::sync::Arc;
+
+use smollama_engine::disk::{Disk, RealDisk};
 use smollama_engine::duration::Duration;
 use smollama_engine::reading::{Reading, Value};
 use smollama_engine::series::{Series, SeriesTable, SourceKey};
 use smollama_engine::time::Timestamp;
 
 use super::super::{Settings, Writer};
+use super::failing::FailingDisk;
 
 /// What a sensor of a machine does: where it lies, how far it strays, how finely it is measured.
 const SENSORS: [(&str, &str, f64, f64, f64); 14] = [
@@ -107,4 +110,49 @@ fn a_day_of_a_machines_sensors_is_small() {
         );
         assert!(merged <= most, "{merged}");
     }
+}
+
+/// Hours as the host lives them: a checkpoint every so many seconds, and maintenance every minute. Gives how often a byte that stays
+/// was written, and the most files there were.
+fn wear(checkpoint: Duration, hours: i64) -> (f64, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let table = SeriesTable::default();
+    let disk = Arc::new(FailingDisk::new(u64::MAX, false));
+    let shared: Arc<dyn Disk> = disk.clone();
+    let mut writer = Writer::open(&shared, folder.path().into(), Settings::default()).unwrap();
+    let readings = day(&table, 800.0);
+    let start = readings[0].time;
+    let end = start + Duration::from_hours(hours);
+    let (mut finalized, mut maintained, mut most) = (start, start, 0);
+    for tick in readings.chunks(20).take_while(|tick| tick[0].time < end) {
+        let now = tick[0].time.floor_to(Duration::from_secs(10));
+        writer.append_readings(tick, &table).unwrap();
+        if now.since(finalized) >= checkpoint {
+            writer.finalize().unwrap();
+            finalized = now;
+            most = most.max(RealDisk.list(&folder.path().join("readings")).unwrap().len());
+        }
+        if now.since(maintained) >= Duration::from_mins(1) {
+            while writer.maintain(now).unwrap() {}
+            maintained = now;
+        }
+    }
+    writer.finalize().unwrap();
+    while writer.maintain(start + Duration::from_days(2)).unwrap() {}
+    (disk.written() as f64 / writer.bytes() as f64, most)
+}
+
+#[test]
+fn checkpoints_neither_pile_up_files_nor_wear_out_the_disk() {
+    let (times, most) = wear(Duration::from_mins(5), 24);
+    println!(
+        "a checkpoint every 5 min, a day: each byte written {times:.2} times, at most {most} files"
+    );
+    assert!(times <= 3.5 && most <= 64, "{times}, {most}");
+    // A host does so only where a megabyte comes meanwhile. Here it is 20 readings, so that what every file has counts most.
+    let (times, most) = wear(Duration::from_secs(10), 2);
+    println!(
+        "a checkpoint every 10 s, two hours: each byte written {times:.2} times, at most {most} files"
+    );
+    assert!(most <= 48, "{most}");
 }
