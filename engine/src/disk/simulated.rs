@@ -153,6 +153,12 @@ impl SimulatedDisk {
         self.medium().used()
     }
 
+    /// How many bytes were written since it was made.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.medium().written
+    }
+
     /// Whether syncs claim success and do nothing, so that a test can see that it would notice a sync that is missing.
     pub fn ignore_syncs(&self, ignore: bool) {
         self.medium().ignores_syncs = ignore;
@@ -345,6 +351,7 @@ impl DiskFile for SimulatedFile {
             let room = medium.capacity.map(|capacity| capacity.saturating_sub(medium.used()));
             let fits = room.map_or(part, |room| part.min(usize::try_from(room).unwrap_or(part)));
             lock(&self.content).append(&bytes[..fits]);
+            medium.written += fits as u64;
             if fits < part { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
         })
     }

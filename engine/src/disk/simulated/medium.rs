@@ -16,6 +16,7 @@ pub(super) struct Medium {
     pub(super) random: Random,
     /// Which process lives; handles of others are dead.
     pub(super) life: u64,
+    pub(super) written: u64,
     pub(super) calls: u64,
     pub(super) faults: BTreeMap<u64, Fault>,
     pub(super) failing: Option<io::ErrorKind>,
@@ -41,6 +42,7 @@ impl Medium {
             names: Names::default(),
             random: Random::new(seed),
             life: 0,
+            written: 0,
             calls: 0,
             faults: BTreeMap::new(),
             failing: None,

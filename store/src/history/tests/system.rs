@@ -1,15 +1,14 @@
 //! What a day of a machine's own sensors costs.
 
-use std::sync::Arc;
+use std::path::Path;
 
-use smollama_engine::disk::{Disk, RealDisk};
+use smollama_engine::disk::{Disk, RealDisk, SimulatedDisk};
 use smollama_engine::duration::Duration;
 use smollama_engine::reading::{Reading, Value};
 use smollama_engine::series::{Series, SeriesTable, SourceKey};
 use smollama_engine::time::Timestamp;
 
 use super::super::{Settings, Writer};
-use super::failing::FailingDisk;
 
 /// What a sensor of a machine does: where it lies, how far it strays, how finely it is measured.
 const SENSORS: [(&str, &str, f64, f64, f64); 14] = [
@@ -115,11 +114,11 @@ fn a_day_of_a_machines_sensors_is_small() {
 /// Hours as the host lives them: a checkpoint every so many seconds, and maintenance every minute. Gives how often a byte that stays
 /// was written, and the most files there were.
 fn wear(checkpoint: Duration, hours: i64) -> (f64, usize) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Path::new("/history");
     let table = SeriesTable::default();
-    let disk = Arc::new(FailingDisk::new(u64::MAX, false));
-    let shared: Arc<dyn Disk> = disk.clone();
-    let mut writer = Writer::open(&shared, folder.path().into(), Settings::default()).unwrap();
+    let disk = SimulatedDisk::new(1);
+    let shared = disk.shared();
+    let mut writer = Writer::open(&shared, folder.into(), Settings::default()).unwrap();
     let readings = day(&table, 800.0);
     let start = readings[0].time;
     let end = start + Duration::from_hours(hours);
@@ -130,7 +129,7 @@ fn wear(checkpoint: Duration, hours: i64) -> (f64, usize) {
         if now.since(finalized) >= checkpoint {
             writer.finalize().unwrap();
             finalized = now;
-            most = most.max(RealDisk.list(&folder.path().join("readings")).unwrap().len());
+            most = most.max(disk.list(&folder.join("readings")).unwrap().len());
         }
         if now.since(maintained) >= Duration::from_mins(1) {
             while writer.maintain(now).unwrap() {}
