@@ -337,7 +337,7 @@ mod tests {
         assert_eq!((page.letters.len(), page.total), (1, 2));
         let id = page.letters[0].id.clone();
         assert_eq!(letters.letter(&id).unwrap().unwrap().bytes.as_deref(), Some("y"));
-        letters.remove(&[id.clone()]).unwrap();
+        letters.remove(std::slice::from_ref(&id)).unwrap();
         assert!(letters.letter(&id).unwrap().is_none());
         assert_eq!(letters.count().0, 2);
         assert_eq!(DeadLetterFile::open(&host).unwrap().count(), letters.count());

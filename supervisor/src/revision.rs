@@ -1,16 +1,12 @@
 //! Between what an apply is made of and what a revision keeps.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use smollama_engine::config::{ReadFile, Secret, Variable};
 use smollama_engine::control::{ControlError, RevisionRow};
 use smollama_engine::plan::Graph;
 use smollama_engine::time::Timestamp;
-use smollama_store::revisions::{
-    Revision, RevisionFile, RevisionPipeline, Role, Standing, VariableValue,
-};
+use smollama_store::revisions::{Revision, RevisionFile, RevisionPipeline, Standing};
 
 use crate::candidate::Sources;
 use crate::kept::Kept;
@@ -52,24 +48,13 @@ pub(crate) async fn stage(
         file: pipeline.file.clone(),
     });
     let pipelines = pipelines.collect();
-    let mut files = Vec::new();
-    let mut variables: BTreeMap<Arc<str>, Variable> = BTreeMap::new();
-    for read in &sources.reads {
-        let (path, bytes) = (read.path.clone(), read.text.as_bytes().to_vec());
-        files.push(RevisionFile { path, role: Role::Pipeline, bytes });
-        for (path, bytes) in &read.beside {
-            let (path, bytes) = (path.clone(), bytes.to_vec());
-            files.push(RevisionFile { path, role: Role::Table, bytes });
-        }
-        variables.extend(read.variables.iter().map(|one| (one.name.clone(), one.clone())));
-    }
-    let kept = kept.clone();
+    let (kept, reads) = (kept.clone(), sources.reads.clone());
     on_a_thread(move || {
         let revisions = &kept.revisions;
-        let variables = variables.values().map(|variable| revisions.variable(variable));
-        let variables = variables.collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
+        let files = reads.iter().map(|read| revisions.file(read));
+        let files = files.collect::<Result<_, _>>().map_err(|error| failed(&error))?;
         let Credit { paths, actor, message, time } = credit;
-        let revision = Revision { time, actor, message, paths, files, variables, pipelines };
+        let revision = Revision { time, actor, message, paths, files, pipelines };
         revisions.stage(&revision, current).map_err(|error| failed(&error))
     })
     .await
@@ -81,32 +66,8 @@ pub(crate) async fn stage(
 /// It is not there, damaged, or of a later release.
 pub(crate) fn load(kept: &Kept, number: u64) -> Result<Sources, ControlError> {
     let stored = kept.revisions.load(number).map_err(|error| failed(&error))?;
-    let Revision { files, variables, paths, .. } = stored.revision;
-    let variables = variables.into_iter().filter_map(|variable| match variable.value {
-        VariableValue::Plain(value) => Some(Variable {
-            name: variable.name.into(),
-            value: Some(Secret::literal(value)),
-            is_secret: false,
-        }),
-        VariableValue::Unset | VariableValue::Secret(_) => None,
-    });
-    let variables: Vec<Variable> = variables.collect();
-    let (pipelines, others): (Vec<_>, Vec<_>) =
-        files.into_iter().partition(|file| file.role == Role::Pipeline);
-    let beside: BTreeMap<PathBuf, Arc<[u8]>> =
-        others.into_iter().map(|file| (file.path, file.bytes.into())).collect();
-    let mut reads = Vec::new();
-    for file in pipelines {
-        let text = String::from_utf8(file.bytes).map_err(|_| {
-            ControlError::failed(format!("{} of revision {number} is no text", file.path.display()))
-        })?;
-        reads.push(ReadFile {
-            path: file.path,
-            text: text.into(),
-            variables: variables.clone(),
-            beside: beside.clone(),
-        });
-    }
+    let Revision { files, paths, .. } = stored.revision;
+    let reads = files.into_iter().map(RevisionFile::into_read).collect();
     Ok(Sources { reads, paths })
 }
 

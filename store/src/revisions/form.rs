@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use smollama_engine::time::Timestamp;
 
 use super::revision::{
-    Revision, RevisionFile, RevisionPipeline, RevisionVariable, Role, SecretHash, Stored, Summary,
-    VariableValue,
+    Revision, RevisionBeside, RevisionFile, RevisionPipeline, RevisionVariable, Role, SecretHash,
+    Stored, Summary, VariableValue,
 };
 use crate::envelope::{Kind, Unreadable, open, seal};
 
@@ -32,12 +32,20 @@ struct HeadForm<'a> {
     #[serde(borrow)]
     paths: Vec<&'a [u8]>,
     files: Vec<FileForm<'a>>,
-    variables: Vec<(&'a str, ValueForm<'a>)>,
     pipelines: Vec<(&'a str, &'a [u8])>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct FileForm<'a> {
+    path: &'a [u8],
+    len: u64,
+    #[serde(borrow)]
+    variables: Vec<(&'a str, ValueForm<'a>)>,
+    beside: Vec<BesideForm<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BesideForm<'a> {
     path: &'a [u8],
     role: RoleForm,
     len: u64,
@@ -45,7 +53,6 @@ struct FileForm<'a> {
 
 #[derive(Serialize, Deserialize)]
 enum RoleForm {
-    Pipeline,
     Template,
     Table,
     Script,
@@ -64,7 +71,7 @@ pub(super) fn encode(
     previous: u64,
     revision: &Revision,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-    let Revision { time, actor, message, paths, files, variables, pipelines } = revision;
+    let Revision { time, actor, message, paths, files, pipelines } = revision;
     let head = HeadForm {
         number,
         previous,
@@ -73,10 +80,13 @@ pub(super) fn encode(
         message,
         paths: paths.iter().map(|path| bytes_of(path)).collect(),
         files: files.iter().map(file_form).collect(),
-        variables: variables.iter().map(|one| (&*one.name, value_form(&one.value))).collect(),
         pipelines: pipelines.iter().map(|one| (&*one.name, bytes_of(&one.file))).collect(),
     };
-    let contents: Vec<u8> = files.iter().flat_map(|file| &file.bytes).copied().collect();
+    let mut contents = Vec::new();
+    for file in files {
+        contents.extend_from_slice(file.text.as_bytes());
+        file.beside.iter().for_each(|beside| contents.extend_from_slice(&beside.bytes));
+    }
     let mut body = postcard::to_stdvec(&head)?;
     body.extend(zstd::bulk::compress(&contents, COMPRESSION)?);
     Ok(seal(&KIND, &body))
@@ -91,14 +101,23 @@ fn path_of(bytes: &[u8]) -> PathBuf {
 }
 
 fn file_form(file: &RevisionFile) -> FileForm<'_> {
-    let RevisionFile { path, role, bytes } = file;
+    let RevisionFile { path, text, variables, beside } = file;
+    FileForm {
+        path: bytes_of(path),
+        len: text.len() as u64,
+        variables: variables.iter().map(|one| (&*one.name, value_form(&one.value))).collect(),
+        beside: beside.iter().map(beside_form).collect(),
+    }
+}
+
+fn beside_form(beside: &RevisionBeside) -> BesideForm<'_> {
+    let RevisionBeside { path, role, bytes } = beside;
     let role = match role {
-        Role::Pipeline => RoleForm::Pipeline,
         Role::Template => RoleForm::Template,
         Role::Table => RoleForm::Table,
         Role::Script => RoleForm::Script,
     };
-    FileForm { path: bytes_of(path), role, len: bytes.len() as u64 }
+    BesideForm { path: bytes_of(path), role, len: bytes.len() as u64 }
 }
 
 fn value_form(value: &VariableValue) -> ValueForm<'_> {
@@ -136,46 +155,66 @@ pub(super) fn summary(file: &[u8], number: u64) -> Result<Summary, Unreadable> {
 
 /// A revision out of its whole file.
 pub(super) fn decode(file: &[u8], number: u64) -> Result<Stored, Unreadable> {
-    let (head, contents) = head(file, number)?;
-    let lens = head.files.iter().map(|file| usize::try_from(file.len).ok());
-    let len = lens.clone().try_fold(0_usize, |sum, len| sum.checked_add(len?));
-    let len = len.ok_or_else(|| Unreadable::damaged("its files are too long"))?;
-    let contents = unpack(contents, len).map_err(Unreadable::damaged)?;
-    let mut rest = &contents[..];
-    let mut files = Vec::with_capacity(head.files.len());
-    for (file, len) in head.files.iter().zip(lens) {
-        let split = len.and_then(|len| rest.split_at_checked(len));
-        let (bytes, after) = split.ok_or_else(|| Unreadable::damaged("a file is missing"))?;
-        rest = after;
-        let role = match file.role {
-            RoleForm::Pipeline => Role::Pipeline,
-            RoleForm::Template => Role::Template,
-            RoleForm::Table => Role::Table,
-            RoleForm::Script => Role::Script,
-        };
-        files.push(RevisionFile { path: path_of(file.path), role, bytes: bytes.to_vec() });
-    }
+    let (head, packed) = head(file, number)?;
+    let mut contents = Contents::unpack(packed, &head)?;
+    let files = head.files.iter().map(|form| contents.file(form)).collect::<Result<_, _>>()?;
     let revision = Revision {
         time: Timestamp::from_micros(head.time_us),
         actor: head.actor.into(),
         message: head.message.into(),
         paths: head.paths.iter().map(|path| path_of(path)).collect(),
         files,
-        variables: head.variables.iter().map(variable).collect(),
         pipelines: pipelines(&head.pipelines),
     };
     Ok(Stored { number, previous: head.previous, revision })
 }
 
-/// Unpacks to at most as many bytes as there should be, and one: what is too long is found without taking the memory for it.
-fn unpack(packed: &[u8], len: usize) -> std::io::Result<Vec<u8>> {
-    let mut contents = Vec::new();
-    let limit = u64::try_from(len).unwrap_or(u64::MAX).saturating_add(1);
-    zstd::Decoder::new(packed)?.take(limit).read_to_end(&mut contents)?;
-    if contents.len() == len {
-        return Ok(contents);
+/// The contents of all files, in their order.
+struct Contents {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Contents {
+    /// Unpacks to at most as many bytes as there should be, and one: what is too long is found without taking the memory for it.
+    fn unpack(packed: &[u8], head: &HeadForm<'_>) -> Result<Contents, Unreadable> {
+        let beside =
+            |file: &FileForm<'_>| file.beside.iter().map(|one| one.len).collect::<Vec<_>>();
+        let lens = head.files.iter().flat_map(|file| std::iter::once(file.len).chain(beside(file)));
+        let len = lens.fold(0, u64::saturating_add);
+        let (mut bytes, limit) = (Vec::new(), len.saturating_add(1));
+        let unpacked = zstd::Decoder::new(packed)
+            .and_then(|packed| packed.take(limit).read_to_end(&mut bytes));
+        match unpacked {
+            Ok(_) if bytes.len() as u64 == len => Ok(Contents { bytes, taken: 0 }),
+            Ok(_) => Err(Unreadable::damaged("its files have another length")),
+            Err(error) => Err(Unreadable::damaged(error)),
+        }
     }
-    Err(std::io::Error::other("its files have another length"))
+
+    fn take(&mut self, len: u64) -> Result<Vec<u8>, Unreadable> {
+        let left = self.bytes.get(self.taken..).unwrap_or_default();
+        let found = usize::try_from(len).ok().and_then(|len| left.get(..len));
+        let found = found.ok_or_else(|| Unreadable::damaged("a file is missing"))?;
+        self.taken += found.len();
+        Ok(found.to_vec())
+    }
+
+    fn file(&mut self, form: &FileForm<'_>) -> Result<RevisionFile, Unreadable> {
+        let text = String::from_utf8(self.take(form.len)?).map_err(Unreadable::damaged)?;
+        let beside = form.beside.iter().map(|form| self.beside(form)).collect::<Result<_, _>>()?;
+        let variables = form.variables.iter().map(variable).collect();
+        Ok(RevisionFile { path: path_of(form.path), text, variables, beside })
+    }
+
+    fn beside(&mut self, form: &BesideForm<'_>) -> Result<RevisionBeside, Unreadable> {
+        let role = match form.role {
+            RoleForm::Template => Role::Template,
+            RoleForm::Table => Role::Table,
+            RoleForm::Script => Role::Script,
+        };
+        Ok(RevisionBeside { path: path_of(form.path), role, bytes: self.take(form.len)? })
+    }
 }
 
 fn variable((name, value): &(&str, ValueForm<'_>)) -> RevisionVariable {

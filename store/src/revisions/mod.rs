@@ -18,14 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ring::hmac;
 use smollama_engine::bytes::ByteSize;
-use smollama_engine::config::Variable;
+use smollama_engine::config::{ReadFile, Variable};
 use smollama_engine::context::Host;
 use smollama_engine::disk::{Disk, create_dir_durably, write_privately};
 
 pub use self::error::{Error, Result};
 pub use self::revision::{
-    Listed, Revision, RevisionFile, RevisionPipeline, RevisionVariable, Role, SecretHash, Standing,
-    Stored, Summary, VariableValue,
+    Listed, Revision, RevisionBeside, RevisionFile, RevisionPipeline, RevisionVariable, Role,
+    SecretHash, Standing, Stored, Summary, VariableValue,
 };
 
 use crate::envelope::Unreadable;
@@ -84,11 +84,26 @@ impl Revisions {
         Ok(entries.iter().filter_map(|entry| Some((number(&entry.name)?, entry.len))).collect())
     }
 
-    /// What a variable or secret is remembered as.
+    /// What a file that was read is remembered as.
     ///
     /// # Errors
     /// The key of the hashes can be neither read nor made.
-    pub fn variable(&self, variable: &Variable) -> Result<RevisionVariable> {
+    pub fn file(&self, read: &ReadFile) -> Result<RevisionFile> {
+        let ReadFile { path, text, variables, beside } = read;
+        let beside = beside.iter().map(|(path, bytes)| RevisionBeside {
+            path: path.clone(),
+            role: Role::Table,
+            bytes: bytes.to_vec(),
+        });
+        Ok(RevisionFile {
+            path: path.clone(),
+            text: (**text).into(),
+            variables: variables.iter().map(|one| self.variable(one)).collect::<Result<_>>()?,
+            beside: beside.collect(),
+        })
+    }
+
+    fn variable(&self, variable: &Variable) -> Result<RevisionVariable> {
         let value = match &variable.value {
             None => VariableValue::Unset,
             Some(secret) if variable.is_secret => {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use smollama_engine::config::{ReadFile, Secret, Variable};
 use smollama_engine::time::Timestamp;
 
 use super::Error;
@@ -18,17 +19,57 @@ pub struct Revision {
     pub message: String,
     /// The paths that were applied.
     pub paths: Vec<PathBuf>,
-    /// Every file that was read.
+    /// Every pipeline file that was read.
     pub files: Vec<RevisionFile>,
-    /// Every variable and secret that a value was taken from.
-    pub variables: Vec<RevisionVariable>,
     /// The pipelines that run.
     pub pipelines: Vec<RevisionPipeline>,
 }
 
-/// A file that was read.
+/// A pipeline file that was read, with all that was taken from elsewhere for its sake. Files are applied at different times, so each
+/// has its own values of variables, and its own bytes of a table that others name too.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RevisionFile {
+    /// Its path, absolute.
+    pub path: PathBuf,
+    /// All of it.
+    pub text: String,
+    /// Every variable and secret that a value was taken from.
+    pub variables: Vec<RevisionVariable>,
+    /// Every file that was read for its sake.
+    pub beside: Vec<RevisionBeside>,
+}
+
+impl RevisionFile {
+    /// To be read again as it was. Secrets are not among the variables: they are looked up again.
+    #[must_use]
+    pub fn into_read(self) -> ReadFile {
+        let variable = |RevisionVariable { name, value }: RevisionVariable| {
+            let value = match value {
+                VariableValue::Unset => None,
+                VariableValue::Plain(value) => Some(Secret::literal(value)),
+                VariableValue::Secret(_) => return None,
+            };
+            Some(Variable { name: name.into(), value, is_secret: false })
+        };
+        ReadFile {
+            path: self.path,
+            text: self.text.into(),
+            variables: self.variables.into_iter().filter_map(variable).collect(),
+            beside: self.beside.into_iter().map(|one| (one.path, one.bytes.into())).collect(),
+        }
+    }
+}
+
+impl fmt::Debug for RevisionFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, text, variables, beside } = self;
+        write!(f, "{} ({} bytes) {variables:?} {beside:?}", path.display(), text.len())
+    }
+}
+
+/// A file that was read for the sake of a pipeline file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RevisionBeside {
     /// Its path, absolute.
     pub path: PathBuf,
     /// What it was read as.
@@ -37,7 +78,7 @@ pub struct RevisionFile {
     pub bytes: Vec<u8>,
 }
 
-impl fmt::Debug for RevisionFile {
+impl fmt::Debug for RevisionBeside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {} ({} bytes)", self.role, self.path.display(), self.bytes.len())
     }
@@ -46,11 +87,9 @@ impl fmt::Debug for RevisionFile {
 /// What a file was read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Pipelines.
-    Pipeline,
     /// A template that pipelines use.
     Template,
-    /// A table that nodes look things up in.
+    /// A table that things are looked up in.
     Table,
     /// A script.
     Script,
@@ -126,7 +165,7 @@ pub struct Summary {
     pub paths: Vec<PathBuf>,
     /// The pipelines that run.
     pub pipelines: Vec<RevisionPipeline>,
-    /// How many files it holds.
+    /// How many pipeline files it holds.
     pub files: usize,
 }
 

@@ -182,9 +182,12 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_files_hold_comes_back(files in vec((".{0,20}", vec(any::<u8>(), 0..300)), 0..6)) {
+    fn whatever_the_files_hold_comes_back(
+        files in vec((".{0,20}", ".{0,50}", vec(vec(any::<u8>(), 0..300), 0..3)), 0..6),
+    ) {
+        let tables = |tables: &[Vec<u8>]| tables.iter().map(|bytes| beside("/t", Role::Table, bytes)).collect();
         let files: Vec<_> =
-            files.iter().map(|(path, bytes)| file(path, Role::Table, bytes)).collect();
+            files.iter().map(|(path, text, beside)| file(path, text, tables(beside))).collect();
         let revision = Revision { files, ..sample("any") };
         let encoded = form::encode(1, 0, &revision).unwrap();
         prop_assert_eq!(form::decode(&encoded, 1).unwrap().revision, revision);

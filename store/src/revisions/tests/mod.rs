@@ -21,8 +21,12 @@ fn open(disk: &SimulatedDisk) -> Revisions {
     Revisions::open(&host(disk.shared())).unwrap()
 }
 
-fn file(path: &str, role: Role, bytes: &[u8]) -> RevisionFile {
-    RevisionFile { path: path.into(), role, bytes: bytes.to_vec() }
+fn file(path: &str, text: &str, beside: Vec<RevisionBeside>) -> RevisionFile {
+    RevisionFile { path: path.into(), text: text.into(), variables: Vec::new(), beside }
+}
+
+fn beside(path: &str, role: Role, bytes: &[u8]) -> RevisionBeside {
+    RevisionBeside { path: path.into(), role, bytes: bytes.to_vec() }
 }
 
 /// A revision with one of everything, and a message to tell it by.
@@ -34,15 +38,26 @@ fn sample(message: &str) -> Revision {
         message: message.into(),
         paths: vec!["/etc/p".into(), "/home/é.yaml".into()],
         files: vec![
-            file("/etc/p/a.yaml", Role::Pipeline, b"name: a\nsources: {}\n"),
-            file("/etc/p/t.yaml", Role::Template, b""),
-            file("/etc/p/t.csv", Role::Table, b"\0\xff,1\n"),
-            file("/etc/p/s.rhai", Role::Script, b"1 + 1"),
-        ],
-        variables: vec![
-            variable("HOME", VariableValue::Plain("/root".into())),
-            variable("NOT_SET", VariableValue::Unset),
-            variable("secret://env/KEY", VariableValue::Secret(SecretHash([7; 32]))),
+            RevisionFile {
+                variables: vec![
+                    variable("HOME", VariableValue::Plain("/root".into())),
+                    variable("NOT_SET", VariableValue::Unset),
+                    variable("secret://env/KEY", VariableValue::Secret(SecretHash([7; 32]))),
+                ],
+                ..file(
+                    "/etc/p/a.yaml",
+                    "name: a\nsources: {}\n",
+                    vec![
+                        beside("/etc/p/t.yaml", Role::Template, b""),
+                        beside("/etc/p/t.csv", Role::Table, b"\0\xff,1\n"),
+                        beside("/etc/p/s.rhai", Role::Script, b"1 + 1"),
+                    ],
+                )
+            },
+            RevisionFile {
+                variables: vec![variable("HOME", VariableValue::Plain("/home".into()))],
+                ..file("/home/é.yaml", "name: é\n", vec![beside("/etc/p/t.csv", Role::Table, b"2")])
+            },
         ],
         pipelines: vec![RevisionPipeline { name: "a".into(), file: "/etc/p/a.yaml".into() }],
     }
@@ -58,7 +73,8 @@ fn large(bytes: usize) -> Revision {
         (state >> 32) as u8
     });
     let noise: Vec<u8> = noise.take(bytes).collect();
-    Revision { files: vec![file("/t.csv", Role::Table, &noise)], ..sample("large") }
+    let beside = vec![beside("/t.csv", Role::Table, &noise)];
+    Revision { files: vec![file("/a.yaml", "", beside)], ..sample("large") }
 }
 
 fn numbers(revisions: &Revisions, current: u64) -> Vec<u64> {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use smollama_engine::config::load;
+use smollama_engine::config::{Loader, load};
 
 use super::*;
 
@@ -54,11 +54,10 @@ fn a_secret_is_remembered_by_its_hash_and_a_variable_by_its_value() {
         _ => None,
     };
     let loaded = load(&[&path], &lookup);
-    let variables = loaded.reads.values().flat_map(|read| &read.variables);
+    let read = loaded.reads.values().next().unwrap();
     let disk = SimulatedDisk::new(0);
     let revisions = open(&disk);
-    let remembered: Vec<_> =
-        variables.map(|variable| revisions.variable(variable).unwrap()).collect();
+    let remembered = revisions.file(read).unwrap();
     let one = |name: &str, value| RevisionVariable { name: name.into(), value };
     let hash = revisions.hash("secret://env/HIDDEN", "hunter2").unwrap();
     let wanted = [
@@ -66,16 +65,44 @@ fn a_secret_is_remembered_by_its_hash_and_a_variable_by_its_value() {
         one("UNSET", VariableValue::Unset),
         one("secret://env/HIDDEN", VariableValue::Secret(hash)),
     ];
-    assert_eq!(remembered.len(), wanted.len(), "{remembered:?}");
-    assert!(wanted.iter().all(|one| remembered.contains(one)), "{remembered:?}");
+    assert_eq!(remembered.variables.len(), wanted.len(), "{remembered:?}");
+    assert!(wanted.iter().all(|one| remembered.variables.contains(one)), "{remembered:?}");
 
-    let revision = Revision { variables: remembered, files: Vec::new(), ..sample("1") };
+    let revision = Revision { files: vec![remembered], ..sample("1") };
     let shown = format!("{revision:?}");
     assert!(!shown.contains("seen") && !shown.contains("hunter2"), "{shown}");
     revisions.stage(&revision, 0).unwrap();
     let kept = disk.read(Path::new("/data/revisions/1.rev")).unwrap();
     let holds = |text: &[u8]| kept.windows(text.len()).any(|window| window == text);
     assert!(holds(b"seen") && !holds(b"hunter2"));
+}
+
+/// Where the environment says something else by then, what was applied stays what it was, but for secrets.
+#[test]
+fn a_file_is_read_again_with_the_values_of_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    std::fs::write(&path, "name: ${A}\nx: ${B:-default}\ny: secret://env/C\n").unwrap();
+    let then = |name: &str| (name != "B").then(|| format!("{name} then"));
+    let now = |name: &str| Some(format!("{name} now"));
+    let revisions = open(&SimulatedDisk::new(0));
+    let mut read = load(&[&path], &then).reads.into_values().next().unwrap();
+    read.beside.insert("/t.csv".into(), b"table"[..].into());
+    let revision = Revision { files: vec![revisions.file(&read).unwrap()], ..sample("1") };
+    revisions.stage(&revision, 0).unwrap();
+    std::fs::write(&path, "name: changed").unwrap();
+
+    let file = revisions.load(1).unwrap().revision.files.remove(0).into_read();
+    assert_eq!((&file.path, &file.text, &file.beside), (&read.path, &read.text, &read.beside));
+    let mut loader = Loader::new(&now);
+    loader.again(&file, &now);
+    let again = loader.finish().reads.into_values().next().unwrap();
+    let values: Vec<_> = again
+        .variables
+        .iter()
+        .map(|one| (&*one.name, one.value.as_ref().map(|value| value.expose())))
+        .collect();
+    assert_eq!(values, [("A", Some("A then")), ("B", None), ("secret://env/C", Some("C now"))]);
 }
 
 #[test]
