@@ -14,8 +14,6 @@ use super::wire::Wire;
 const WINDOW: usize = 64 << 10;
 /// What cannot be read is given up in pieces of this size.
 const PIECE: usize = 4 << 10;
-/// So often a disk may fail to read anything at one place before that counts as damaged.
-const FAILURES_MAX: u32 = 3;
 
 /// What comes next in a log.
 #[derive(Debug)]
@@ -44,7 +42,6 @@ pub(super) struct Frames {
     last: u64,
     /// The numbers are not known until a record stands alone.
     adrift: bool,
-    failures: u32,
 }
 
 /// Where bytes are.
@@ -71,7 +68,6 @@ impl Frames {
             at: 0,
             last: 0,
             adrift: false,
-            failures: 0,
         }
     }
 
@@ -133,7 +129,7 @@ impl Frames {
         self.file = None;
         self.header_seen = false;
         self.buffer.clear();
-        (self.offset, self.at, self.failures) = (0, 0, 0);
+        (self.offset, self.at) = (0, 0);
     }
 
     /// Goes on to the next segment, if there is one. What is missing at the end of this one shows there.
@@ -289,31 +285,18 @@ impl Frames {
         let at = self.buffer.len();
         let from = self.offset + at as u64;
         self.buffer.resize(at + len, 0);
-        let read = self.read_file(segment, from, at, replaced);
-        let Err(error) = read else {
-            self.failures = 0;
-            return Ok(());
-        };
-        // A bad place on an otherwise good disk: what can be read is, the rest is zeros, which are no record.
-        let mut whole = false;
-        for piece in (at..at + len).step_by(PIECE) {
-            let end = (piece + PIECE).min(at + len);
-            let offset = from + (piece - at) as u64;
-            let read = match &self.file {
-                Some((_, file)) => file.read_exact_at(&mut self.buffer[piece..end], offset).is_ok(),
-                None => false,
-            };
-            whole |= read;
-            if !read {
-                self.buffer[piece..end].fill(0);
-            }
-        }
-        self.failures += 1;
-        if !whole && self.failures < FAILURES_MAX {
+        let Err(error) = self.read_file(segment, from, at, replaced) else { return Ok(()) };
+        let Some((_, file)) = self.file.as_ref().filter(|(_, file)| is_alive(&**file)) else {
             self.buffer.truncate(at);
             return Err(error);
+        };
+        // A bad place on an otherwise good disk: what can be read is, the rest is zeros, which are no record.
+        for piece in (at..at + len).step_by(PIECE) {
+            let into = &mut self.buffer[piece..(piece + PIECE).min(at + len)];
+            if file.read_exact_at(into, from + (piece - at) as u64).is_err() {
+                into.fill(0);
+            }
         }
-        self.failures = 0;
         self.log.damaged(segment);
         Ok(())
     }
@@ -327,4 +310,9 @@ impl Frames {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a file can be read at all: then what cannot be read of it never will be.
+fn is_alive(file: &dyn DiskFile) -> bool {
+    file.read_exact_at(&mut [0], 0).is_ok()
 }

@@ -121,17 +121,16 @@ impl Log {
         // The numbers behind `first` may be given to a segment without a record, so they are not given again.
         let least = least.max(header.first);
         let mut frames = Frames::new(self, u64::MAX - 1);
-        let (mut end, mut unread) = (0, None);
-        loop {
+        let mut end = 0;
+        let read = loop {
             match frames.next() {
                 Ok(Some(_)) => end = frames.position(),
-                Ok(None) => break,
-                // It gives up a place that cannot be read after some tries, and goes on behind it.
-                Err(error) => unread = Some(error),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
             }
-        }
+        };
         let found = frames.last().max(header.before);
-        if let Some(error) = unread {
+        if let Err(error) = read {
             let path = self.path(header.first);
             tracing::error!(file = %path.display(), "cannot be read to its end: {error}");
             return self.tail().resume(found, least.max(found).saturating_add(UNREAD_GAP));

@@ -19,7 +19,9 @@ impl Log {
     pub(super) fn pump(&self, files: &mut Files) -> io::Result<()> {
         self.repair(files)?;
         self.remove_freed(files)?;
-        loop {
+        // What comes meanwhile is for the next time, so that nobody waits for a sync until nothing more comes.
+        let chunks = usize::from(files.unfinished.is_some()) + self.tail().chunks();
+        for _ in 0..chunks {
             let Some(taken) = files.unfinished.take().or_else(|| self.tail().take()) else { break };
             if let Err(error) = files.write(&*self.host.disk, &self.settings.folder, &taken.chunk) {
                 files.unfinished = Some(taken);

@@ -165,9 +165,14 @@ impl Tail {
         wake
     }
 
+    /// How many chunks wait to be taken.
+    pub(super) fn chunks(&self) -> usize {
+        self.ready.len() + usize::from(self.open.is_some())
+    }
+
     /// Whether something waits to be taken.
     pub(super) fn has_chunk(&self) -> bool {
-        self.open.is_some() || !self.ready.is_empty()
+        self.chunks() > 0
     }
 
     /// Appends a record under the next number.

@@ -68,6 +68,38 @@ fn many_receipts_share_a_sync() {
     assert!(syncs <= 4, "one of the file and one of its name, perhaps twice, but {syncs}");
 }
 
+/// A receipt that waited for the stream to end would wait forever.
+#[test]
+fn receipts_are_told_while_more_and_more_comes() {
+    let disk = SimulatedDisk::new(1);
+    let host = host(&disk);
+    let settings = settings(ByteSize::mib(64), Durability::Power);
+    let journal = LogJournal::inline(&host, settings, 0).unwrap();
+    let log = journal.log.clone();
+    let other = host.clone();
+    // Each receipt appends the next event.
+    let again = Arc::new(AtomicU64::new(0));
+    fn next(log: &Arc<crate::log::Log>, host: &Arc<Host>, again: &Arc<AtomicU64>) {
+        let (ours, hosts, count) = (log.clone(), host.clone(), again.clone());
+        let tell = Receipt::new(move || {
+            if count.fetch_add(1, Ordering::SeqCst) < 10 {
+                next(&ours, &hosts, &count);
+            }
+        });
+        let event = event(host, 1);
+        let mut tail = log.tail();
+        log.append(&mut tail, Some(tell), |encoder, out| encoder.event(out, at(0), &event))
+            .unwrap();
+    }
+    next(&log, &other, &again);
+    log.pump(&mut log.files()).unwrap();
+    assert_eq!(again.load(Ordering::SeqCst), 1, "the next is for the next time");
+    for told in 2..=11 {
+        log.pump(&mut log.files()).unwrap();
+        assert_eq!(again.load(Ordering::SeqCst), told);
+    }
+}
+
 #[test]
 fn nothing_is_synced_and_nobody_wakes_while_nothing_arrives() {
     let disk = SimulatedDisk::new(1);
