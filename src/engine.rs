@@ -6,7 +6,7 @@ use std::time::Duration;
 use smollama_engine::clock::SystemClock;
 use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, rules};
 use smollama_engine::plan::{Graph, PlannedNode};
-use smollama_engine::run::{BuildError, NodeStats, Options, Topology, Watch};
+use smollama_engine::run::{BuildError, NodeStats, NotStarted, Options, Topology, Watch};
 use smollama_store::dead_letters::DeadLetterFile;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -91,8 +91,11 @@ impl Engine<'_> {
             watch: self.view.watches().then(|| self.view.clone() as Arc<dyn Watch>),
             keep: None,
         };
-        let mut topology = Topology::start(self.graph, &host, options)
-            .map_err(|errors| self.cannot_build(&errors))?;
+        let mut topology =
+            Topology::start(self.graph, &host, options).map_err(|error| match &error {
+                NotStarted::Build(errors) => self.cannot_build(errors),
+                NotStarted::Journal(_) => Failure::Failed(error.to_string()),
+            })?;
         let mut errors = self.until_the_end(&mut topology, &mut signals, &closed).await;
         self.view.close();
         errors.sort();
