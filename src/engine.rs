@@ -7,7 +7,7 @@ use smollama_engine::clock::SystemClock;
 use smollama_engine::context::Host;
 use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, rules};
 use smollama_engine::plan::{Graph, PlannedNode};
-use smollama_engine::run::{BuildError, NodeStats, Options, Topology, Watch};
+use smollama_engine::run::{BuildError, NodeStats, NotStarted, Options, Topology, Watch};
 use smollama_store::dead_letters::DeadLetterFile;
 use tokio::sync::Notify;
 
@@ -115,8 +115,11 @@ impl Engine<'_> {
             watch: self.view.watches().then(|| self.view.clone() as Arc<dyn Watch>),
             keep: None,
         };
-        let mut topology = Topology::start(self.graph, &host, options)
-            .map_err(|errors| self.cannot_build(&errors))?;
+        let mut topology =
+            Topology::start(self.graph, &host, options).map_err(|error| match &error {
+                NotStarted::Build(errors) => self.cannot_build(errors),
+                NotStarted::Journal(_) => Failure::Failed(error.to_string()),
+            })?;
         let errors = self.until_the_end(&mut topology, &mut signals, &closed).await;
         self.view.close();
         Ok(Outcome::of(&topology.stats(), errors, &host))

@@ -15,7 +15,9 @@ use smollama_engine::node::{Node, State};
 use smollama_engine::plan::diff::StateFate;
 use smollama_engine::plan::{Changes, Graph, PlannedNode, diff};
 use smollama_engine::registry::Registry;
-use smollama_engine::run::{BuildError, NoCheckpoint, NotApplied, Options, Topology, Watch};
+use smollama_engine::run::{
+    BuildError, NoCheckpoint, NotApplied, NotStarted, Options, Topology, Watch,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -83,12 +85,12 @@ impl Supervisor {
         let Start { kept, registry, clock, speed, view, logs } = start;
         let kept = Arc::new(kept);
         let revision = kept.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.revision);
-        let (graph, sources) = match revision {
-            0 => (Graph::default(), Sources::default()),
+        let (graph, sources, files) = match revision {
+            0 => (Graph::default(), Sources::default(), Files::default()),
             _ => {
                 let stored = load(&kept, revision)?;
                 let candidate = candidate::stored(&stored, &registry, speed)?;
-                (candidate.graph, candidate.sources)
+                (candidate.graph, candidate.sources, candidate.files)
             }
         };
         let taps = Taps::new(view);
@@ -101,7 +103,10 @@ impl Supervisor {
             keep: Some(kept.keep.clone()),
         };
         let topology = Topology::resume(&graph, &kept.host, options, kept.checkpoint.as_ref())
-            .map_err(|errors| cannot_build(&errors, &Files::default()))?;
+            .map_err(|error| match error {
+                NotStarted::Build(errors) => cannot_build(&errors, &files),
+                NotStarted::Journal(_) => ControlError::failed(error.to_string()),
+            })?;
         let overview = Overview::new(&kept, clock.now());
         let (ask, asked) = mpsc::channel(16);
         let (ended, ends) = watch::channel(false);
@@ -234,7 +239,7 @@ impl Engine {
         self.overview.sample(self.clock.now(), self.topology.checkpoint_state());
     }
 
-    async fn plan(&self, request: &PlanRequest) -> Result<PlanReply, ControlError> {
+    async fn plan(&mut self, request: &PlanRequest) -> Result<PlanReply, ControlError> {
         let found = candidate::candidate(request, &self.sources, &self.registry, self.speed)?;
         let changes = self.changes(&found.graph).await;
         Ok(self.reply(&found, &changes))
@@ -253,7 +258,7 @@ impl Engine {
     }
 
     /// Compares what runs with a candidate; asks each new node whether it takes the state of the one before it.
-    async fn changes(&self, new: &Graph) -> Changes {
+    async fn changes(&mut self, new: &Graph) -> Changes {
         let states = self.topology.states().await;
         let judge = |old: &PlannedNode, new: &PlannedNode| judge(&self.kept, &states, old, new);
         diff(self.topology.graph(), new, &judge)
@@ -363,7 +368,7 @@ impl Engine {
     }
 
     async fn plan_rollback(
-        &self,
+        &mut self,
         request: &RollbackPlanRequest,
     ) -> Result<PlanReply, ControlError> {
         let found = self.at_revision(self.earlier(request.revision)?)?;

@@ -7,6 +7,7 @@ use petgraph::stable_graph::NodeIndex;
 
 use super::heritage::Stream;
 use super::island::{Entry, Exit, Island, Target, Watch};
+use super::making::make_one;
 use super::slot::Slot;
 use super::stats::NodeStats;
 use crate::condition::Predicate;
@@ -146,7 +147,7 @@ pub(crate) fn rebuild<T: 'static>(
 ) -> impl Fn() -> Result<T, String> + Send + Sync + 'static {
     let (node, host) = (node.clone(), host.clone());
     move || {
-        let made = node.build(&host).map_err(|problem| problem.message)?;
+        let made = make_one(&node, &host).map_err(|error| error.problem.message)?;
         pick(made).ok_or_else(|| "its settings make another kind of node now".to_owned())
     }
 }

@@ -3,19 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::keep::{Checkpoint, PartCut};
-use super::part::Command;
-use super::sink::Passed;
-use super::topology::Topology;
+use super::command::Command;
+use super::keep::{Checkpoint, PartCut, SinkCut};
+use super::topology::{Keep, Topology};
 use crate::clock::Clock;
 use crate::duration::Duration;
 use crate::time::Timestamp;
 
 /// A barrier that has not passed everywhere by then is cancelled.
-pub(super) const PASS_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+pub(crate) const PASS_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// Checkpoints are at least this far apart, however much enters.
 const APART: Duration = Duration::from_secs(10);
 /// After so long one is taken if anything changed.
@@ -28,17 +27,20 @@ const TIMES_ITS_SIZE: u64 = 4;
 /// What is known of checkpoints.
 #[derive(Debug)]
 pub(super) struct Barriers {
-    passes: mpsc::UnboundedReceiver<Passed>,
     number: u64,
     /// The revision that the next checkpoint names.
     pub(super) revision: u64,
     /// The newest that is durable: when, how large, and what the journal had written by then.
     last: Option<Taken>,
     began: Timestamp,
+    /// When one was last tried, and not taken.
+    tried: Option<Timestamp>,
     /// The node that kept the last barrier from passing.
     blocked_by: Option<Arc<str>>,
     /// The newest durable cut of each part, or how it began.
     cuts: Vec<(Vec<Arc<str>>, PartCut)>,
+    /// Sinks that are no more and left a spool which is not empty yet.
+    pub(super) gone: Vec<SinkCut>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +49,8 @@ struct Taken {
     bytes: u64,
     seq: u64,
     written: u64,
+    /// How many parts had come to their end.
+    ended: usize,
 }
 
 /// The newest checkpoint, as others see it.
@@ -77,19 +81,16 @@ pub enum NoCheckpoint {
 }
 
 impl Barriers {
-    pub(super) fn new(
-        passes: mpsc::UnboundedReceiver<Passed>,
-        checkpoint: Option<&Checkpoint>,
-        clock: &dyn Clock,
-    ) -> Barriers {
+    pub(super) fn new(checkpoint: Option<&Checkpoint>, clock: &dyn Clock) -> Barriers {
         Barriers {
-            passes,
             number: checkpoint.map_or(0, |checkpoint| checkpoint.number),
             revision: checkpoint.map_or(0, |checkpoint| checkpoint.revision),
             last: None,
             began: clock.now(),
+            tried: None,
             blocked_by: None,
             cuts: Vec::new(),
+            gone: Vec::new(),
         }
     }
 
@@ -109,23 +110,6 @@ impl Barriers {
             self.cuts.push((nodes.to_vec(), cut()));
         }
     }
-
-    /// Waits until all these sinks have let a barrier pass; gives back those that have not.
-    pub(super) async fn pass(
-        &mut self,
-        number: u64,
-        mut sinks: BTreeSet<Arc<str>>,
-    ) -> BTreeSet<Arc<str>> {
-        let deadline = Instant::now() + PASS_WITHIN;
-        while !sinks.is_empty() {
-            match timeout_at(deadline, self.passes.recv()).await {
-                Ok(Some(passed)) if passed.number >= number => drop(sinks.remove(&passed.sink)),
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => break,
-            }
-        }
-        sinks
-    }
 }
 
 impl Topology {
@@ -135,67 +119,78 @@ impl Topology {
         let Some(keep) = &self.options.keep else { return false };
         let (journal, now) = (&keep.journal, self.options.clock.now());
         let fill = journal.fill();
-        let (since, bytes, seq, written) =
-            self.barriers.last.map_or((self.barriers.began, 0, 0, 0), |last| {
-                (last.at, last.bytes, last.seq, last.written)
-            });
-        let passed = now.since(since);
+        let Taken { at, bytes, seq, written, ended } = self.barriers.last.unwrap_or(Taken {
+            at: self.barriers.began,
+            bytes: 0,
+            seq: 0,
+            written: 0,
+            ended: 0,
+        });
+        let passed = now.since(at);
         let headlong =
             self.parts.iter().any(|part| part.virtual_time && !part.ended.is_cancelled());
         let moved = headlong && journal.last_seq() != seq;
-        if fill.written == written && !moved {
+        let ended = self.ended_parts() > ended;
+        if fill.written == written && !moved && !ended {
+            return false;
+        }
+        // One that does not pass is no reason to try all the time.
+        if self.barriers.tried.is_some_and(|tried| now.since(tried) < APART) {
             return false;
         }
         let enough = JOURNAL_MIN.max(TIMES_ITS_SIZE * bytes);
         let half_full = fill.bytes * 2 > fill.cap && fill.cap > 0;
-        let much = fill.written.saturating_sub(written) >= enough || half_full;
+        let much = fill.written.saturating_sub(written) >= enough || half_full || ended;
         let much = much || (moved && self.options.speed.is_none());
         passed >= AFTER
             || (much && passed >= APART)
             || (half_full && passed >= Duration::from_secs(1))
     }
 
+    /// How many parts have come to their end.
+    fn ended_parts(&self) -> usize {
+        self.parts.iter().filter(|part| part.ended.is_cancelled()).count()
+    }
+
     /// Takes a checkpoint: a consistent cut of every part, kept once every sink has what came before it.
     ///
     /// # Errors
-    /// A node does not let the barrier pass, or the disk does not take it. The last one stays valid.
+    /// A node does not let the barrier pass within ten seconds, or the disk does not take it. The last one stays valid.
     pub async fn checkpoint(&mut self) -> Result<(), NoCheckpoint> {
-        if self.options.keep.is_none() {
-            return Err(NoCheckpoint::NothingKept);
-        }
+        self.checkpoint_by(Instant::now() + PASS_WITHIN).await
+    }
+
+    pub(super) async fn checkpoint_by(&mut self, deadline: Instant) -> Result<(), NoCheckpoint> {
+        let Some(keep) = self.options.keep.clone() else { return Err(NoCheckpoint::NothingKept) };
         let number = self.barriers.next_number();
-        let deadline = Instant::now() + PASS_WITHIN;
+        self.barriers.tried = Some(self.options.clock.now());
         let mut cuts = Vec::new();
         let mut waiting = BTreeSet::new();
-        let asked: Vec<_> = self
-            .parts
-            .iter()
-            .map(|part| {
-                let (reply, answer) = oneshot::channel();
-                let _ = part.commands.send(Command::Barrier { number, reply });
-                (part.nodes.clone(), answer)
-            })
-            .collect();
-        for (nodes, answer) in asked {
+        let mut asked = Vec::new();
+        for part in &self.parts {
+            let (reply, answer) = oneshot::channel();
+            let told = part.commands.try_send(Command::Barrier { number, reply });
+            asked.push((part, told.is_ok(), answer));
+        }
+        for (part, told, answer) in asked {
             match timeout_at(deadline, answer).await {
-                Ok(Ok(cut)) => {
+                Ok(Ok(cut)) if told => {
                     waiting.extend(cut.sinks.iter().map(|sink| sink.address.clone()));
-                    cuts.push((nodes, cut));
+                    cuts.push((part.nodes.clone(), cut));
                 }
-                // It waits for a sink that takes nothing.
                 _ => {
-                    let blocking = nodes.iter().find(|node| self.sinks.contains_key(*node));
-                    let blocking = blocking.or(nodes.first()).cloned();
+                    // It waits for a sink that takes nothing, or for a node that does not return.
+                    let blocking = part.waits_for.get().or_else(|| part.nodes.first().cloned());
                     return Err(self.blocked(blocking));
                 }
             }
         }
-        let late = self.barriers.pass(number, waiting).await;
+        let late = self.passes.wait(number, waiting, deadline).await;
         if let Some(late) = late.into_iter().next() {
             return Err(self.blocked(Some(late)));
         }
         let revision = self.barriers.revision;
-        self.write_checkpoint(number, revision, cuts).await
+        self.write_checkpoint(keep, number, revision, cuts).await
     }
 
     fn blocked(&mut self, by: Option<Arc<str>>) -> NoCheckpoint {
@@ -207,20 +202,24 @@ impl Topology {
     /// Writes a checkpoint out of cuts that everything has passed, and frees the journal before it.
     pub(super) async fn write_checkpoint(
         &mut self,
+        keep: Keep,
         number: u64,
         revision: u64,
         cuts: Vec<(Vec<Arc<str>>, PartCut)>,
     ) -> Result<(), NoCheckpoint> {
-        let Some(keep) = self.options.keep.clone() else { return Err(NoCheckpoint::NothingKept) };
         let seq = keep.journal.last_seq();
-        let checkpoint = Checkpoint {
+        let mut checkpoint = Checkpoint {
             number,
             revision,
             seq,
             cuts: cuts.iter().map(|(_, cut)| cut.clone()).collect(),
         };
+        if !self.barriers.gone.is_empty() {
+            let sinks = self.barriers.gone.clone();
+            checkpoint.cuts.push(PartCut { sinks, ..PartCut::default() });
+        }
         let done = cuts.iter().flat_map(|(_, cut)| cut.sources.iter().map(|source| source.done));
-        let free = done.filter(|done| *done > 0).min().unwrap_or(seq);
+        let free = done.min().unwrap_or(seq);
         let written = on_a_thread(move || {
             let bytes = keep.checkpoints.write(&checkpoint)?;
             keep.journal.free(free);
@@ -229,10 +228,11 @@ impl Topology {
         .await;
         match written {
             Ok((bytes, written)) => {
-                let at = self.options.clock.now();
-                self.barriers.last = Some(Taken { at, bytes, seq, written });
+                let (at, ended) = (self.options.clock.now(), self.ended_parts());
+                self.barriers.last = Some(Taken { at, bytes, seq, written, ended });
                 self.barriers.revision = revision;
                 self.barriers.blocked_by = None;
+                self.barriers.tried = None;
                 self.barriers.cuts = cuts;
                 Ok(())
             }

@@ -1,18 +1,20 @@
 //! What the nodes of a graph begin with: what a checkpoint, or the graph before an apply, left of each, by its address.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::command::Yielded;
+use super::inbox::{Arrival, Reached, To};
 use super::keep::{Checkpoint, Event, Journal, PartCut};
 use super::outlets::Outlets;
-use super::part::{Inlet, LivePart, Yielded};
+use super::part::{Inlet, LivePart};
 use super::queue::Giver;
 use super::slot::Slot;
 use super::virtual_time::VirtualSource;
 use crate::batch::Batch;
-use crate::node::{Position, State};
+use crate::node::State;
 use crate::time::Timestamp;
 
 /// How far a sink's stream has come.
@@ -34,64 +36,83 @@ impl Stream {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Heritage {
+    /// What nothing is known of begins behind the event of this number.
+    pub(crate) begin: u64,
     /// Where each node was: the number of the last event that had taken effect, and its time.
     pub(crate) places: BTreeMap<Arc<str>, (u64, Timestamp)>,
     pub(crate) inlets: BTreeMap<Arc<str>, Inlet>,
-    /// How many items behind its position a recording had been taken.
-    pub(crate) taken: BTreeMap<Arc<str>, u64>,
-    /// Recordings that have come to their end.
+    /// How far what the journal holds of a source goes.
+    pub(crate) entered: BTreeMap<Arc<str>, Reached>,
+    /// Sources of which the journal holds what their part has not taken yet.
+    pub(crate) lagging: BTreeSet<Arc<str>>,
+    /// Sources that have come to their end.
     pub(crate) ended: BTreeSet<Arc<str>>,
     pub(crate) states: BTreeMap<Arc<str>, State>,
     pub(crate) streams: BTreeMap<Arc<str>, Stream>,
-    /// Confirmed offsets found in the journal.
-    pub(crate) confirmed: BTreeMap<Arc<str>, u64>,
+    /// Confirmed offsets found in the journal, by stream.
+    pub(crate) confirmed: BTreeMap<Uuid, u64>,
+    /// Cuts found in the journal, by a node of the part.
+    pub(crate) cuts: BTreeMap<Arc<str>, VecDeque<u64>>,
     /// What lives on as it is.
     pub(crate) slots: BTreeMap<Arc<str>, Slot>,
     pub(crate) virtual_sources: BTreeMap<Arc<str>, VirtualSource>,
     pub(crate) givers: BTreeMap<Arc<str>, Giver>,
     /// What a full queue did not take yet.
     pub(crate) unsent: Vec<(Arc<str>, Batch)>,
+    /// What was given to single nodes and not taken yet.
+    pub(crate) strays: Vec<Arrival>,
     /// What the journal held when this life of the host began.
     pub(crate) replay_until: u64,
-    /// Parts whose sources had ended and that had emitted what they held.
+    /// Sources of parts that had emitted what they held.
     pub(crate) finished: BTreeSet<Arc<str>>,
 }
 
 impl Heritage {
-    /// What a checkpoint and the journal behind it say.
+    /// What a checkpoint and the journal behind it say. Without a checkpoint all that the journal holds is behind it.
     ///
     /// # Errors
     /// The journal cannot be read.
-    pub(crate) fn of(checkpoint: &Checkpoint, journal: &dyn Journal) -> std::io::Result<Heritage> {
-        let mut heritage = Heritage::default();
-        for cut in &checkpoint.cuts {
+    pub(crate) fn of(
+        checkpoint: Option<&Checkpoint>,
+        journal: &dyn Journal,
+    ) -> std::io::Result<Heritage> {
+        let mut heritage = Heritage { replay_until: journal.last_seq(), ..Heritage::default() };
+        for cut in checkpoint.iter().flat_map(|checkpoint| &checkpoint.cuts) {
             heritage.take_cut(cut);
         }
-        let first = heritage.inlets.values().map(|inlet| inlet.done).min();
+        if checkpoint.is_some() {
+            heritage.begin = journal.last_seq();
+        }
+        let keys: BTreeMap<Arc<str>, Inlet> =
+            heritage.inlets.values().map(|inlet| (inlet.key.clone(), inlet.clone())).collect();
+        let first = keys.values().map(|inlet| inlet.done).min();
         // What lies before the checkpoint of every part is superfluous, even where it has not been freed yet.
-        let mut reader = journal.read_after(first.unwrap_or(checkpoint.seq))?;
-        // Parallel to the replay: what a replay will make of it does not matter here.
-        let mut positions: HashMap<Arc<str>, Position> = HashMap::new();
+        let mut reader = journal
+            .read_after(first.unwrap_or(checkpoint.map_or(0, |checkpoint| checkpoint.seq)))?;
         while let Some(record) = reader.next()? {
             match record.event {
-                Event::Items { source, position: Some(position), .. } => {
-                    if heritage.inlets.get(&source).is_none_or(|inlet| record.seq > inlet.done) {
-                        positions.insert(source, position);
+                Event::Items { source, items, position, .. } => {
+                    let inlet = keys.get(&source);
+                    if inlet.is_some_and(|inlet| record.seq <= inlet.done) {
+                        continue;
+                    }
+                    let begun = || inlet.map(|inlet| inlet.reached.clone()).unwrap_or_default();
+                    let address = inlet.map_or(source, |inlet| inlet.address.clone());
+                    let entered = heritage.entered.entry(address).or_insert_with(begun);
+                    entered.pass(items.len(), position.as_ref());
+                }
+                Event::Confirmed { stream, end } => {
+                    let confirmed = heritage.confirmed.entry(stream).or_default();
+                    *confirmed = end.max(*confirmed);
+                }
+                Event::Cut { node, seq } => {
+                    if heritage.places.get(&node).is_none_or(|(place, _)| seq > *place) {
+                        heritage.cuts.entry(node).or_default().push_back(seq);
                     }
                 }
-                Event::Confirmed { sink, end } => drop(heritage.confirmed.insert(sink, end)),
-                _ => {}
+                Event::Tick { .. } => {}
             }
         }
-        for (source, position) in positions {
-            let inlet = heritage.inlets.entry(source.clone()).or_insert_with(|| Inlet {
-                address: source,
-                done: checkpoint.seq,
-                position: None,
-            });
-            inlet.position = Some(position);
-        }
-        heritage.replay_until = journal.last_seq();
         Ok(heritage)
     }
 
@@ -100,14 +121,15 @@ impl Heritage {
         for source in &cut.sources {
             let address = &source.address;
             self.places.insert(address.clone(), place);
-            self.taken.insert(address.clone(), source.taken);
             if source.ended {
                 self.ended.insert(address.clone());
+                self.finished.insert(address.clone());
             }
             let inlet = Inlet {
                 address: address.clone(),
+                key: source.key.clone(),
                 done: source.done,
-                position: source.position.clone(),
+                reached: Reached { position: source.position.clone(), taken: source.taken },
             };
             self.inlets.insert(address.clone(), inlet);
         }
@@ -127,44 +149,52 @@ impl Heritage {
     pub(crate) fn take(&mut self, part: Yielded) {
         match part {
             Yielded::Live(part) => {
-                let replay_until = part.replay_until;
-                let LivePart { mut island, inlets, mut outlets, seq, now, finished, .. } = *part;
+                let LivePart { mut island, inlets, mut outlets, inbox, seq, now, finished, .. } =
+                    *part;
                 let place = (seq, now);
-                self.replay_until = self.replay_until.max(replay_until);
-                for inlet in inlets {
-                    let address = inlet.address.clone();
-                    self.places.insert(address.clone(), place);
-                    if finished {
-                        self.finished.insert(address.clone());
+                self.strays.extend(inbox.take_strays());
+                let lagging = inbox.is_lagging();
+                for (inlet, ended) in inlets.into_iter().zip(inbox.ended()) {
+                    if lagging {
+                        self.lagging.insert(inlet.address.clone());
                     }
-                    self.inlets.insert(address, inlet);
+                    self.take_inlet(inlet, place, ended, finished);
                 }
-                let addresses = outlets_of(&outlets);
                 let ungiven = outlets.ungiven(&mut island.outbox);
                 self.take_island(island, place);
-                self.take_outlets(outlets, ungiven, &addresses);
+                self.take_outlets(outlets, ungiven);
             }
             Yielded::Virtual(part) => {
-                let place = (part.island.seq, part.clock.unwrap_or(Timestamp::MIN));
                 let mut part = *part;
+                let place = (part.island.seq, part.clock.unwrap_or(Timestamp::MIN));
                 for source in part.sources {
-                    let (address, cut) = (source.address.clone(), source.cut(part.finished));
-                    self.places.insert(address.clone(), place);
-                    self.taken.insert(address.clone(), cut.taken);
-                    let inlet =
-                        Inlet { address: address.clone(), done: cut.done, position: cut.position };
-                    self.inlets.insert(address, inlet);
-                    if part.finished {
-                        self.finished.insert(source.address.clone());
-                    }
-                    self.virtual_sources.insert(source.address.clone(), source);
+                    let cut = source.cut(part.finished, self.begin);
+                    let inlet = Inlet {
+                        address: cut.address,
+                        key: cut.key,
+                        done: cut.done,
+                        reached: Reached { position: cut.position, taken: cut.taken },
+                    };
+                    self.virtual_sources.insert(inlet.address.clone(), source);
+                    self.take_inlet(inlet, place, cut.ended, part.finished);
                 }
-                let addresses = outlets_of(&part.outlets);
                 let ungiven = part.outlets.ungiven(&mut part.island.outbox);
                 self.take_island(part.island, place);
-                self.take_outlets(part.outlets, ungiven, &addresses);
+                self.take_outlets(part.outlets, ungiven);
             }
         }
+    }
+
+    fn take_inlet(&mut self, inlet: Inlet, place: (u64, Timestamp), ended: bool, finished: bool) {
+        let address = inlet.address.clone();
+        self.places.insert(address.clone(), place);
+        if ended {
+            self.ended.insert(address.clone());
+        }
+        if finished {
+            self.finished.insert(address.clone());
+        }
+        self.inlets.insert(address, inlet);
     }
 
     fn take_island(&mut self, island: super::island::Island, place: (u64, Timestamp)) {
@@ -181,14 +211,9 @@ impl Heritage {
         }
     }
 
-    fn take_outlets(
-        &mut self,
-        outlets: Outlets,
-        ungiven: Vec<(usize, Batch)>,
-        addresses: &[Arc<str>],
-    ) {
-        self.unsent
-            .extend(ungiven.into_iter().map(|(sink, batch)| (addresses[sink].clone(), batch)));
+    fn take_outlets(&mut self, outlets: Outlets, ungiven: Vec<(usize, Batch)>) {
+        let of = |(sink, batch): (usize, Batch)| (outlets.sinks[sink].address.clone(), batch);
+        self.unsent.extend(ungiven.into_iter().map(of));
         for outlet in outlets.sinks {
             self.givers.insert(outlet.address, outlet.queue);
         }
@@ -203,15 +228,25 @@ impl Heritage {
                 .collect();
             map.extend(taken);
         }
+        fn renamed(set: &mut BTreeSet<Arc<str>>, names: &BTreeMap<Arc<str>, Arc<str>>) {
+            let taken: Vec<_> = names
+                .iter()
+                .filter(|(old, _)| set.remove(*old))
+                .map(|(_, new)| new.clone())
+                .collect();
+            set.extend(taken);
+        }
         moved(&mut self.places, names);
         moved(&mut self.inlets, names);
-        moved(&mut self.taken, names);
+        moved(&mut self.entered, names);
         moved(&mut self.states, names);
         moved(&mut self.streams, names);
-        moved(&mut self.confirmed, names);
         moved(&mut self.slots, names);
         moved(&mut self.virtual_sources, names);
         moved(&mut self.givers, names);
+        renamed(&mut self.lagging, names);
+        renamed(&mut self.ended, names);
+        renamed(&mut self.finished, names);
         for (address, inlet) in &mut self.inlets {
             inlet.address = address.clone();
         }
@@ -221,7 +256,11 @@ impl Heritage {
         for (address, source) in &mut self.virtual_sources {
             source.address = address.clone();
         }
-        for (address, _) in &mut self.unsent {
+        let strays = self.strays.iter_mut().filter_map(|stray| match &mut stray.to {
+            To::Node(address) => Some(address),
+            To::Entry(_) => None,
+        });
+        for address in self.unsent.iter_mut().map(|(address, _)| address).chain(strays) {
             if let Some(new) = names.get(address) {
                 *address = new.clone();
             }
@@ -238,8 +277,4 @@ impl Heritage {
         let now = places.iter().map(|(_, now)| *now).max()?;
         Some((seq, now))
     }
-}
-
-fn outlets_of(outlets: &Outlets) -> Vec<Arc<str>> {
-    outlets.sinks.iter().map(|outlet| outlet.address.clone()).collect()
 }

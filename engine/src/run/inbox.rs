@@ -22,11 +22,21 @@ const WAITING_MAX: usize = 512 * 1024;
 pub(crate) struct Arrival {
     pub(crate) seq: u64,
     pub(crate) now: Timestamp,
-    /// The source, as the part numbers it.
-    pub(crate) entry: usize,
+    pub(crate) to: To,
     pub(crate) received: Timestamp,
     pub(crate) items: Items,
     pub(crate) position: Option<Position>,
+    /// It lies in the journal too.
+    pub(crate) journaled: bool,
+}
+
+/// Where something enters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum To {
+    /// Where a source does, by the number the part has for it.
+    Entry(usize),
+    /// At one node, past all edges: dead letters that are given once more.
+    Node(Arc<str>),
 }
 
 /// Where numbers come from: the journal, or a counter where nothing is kept.
@@ -87,6 +97,8 @@ pub(crate) enum Found {
     Lag,
     /// Nothing waits; a tick is due, and this is its number and time.
     Tick(u64, Timestamp),
+    /// Nothing waits; a tick is due, and the journal has no room for it.
+    NoRoom,
     /// Nothing waits and nothing more will come.
     End,
     /// Nothing waits.
@@ -142,7 +154,7 @@ impl Inbox {
                 waiting.latest = now;
                 Found::Tick(seq, now)
             }
-            None => Found::Nothing,
+            None => Found::NoRoom,
         }
     }
 
@@ -178,6 +190,45 @@ impl Inbox {
         self.lock().lagging
     }
 
+    /// Takes items for one node, past all edges.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub(crate) fn give_again(
+        &self,
+        ledger: &Ledger,
+        journaled: bool,
+        now: impl FnOnce() -> Timestamp,
+        address: &Arc<str>,
+        items: Items,
+    ) -> Result<(), NoRoom> {
+        let mut waiting = self.lock();
+        let now = now().max(waiting.latest);
+        let given = Given { received: now, items, position: None, receipt: None };
+        let taken =
+            waiting.take(ledger, journaled, now, address, &To::Node(address.clone()), given);
+        drop(waiting);
+        self.arrived.notify_one();
+        taken.map_err(|_| NoRoom)
+    }
+
+    /// Takes out what waits for single nodes.
+    pub(crate) fn take_strays(&self) -> Vec<Arrival> {
+        let mut waiting = self.lock();
+        let (strays, others): (VecDeque<_>, _) =
+            waiting.arrivals.drain(..).partition(|one| matches!(one.to, To::Node(_)));
+        waiting.arrivals = others;
+        waiting.bytes = waiting.arrivals.iter().map(|one| one.items.bytes()).sum();
+        strays.into()
+    }
+
+    /// Puts back what [`Inbox::take_strays`] took out of this one or another.
+    pub(crate) fn put(&self, arrivals: Vec<Arrival>) {
+        let mut waiting = self.lock();
+        waiting.arrivals.extend(arrivals);
+        waiting.put_in_order();
+    }
+
     /// Says that a source gives nothing more.
     pub(crate) fn end(&self, entry: usize) {
         if let Some(ended) = self.lock().ended.get_mut(entry) {
@@ -192,91 +243,146 @@ impl Inbox {
     }
 }
 
-/// What became of something that wanted to enter.
-pub(crate) enum Entered {
-    /// It is in.
-    Taken,
-    /// No room now: given back.
-    Full(Items, Option<Receipt>),
+/// There is no room now.
+#[derive(Debug)]
+pub(crate) struct NoRoom;
+
+/// What wants to enter.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) received: Timestamp,
+    pub(crate) items: Items,
+    /// Where the source goes on from, where it can seek.
+    pub(crate) position: Option<Position>,
+    pub(crate) receipt: Option<Receipt>,
+}
+
+impl Waiting {
+    /// Takes something in, or gives it back where there is no room.
+    fn take(
+        &mut self,
+        ledger: &Ledger,
+        journaled: bool,
+        now: Timestamp,
+        key: &Arc<str>,
+        to: &To,
+        given: Given,
+    ) -> Result<(), Given> {
+        let bytes = given.items.bytes();
+        let fits = self.arrivals.is_empty() || self.bytes + bytes <= WAITING_MAX;
+        // What enters a part that lags goes to the journal even where it need not be kept: the part reads on from there.
+        let journal = ledger.journal.as_ref().filter(|_| journaled || self.lagging);
+        let Given { received, items, position, receipt } = given;
+        let (seq, items, position) = if let Some(journal) = journal {
+            let event = Event::Items { source: key.clone(), received, items, position };
+            let appended = journal.append(now, &event, receipt);
+            let Event::Items { items, position, .. } = event else { return Ok(()) };
+            match appended {
+                Ok(seq) => (seq, items, position),
+                Err(Full { receipt }) => return Err(Given { received, items, position, receipt }),
+            }
+        } else if fits {
+            receipt.into_iter().for_each(Receipt::kept);
+            (ledger.number(), items, position)
+        } else {
+            return Err(Given { received, items, position, receipt });
+        };
+        self.latest = now;
+        self.lagging |= !fits;
+        if !self.lagging {
+            self.bytes += bytes;
+            let (to, journaled) = (to.clone(), journal.is_some());
+            let arrival = Arrival { seq, now, to, received, items, position, journaled };
+            self.arrivals.push_back(arrival);
+        }
+        Ok(())
+    }
 }
 
 /// A source's way into the host.
 #[derive(Debug)]
 pub(crate) struct Entrance {
-    pub(crate) address: Arc<str>,
+    /// What the source is called in the journal.
+    pub(crate) key: Arc<str>,
     ledger: Arc<Ledger>,
     link: Mutex<Link>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Link {
     inbox: Arc<Inbox>,
     entry: usize,
     journaled: bool,
+    reached: Reached,
+}
+
+/// How far a source has come that can be read again from a place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// The last place it gave.
+    pub(crate) position: Option<Position>,
+    /// How many items it gave behind that.
+    pub(crate) taken: u64,
+}
+
+impl Reached {
+    /// So many items went by, the last of them at a place.
+    pub(crate) fn pass(&mut self, items: usize, position: Option<&Position>) {
+        match position {
+            Some(position) => *self = Reached { position: Some(position.clone()), taken: 0 },
+            None => self.taken += items as u64,
+        }
+    }
 }
 
 impl Entrance {
     pub(crate) fn new(
-        address: Arc<str>,
+        key: Arc<str>,
         ledger: Arc<Ledger>,
         inbox: &Arc<Inbox>,
         entry: usize,
         journaled: bool,
+        reached: Reached,
     ) -> Arc<Entrance> {
-        let link = Mutex::new(Link { inbox: inbox.clone(), entry, journaled });
-        Arc::new(Entrance { address, ledger, link })
+        let link = Mutex::new(Link { inbox: inbox.clone(), entry, journaled, reached });
+        Arc::new(Entrance { key, ledger, link })
     }
 
     fn link(&self) -> MutexGuard<'_, Link> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a batch in at the time the clock tells.
-    pub(crate) fn enter(
-        &self,
-        now: impl FnOnce() -> Timestamp,
-        received: Timestamp,
-        items: Items,
-        position: Option<&Position>,
-        receipt: Option<Receipt>,
-    ) -> Entered {
-        let link = self.link();
-        let mut waiting = link.inbox.lock();
+    /// How far the source has come: what is before that has entered.
+    pub(crate) fn reached(&self) -> Reached {
+        self.link().reached.clone()
+    }
+
+    /// The source could not go on where it stopped, and is read from its beginning.
+    pub(crate) fn begins_anew(&self) {
+        self.link().reached = Reached::default();
+    }
+
+    /// Takes a batch in at the time the clock tells, or gives it back where there is no room now.
+    pub(crate) fn enter(&self, now: impl FnOnce() -> Timestamp, given: Given) -> Result<(), Given> {
+        let mut link = self.link();
+        let inbox = link.inbox.clone();
+        let mut waiting = inbox.lock();
         let now = now().max(waiting.latest);
-        let bytes = items.bytes();
-        let fits = waiting.arrivals.is_empty() || waiting.bytes + bytes <= WAITING_MAX;
-        let position = position.cloned();
-        let (seq, items, position) = match self.ledger.journal.as_ref().filter(|_| link.journaled) {
-            Some(journal) => {
-                let source = self.address.clone();
-                let event = Event::Items { source, received, items, position };
-                let appended = journal.append(now, &event, receipt);
-                let Event::Items { items, position, .. } = event else { return Entered::Taken };
-                match appended {
-                    Ok(seq) => (seq, items, position),
-                    Err(Full { receipt }) => return Entered::Full(items, receipt),
-                }
-            }
-            None if !fits => return Entered::Full(items, receipt),
-            None => {
-                if let Some(receipt) = receipt {
-                    receipt.kept();
-                }
-                (self.ledger.number(), items, position)
-            }
-        };
-        waiting.latest = now;
-        if !fits {
-            waiting.lagging = true;
-        }
-        if !waiting.lagging {
-            waiting.bytes += bytes;
-            let entry = link.entry;
-            waiting.arrivals.push_back(Arrival { seq, now, entry, received, items, position });
-            drop(waiting);
-            link.inbox.arrived.notify_one();
-        }
-        Entered::Taken
+        let (items, position) = (given.items.len(), given.position.clone());
+        let to = To::Entry(link.entry);
+        waiting.take(&self.ledger, link.journaled, now, &self.key, &to, given)?;
+        drop(waiting);
+        link.reached.pass(items, position.as_ref());
+        inbox.arrived.notify_one();
+        Ok(())
+    }
+
+    /// What entered here and was not taken yet, as far as it waits in memory.
+    pub(crate) fn waiting(&self) -> Vec<Items> {
+        let link = self.link();
+        let waiting = link.inbox.lock();
+        let mine = waiting.arrivals.iter().filter(|one| one.to == To::Entry(link.entry));
+        mine.map(|one| one.items.clone()).collect()
     }
 
     /// Waits until there may be room again.
@@ -295,40 +401,44 @@ impl Entrance {
 }
 
 /// Lets entrances lead into other inboxes, and moves over what waits in the old ones. Nothing enters meanwhile.
-pub(crate) fn relink(moves: Vec<Move>) {
+pub(crate) fn relink(moves: &[Move]) {
     let mut links: Vec<_> = moves.iter().map(|one| one.entrance.link()).collect();
-    let journaled: Vec<bool> = links.iter().map(|link| link.journaled).collect();
     let mut arrivals: Vec<(usize, Arrival)> = Vec::new();
-    for (index, link) in links.iter().enumerate() {
+    for (index, (link, to)) in links.iter().zip(moves).enumerate() {
         let mut old = link.inbox.lock();
-        let Waiting { arrivals: waiting, bytes, .. } = &mut *old;
-        let (mine, others) = waiting.drain(..).partition(|one| one.entry == link.entry);
-        *waiting = others;
-        let mine: VecDeque<Arrival> = mine;
-        *bytes = waiting.iter().map(|one| one.items.bytes()).sum();
+        let from = To::Entry(link.entry);
+        let (mine, others): (VecDeque<_>, _) =
+            old.arrivals.drain(..).partition(|one| one.to == from);
+        old.arrivals = others;
+        old.bytes = old.arrivals.iter().map(|one| one.items.bytes()).sum();
         let ended = old.ended.get(link.entry).copied().unwrap_or_default();
-        let ended = ended && !moves[index].restarts;
         let (lagging, latest) = (old.lagging, old.latest);
         drop(old);
         arrivals.extend(mine.into_iter().map(|one| (index, one)));
-        let mut new = moves[index].inbox.lock();
+        let mut new = to.inbox.lock();
         new.lagging |= lagging;
         new.latest = new.latest.max(latest);
-        new.ended[moves[index].entry] = ended;
+        new.ended[to.entry] |= ended && !to.restarts;
     }
-    arrivals.sort_by_key(|(_, arrival)| arrival.seq);
     for (index, arrival) in arrivals {
         let Move { inbox, entry, .. } = &moves[index];
-        let mut new = inbox.lock();
-        // One that lags finds it in the journal, if it is there.
-        if !new.lagging || !journaled[index] {
-            new.bytes += arrival.items.bytes();
-            new.arrivals.push_back(Arrival { entry: *entry, ..arrival });
-        }
+        inbox.lock().arrivals.push_back(Arrival { to: To::Entry(*entry), ..arrival });
     }
-    for (link, Move { inbox, entry, journaled, .. }) in links.iter_mut().zip(&moves) {
-        **link = Link { inbox: inbox.clone(), entry: *entry, journaled: *journaled };
-        inbox.arrived.notify_one();
+    for (link, to) in links.iter_mut().zip(moves) {
+        to.inbox.lock().put_in_order();
+        (link.inbox, link.entry, link.journaled) = (to.inbox.clone(), to.entry, to.journaled);
+        to.inbox.arrived.notify_one();
+    }
+}
+
+impl Waiting {
+    /// What came from several inboxes is taken in the order of its numbers; what lies in the journal is read there by a part that lags.
+    fn put_in_order(&mut self) {
+        if self.lagging {
+            self.arrivals.retain(|one| !one.journaled);
+        }
+        self.arrivals.make_contiguous().sort_by_key(|one| one.seq);
+        self.bytes = self.arrivals.iter().map(|one| one.items.bytes()).sum();
     }
 }
 

@@ -260,15 +260,34 @@ impl Island {
         }
     }
 
-    /// The states of all nodes, by address: what a barrier takes along.
-    pub(crate) fn snapshot(&mut self) -> Vec<(Arc<str>, State)> {
-        self.slots.iter_mut().map(|slot| (slot.address.clone(), slot.snapshot())).collect()
+    /// The states of all nodes, by address, as they are.
+    pub(crate) fn states(&self) -> Vec<(Arc<str>, State)> {
+        let state = |slot: &Slot| (slot.address.clone(), slot.state().unwrap_or_default());
+        self.slots.iter().map(state).collect()
     }
 
-    /// The states of all nodes, by address, as they are; unlike [`Island::snapshot`] nothing is kept for a rebuild.
-    pub(crate) fn states(&self) -> Vec<(Arc<str>, State)> {
-        let states = self.slots.iter().map(|slot| (slot.address.clone(), slot.state()));
-        states.filter_map(|(address, state)| Some((address, state?))).collect()
+    /// As [`Island::states`]; from now on a node that breaks is made anew from there.
+    pub(crate) fn snapshot(&mut self) -> Vec<(Arc<str>, State)> {
+        let snapshot = |slot: &mut Slot| {
+            let state = slot.state();
+            slot.keep(state.clone());
+            (slot.address.clone(), state.unwrap_or_default())
+        };
+        self.slots.iter_mut().map(snapshot).collect()
+    }
+
+    /// A node that breaks is made anew from the state it began with.
+    pub(crate) fn began_with(&mut self, states: &BTreeMap<Arc<str>, State>) {
+        for slot in &mut self.slots {
+            if let Some(state) = states.get(&slot.address) {
+                slot.keep(Some(state.clone()));
+            }
+        }
+    }
+
+    /// Its nodes.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.slots.iter().map(|slot| &slot.address)
     }
 
     /// The sinks as a cut has them.
@@ -318,6 +337,13 @@ impl Island {
                 slot.outputs.want(port, wanted);
             }
         }
+    }
+
+    /// Whether it sends what a sink has already: a replay is not over.
+    pub(crate) fn repeats(&self) -> bool {
+        let repeats =
+            |exit: &Exit| exit.known.iter().any(|known| *known < u64::MAX && *known > exit.sent);
+        self.sinks.iter().any(repeats)
     }
 
     /// The replay is over: from now on nothing is one that a sink has already. Offsets go on behind what the sinks have, which after

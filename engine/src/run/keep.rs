@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 pub enum Event {
     /// Items entered by a source.
     Items {
-        /// The address of the source.
+        /// The key of the source ([`SourceCut::key`]), or the address of a node that was given dead letters once more.
         source: Arc<str>,
         /// When they were received.
         received: Timestamp,
@@ -33,10 +33,18 @@ pub enum Event {
     },
     /// A sink has confirmed all up to an offset of its stream.
     Confirmed {
-        /// The address of the sink.
-        sink: Arc<str>,
+        /// The stream ([`SinkCut::stream`]), and not the sink: another one may bear its address later.
+        stream: Uuid,
         /// The offset after the last item confirmed.
         end: u64,
+    },
+    /// A cut was taken of a part. A transform that breaks is made anew from the last cut, in the replay as it was in the live run,
+    /// also where that cut never became a checkpoint.
+    Cut {
+        /// The address of one of its transforms.
+        node: Arc<str>,
+        /// The number of the last event that had taken effect there.
+        seq: u64,
     },
 }
 
@@ -131,9 +139,14 @@ pub trait Spools: fmt::Debug + Send + Sync {
     /// # Errors
     /// Whatever the disk says.
     fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Whether the calls of a spool may block their thread; the loop that uses it then gets a thread of its own.
+    fn blocks(&self) -> bool {
+        true
+    }
 }
 
-/// What waits on disk for the other side of a sink. Used by one loop, on a thread that may block.
+/// What waits on disk for the other side of a sink. Used by one loop.
 pub trait Spool: fmt::Debug + Send {
     /// Puts a batch behind all others.
     ///
@@ -213,11 +226,14 @@ pub struct PartCut {
 pub struct SourceCut {
     /// Its address.
     pub address: Arc<str>,
+    /// What it is called in the journal: the address it had first. It keeps that when it is renamed, so that what it gave before is
+    /// still known to be its own.
+    pub key: Arc<str>,
     /// Where it goes on from, where it can seek.
     pub position: Option<Position>,
     /// How many items behind the position were taken already.
     pub taken: u64,
-    /// The number of the last event of it that had taken effect, where it is journaled.
+    /// All of its events up to this number had taken effect; the journal is not needed for them.
     pub done: u64,
     /// Whether it has come to its end.
     pub ended: bool,

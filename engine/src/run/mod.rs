@@ -3,11 +3,13 @@
 mod assembly;
 mod barrier;
 mod change;
+mod command;
 mod dead_letter;
 mod heritage;
 mod inbox;
 mod island;
 mod keep;
+mod making;
 mod outlets;
 mod part;
 mod queue;
@@ -18,6 +20,7 @@ mod slices;
 mod slot;
 mod source;
 mod stats;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod topology;
@@ -38,4 +41,4 @@ pub use queue::{Gauge, Giver, Parcel, QUEUE_MIN, QueueSpec, SPOOL_MIN, Taker, Wh
 pub use retry::{Backoff, RetrySpec};
 pub(crate) use slices::{Cut, next_cut};
 pub use stats::NodeStats;
-pub use topology::{BuildError, Keep, NodeGauge, Options, Topology};
+pub use topology::{BuildError, Keep, NodeGauge, NotStarted, Options, Topology};

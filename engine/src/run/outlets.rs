@@ -1,6 +1,8 @@
 //! The ways out of an island: queues before the sinks, and the dead letters.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
 
 use super::dead_letter::DeadLetters;
 use super::island::Outbox;
@@ -15,18 +17,33 @@ pub(crate) struct Outlet {
     pub(crate) queue: Giver,
 }
 
+/// The sink whose full queue a part waits for, as others see it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WaitsFor(Arc<Mutex<Option<Arc<str>>>>);
+
+impl WaitsFor {
+    pub(crate) fn get(&self) -> Option<Arc<str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, sink: Option<Arc<str>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sink;
+    }
+}
+
 /// See the module. In the order of the island's exits.
 #[derive(Debug)]
 pub(crate) struct Outlets {
     pub(crate) sinks: Vec<Outlet>,
     pub(crate) dead: Arc<dyn DeadLetters>,
     /// What is being given, while its queue is full.
-    pub(crate) held: Option<(usize, Option<Batch>)>,
+    held: Option<(usize, Option<Batch>)>,
+    pub(crate) waits_for: WaitsFor,
 }
 
 impl Outlets {
     pub(crate) fn new(sinks: Vec<Outlet>, dead: Arc<dyn DeadLetters>) -> Outlets {
-        Outlets { sinks, dead, held: None }
+        Outlets { sinks, dead, held: None, waits_for: WaitsFor::default() }
     }
 
     /// Empties an outbox: to the dead letters first, then to the sinks, in the order of the graph; waits where a queue is full.
@@ -42,7 +59,12 @@ impl Outlets {
                 self.held = outbox.next().map(|(sink, batch)| (sink, Some(batch)));
             }
             let Some((sink, batch)) = &mut self.held else { return };
-            self.sinks[*sink].queue.give(batch).await;
+            let Outlet { address, queue } = &self.sinks[*sink];
+            if queue.give(batch).now_or_never().is_none() {
+                self.waits_for.set(Some(address.clone()));
+                queue.give(batch).await;
+                self.waits_for.set(None);
+            }
             self.held = None;
         }
     }

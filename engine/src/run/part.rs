@@ -1,78 +1,38 @@
 //! A connected part of the graph in real time: takes what entered in the order of its numbers, lets nodes tick, and can be told to
 //! let a barrier pass or to yield to a changed graph.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
 
-use super::inbox::{Arrival, Found, Inbox, Ledger};
+use super::command::{Command, Wires, Yielded};
+use super::inbox::{Arrival, Found, Inbox, Ledger, NoRoom, Reached, To};
 use super::island::Island;
 use super::keep::{Event, JournalReader, PartCut, Record, SourceCut};
 use super::outlets::Outlets;
-use super::virtual_time::VirtualPart;
 use crate::batch::{Batch, Items};
 use crate::clock::Clock;
-use crate::node::{Position, State};
+use crate::node::State;
 use crate::time::Timestamp;
 
 /// How many records of the journal are taken before others get their turn.
 const RECORDS_AT_ONCE: usize = 256;
-
-/// What a part can be told.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Take a consistent cut, and put a barrier behind it.
-    Barrier { number: u64, reply: oneshot::Sender<PartCut> },
-    /// Say what state the transforms are in.
-    States(oneshot::Sender<Vec<(Arc<str>, State)>>),
-    /// Give items to a node once more. Answered with why not.
-    Again { address: Arc<str>, items: Items, reply: oneshot::Sender<Result<(), String>> },
-    /// Whoever looks wants to see other ports.
-    Look,
-    /// Take what entered up to a number, if nothing is in the way, and hand yourself over.
-    Yield { until: u64, reply: oneshot::Sender<Yielded> },
-    /// End; with `finish`, emit what is still held.
-    Close { finish: bool },
-}
-
-/// A part that was handed over.
-#[derive(Debug)]
-pub(crate) enum Yielded {
-    /// In real time.
-    Live(Box<LivePart>),
-    /// In virtual time.
-    Virtual(Box<VirtualPart>),
-}
-
-impl Yielded {
-    /// The state of everything in it.
-    pub(crate) fn cut(&mut self) -> PartCut {
-        match self {
-            Yielded::Live(part) => part.cut(),
-            Yielded::Virtual(part) => part.cut(),
-        }
-    }
-}
-
-/// How the rest of the host hears of a part.
-#[derive(Debug)]
-pub(crate) struct Wires {
-    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
-    /// Set when the part has come to its end by itself.
-    pub(crate) ended: CancellationToken,
-    /// Set when sources are told to stop: an end is then no end of their readings.
-    pub(crate) stopping: CancellationToken,
-}
+/// How long a tick waits for room in the journal before it looks again: nobody tells when a checkpoint has freed some.
+const ROOM_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+/// How long a journal that cannot be read is left alone.
+const READ_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A source, as its part sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Inlet {
     pub(crate) address: Arc<str>,
-    /// The number of the last event of it that took effect.
+    /// What it is called in the journal.
+    pub(crate) key: Arc<str>,
+    /// All of its events up to this number have taken effect.
     pub(crate) done: u64,
-    /// Where it goes on from, where it can seek.
-    pub(crate) position: Option<Position>,
+    /// How far it has come, where it can be read again from a place.
+    pub(crate) reached: Reached,
 }
 
 /// See the module.
@@ -84,13 +44,17 @@ pub(crate) struct LivePart {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) journaled: bool,
     pub(crate) clock: Arc<dyn Clock>,
-    /// What the journal held when this life of the host began is replayed, up to this number.
+    /// What the journal held when this life of the host began is replayed, up to this number; 0 once it was.
     pub(crate) replay_until: u64,
+    /// Where cuts were taken in the life that is replayed.
+    pub(crate) cuts: VecDeque<u64>,
     /// All of its events up to this number have taken effect.
     pub(crate) upto: u64,
     /// The number of the last event that took effect, and its time.
     pub(crate) seq: u64,
     pub(crate) now: Timestamp,
+    /// Where the last cut was noted in the journal.
+    pub(crate) noted: u64,
     pub(crate) reader: Option<Box<dyn JournalReader>>,
     /// What was still held has been emitted.
     pub(crate) finished: bool,
@@ -102,147 +66,171 @@ impl std::fmt::Debug for LivePart {
     }
 }
 
+/// Someone waits for the part to hand itself over.
+struct Leaving {
+    until: u64,
+    reply: oneshot::Sender<Yielded>,
+}
+
+enum Obeyed {
+    Done,
+    Leave(Leaving),
+    Close { finish: bool },
+}
+
+/// What became of what left the island.
+enum Sent {
+    All,
+    /// Not all of it: a queue is full, and someone waits.
+    NotAll,
+    /// Not all of it yet, and there is a command to obey.
+    Told(Option<Command>),
+}
+
 impl LivePart {
     /// Runs until it is told to close or to yield.
     pub(crate) async fn run(mut self, mut wires: Wires) {
         if self.replay_until == 0 {
             self.island.caught_up();
         }
-        let mut yields = None;
+        let mut leaving: Option<Leaving> = None;
         loop {
-            while let Ok(command) = wires.commands.try_recv() {
-                match self.obey(command) {
-                    Obeyed::Done => {}
-                    Obeyed::Yield(until, reply) => yields = Some((until, reply)),
-                    Obeyed::Close(finish) => return self.close(finish).await,
-                }
-            }
-            let (clock, ledger) = (self.clock.clone(), self.ledger.clone());
-            let node = self.island.next_to_tick();
-            let tick = |now| note_tick(&ledger, self.journaled, node.as_ref()?, now);
-            let found = if yields.as_ref().is_some_and(|(until, _)| self.seq >= *until) {
-                Found::Nothing
-            } else {
-                self.inbox.look(self.island.next_due(), || clock.now(), tick)
-            };
-            match found {
-                Found::Arrival(arrival) => {
-                    self.upto = self.upto.max(arrival.seq);
-                    self.take(arrival);
-                }
-                Found::Lag if yields.is_none() => self.read_on(),
-                Found::Tick(seq, now) => self.tick(seq, now),
-                Found::End if yields.is_none() => {
-                    if !wires.stopping.is_cancelled() && !wires.ended.is_cancelled() {
-                        self.finish();
-                        self.send(&mut wires).await;
-                        wires.ended.cancel();
-                    }
-                    match wires.commands.recv().await.map(|command| self.obey(command)) {
-                        Some(Obeyed::Done) => {}
-                        Some(Obeyed::Yield(until, reply)) => yields = Some((until, reply)),
-                        Some(Obeyed::Close(finish)) => return self.close(finish).await,
-                        None => return,
-                    }
-                    continue;
-                }
-                Found::Nothing | Found::Lag | Found::End => {
-                    if let Some((_, reply)) = yields.take() {
-                        self.settle();
-                        match reply.send(Yielded::Live(Box::new(self))) {
-                            // Whoever asked waits no longer: it was not meant.
-                            Err(Yielded::Live(part)) => self = *part,
-                            _ => return,
-                        }
-                        continue;
-                    }
-                    let pause = self.island.next_due().map(|due| due.since(clock.now()).to_std());
-                    tokio::select! {
-                        biased;
-                        command = wires.commands.recv() => match command.map(|one| self.obey(one)) {
-                            Some(Obeyed::Done) => {}
-                            Some(Obeyed::Yield(until, reply)) => yields = Some((until, reply)),
-                            Some(Obeyed::Close(finish)) => return self.close(finish).await,
-                            None => return,
-                        },
-                        () = sleep(pause) => {}
-                        () = self.inbox.arrived() => {}
-                    }
-                    continue;
-                }
-            }
-            if let Some(end) = self.send(&mut wires).await {
-                match end {
-                    Obeyed::Done => {}
-                    Obeyed::Yield(_, reply) => {
-                        // A sink takes nothing: what is here stays here, and comes along.
-                        self.settle();
-                        match reply.send(Yielded::Live(Box::new(self))) {
-                            Err(Yielded::Live(part)) => self = *part,
-                            _ => return,
-                        }
-                    }
-                    Obeyed::Close(finish) => return self.close(finish).await,
-                }
-            }
             // Queues that have room make all of this ready at once; let others run.
             tokio::task::consume_budget().await;
-        }
-    }
-
-    /// Sends what left the island. While a queue is full, commands are heard: one that ends this comes back.
-    async fn send(&mut self, wires: &mut Wires) -> Option<Obeyed> {
-        loop {
-            let command = tokio::select! {
-                biased;
-                () = self.outlets.send(&mut self.island.outbox) => return None,
-                command = wires.commands.recv() => command?,
+            leaving = leaving.filter(|leaving| !leaving.reply.is_closed());
+            // A graph that is replayed is the one that ran; what it repeats is only known for certain as long as it stays that.
+            let may_leave = leaving.is_some() && self.replay_until == 0;
+            // What one event made goes on before the next thing happens: a cut lies between two events.
+            let (command, stuck) = match self.send(&mut wires, may_leave).await {
+                Sent::All => (wires.heard(), false),
+                Sent::NotAll => (None, true),
+                Sent::Told(None) => return,
+                Sent::Told(command) => (command, false),
             };
-            match command {
-                // A cut lies between two events, and this one is not through.
-                Command::Barrier { .. } => {}
-                other => match self.obey(other) {
+            if let Some(command) = command {
+                match self.obey(command) {
                     Obeyed::Done => {}
-                    end => return Some(end),
-                },
+                    Obeyed::Leave(one) => leaving = Some(one),
+                    Obeyed::Close { finish } => return self.close(finish, &wires).await,
+                }
+                continue;
+            }
+            if may_leave && let Some(Leaving { until, reply }) = leaving.take() {
+                if !stuck && self.upto < until && self.take_next(&wires) {
+                    leaving = Some(Leaving { until, reply });
+                    continue;
+                }
+                match self.hand_over(reply) {
+                    Some(part) => self = part,
+                    None => return,
+                }
+                continue;
+            }
+            if !self.take_next(&wires) && !self.wait(&mut wires).await {
+                return;
             }
         }
     }
 
-    /// Notes how far each source has come, also those that gave nothing of late.
-    fn settle(&mut self) {
-        if let Some(journal) = &self.ledger.journal {
-            let upto = self.inbox.taken_upto(|| journal.last_seq()).unwrap_or(self.upto);
-            self.upto = self.upto.max(upto);
+    /// Sends what left the island. While a queue is full, commands are heard; with `leaving` nothing is waited for. Cancel-safe.
+    async fn send(&mut self, wires: &mut Wires, leaving: bool) -> Sent {
+        tokio::select! {
+            biased;
+            () = self.outlets.send(&mut self.island.outbox) => Sent::All,
+            () = std::future::ready(()), if leaving => Sent::NotAll,
+            command = wires.interrupted() => Sent::Told(command),
         }
-        for inlet in &mut self.inlets {
-            inlet.done = inlet.done.max(self.upto);
+    }
+
+    /// Lets the next thing take effect. False when there is none now.
+    fn take_next(&mut self, wires: &Wires) -> bool {
+        let (clock, ledger) = (self.clock.clone(), self.ledger.clone());
+        let node = self.island.next_to_tick();
+        let tick = |now| note_tick(&ledger, self.journaled, node.as_ref()?, now);
+        match self.inbox.look(self.island.next_due(), || clock.now(), tick) {
+            Found::Arrival(arrival) => {
+                // Where it lags, what is not in the journal has come before all that is read there.
+                if arrival.journaled || !self.inbox.is_lagging() {
+                    self.upto = self.upto.max(arrival.seq);
+                }
+                self.take(arrival);
+            }
+            Found::Tick(seq, now) => {
+                self.upto = self.upto.max(seq);
+                self.begin(seq, now);
+            }
+            Found::Lag => return self.read_on(),
+            Found::End if !self.finished => self.finish(),
+            Found::End => {
+                wires.ended.cancel();
+                return false;
+            }
+            Found::NoRoom | Found::Nothing => return false,
+        }
+        true
+    }
+
+    /// Waits until there may be something to do. False when nobody is left to tell it anything.
+    async fn wait(&mut self, wires: &mut Wires) -> bool {
+        if wires.ended.is_cancelled() {
+            return wires.listen().await;
+        }
+        let pause = if self.inbox.is_lagging() {
+            // The journal cannot be read.
+            Some(READ_PAUSE)
+        } else {
+            let due = self.island.next_due().map(|due| due.since(self.clock.now()).to_std());
+            due.map(|pause| if pause.is_zero() { ROOM_PAUSE } else { pause })
+        };
+        tokio::select! {
+            biased;
+            told = wires.listen() => told,
+            () = sleep(pause) => true,
+            () = self.inbox.arrived() => true,
         }
     }
 
     fn obey(&mut self, command: Command) -> Obeyed {
         match command {
             Command::Barrier { number, reply } => {
-                let cut = self.cut();
+                let cut = self.take_cut();
                 self.outlets.barrier(number);
                 let _ = reply.send(cut);
             }
             Command::States(reply) => drop(reply.send(self.island.states())),
             Command::Again { address, items, reply } => {
-                let _ = reply.send(self.again(&address, items));
+                let _ = reply.send(self.give_again(&address, items));
             }
             Command::Look => self.island.look(),
-            Command::Yield { until, reply } => return Obeyed::Yield(until, reply),
-            Command::Close { finish } => return Obeyed::Close(finish),
+            Command::Yield { until, reply } => {
+                // What was asked for before this was asked is to be done.
+                let until = until.max(self.ledger.last());
+                return Obeyed::Leave(Leaving { until, reply });
+            }
+            Command::Close { finish } => return Obeyed::Close { finish },
         }
         Obeyed::Done
     }
 
-    async fn close(mut self, finish: bool) {
+    /// Gives the part to whoever asked; back if nobody waits for it any more.
+    fn hand_over(mut self, reply: oneshot::Sender<Yielded>) -> Option<LivePart> {
+        self.settle();
+        match reply.send(Yielded::Live(Box::new(self))) {
+            Err(Yielded::Live(part)) => Some(*part),
+            _ => None,
+        }
+    }
+
+    async fn close(mut self, finish: bool, wires: &Wires) {
         if finish {
             self.finish();
         }
-        self.outlets.send(&mut self.island.outbox).await;
+        tokio::select! {
+            biased;
+            () = self.outlets.send(&mut self.island.outbox) => {}
+            // It comes again at the next start.
+            () = wires.hurry.cancelled(), if self.journaled => {}
+        }
     }
 
     fn finish(&mut self) {
@@ -251,14 +239,44 @@ impl LivePart {
         }
     }
 
-    /// The state of everything as it is now.
-    pub(crate) fn cut(&mut self) -> PartCut {
+    /// Notes how far each source has come, also those that gave nothing of late.
+    fn settle(&mut self) {
+        let taken = self.inbox.taken_upto(|| self.ledger.last());
+        self.upto = self.upto.max(taken.unwrap_or(0));
+        for inlet in &mut self.inlets {
+            inlet.done = inlet.done.max(self.upto);
+        }
+    }
+
+    /// A cut as it is now. A node that breaks is made anew from here, and so it is in a replay: that is why a cut is journaled.
+    fn take_cut(&mut self) -> PartCut {
         self.settle();
+        let states = self.island.snapshot();
+        let journal = self.ledger.journal.as_ref().filter(|_| self.journaled);
+        if self.seq != self.noted
+            && let (Some(journal), Some(node)) = (journal, self.island.addresses().next())
+        {
+            let event = Event::Cut { node: node.clone(), seq: self.seq };
+            // Without room for it, a replay may make a node anew from another state than was done here.
+            if journal.append(self.now, &event, None).is_ok() {
+                self.noted = self.seq;
+            }
+        }
+        self.cut_with(states)
+    }
+
+    /// The state of everything, as far as it has come.
+    pub(crate) fn cut(&self) -> PartCut {
+        self.cut_with(self.island.states())
+    }
+
+    fn cut_with(&self, states: Vec<(Arc<str>, State)>) -> PartCut {
         let ended = self.inbox.ended();
         let sources = self.inlets.iter().zip(ended).map(|(inlet, ended)| SourceCut {
             address: inlet.address.clone(),
-            position: inlet.position.clone(),
-            taken: 0,
+            key: inlet.key.clone(),
+            position: inlet.reached.position.clone(),
+            taken: inlet.reached.taken,
             done: inlet.done,
             ended: ended && self.finished,
         });
@@ -266,79 +284,70 @@ impl LivePart {
             seq: self.seq,
             now: self.now,
             sources: sources.collect(),
-            states: self.island.snapshot(),
+            states,
             sinks: self.island.sink_cuts(),
         }
     }
 
     fn take(&mut self, arrival: Arrival) {
-        let Arrival { seq, now, entry, received, items, position } = arrival;
-        if seq > self.replay_until {
-            self.replay_ends();
-        }
-        (self.seq, self.now) = (seq, self.now.max(now));
-        let inlet = &mut self.inlets[entry];
-        inlet.done = seq;
-        if position.is_some() {
-            inlet.position = position;
-        }
-        self.island.seq = seq;
-        self.island.tick(self.now);
-        if !items.is_empty() {
-            self.island.push(entry, self.now, Batch { items, received, seq, end: 0 });
+        let Arrival { seq, now, to, received, items, position, .. } = arrival;
+        self.begin(seq, now);
+        let batch = |items| Batch { items, received, seq, end: 0 };
+        match to {
+            To::Entry(entry) => {
+                let inlet = &mut self.inlets[entry];
+                inlet.done = inlet.done.max(seq);
+                inlet.reached.pass(items.len(), position.as_ref());
+                if !items.is_empty() {
+                    self.island.push(entry, self.now, batch(items));
+                }
+            }
+            To::Node(address) => self.island.give(&address, self.now, batch(items)),
         }
     }
 
-    fn tick(&mut self, seq: u64, now: Timestamp) {
+    /// An event takes effect: what is due ticks first, and of a tick that is all.
+    fn begin(&mut self, seq: u64, now: Timestamp) {
         if seq > self.replay_until {
             self.replay_ends();
         }
-        (self.seq, self.now) = (seq, self.now.max(now));
+        while self.cuts.front().is_some_and(|cut| *cut < seq) {
+            self.cuts.pop_front();
+            self.island.snapshot();
+        }
+        // In a part made of two that stood at different places, events of the one behind may come late.
+        (self.seq, self.now) = (self.seq.max(seq), self.now.max(now));
         self.island.seq = seq;
         self.island.tick(self.now);
     }
 
     /// Gives items to a node once more: an event like any other, so a replay gives them again.
-    fn again(&mut self, address: &Arc<str>, items: Items) -> Result<(), String> {
-        let now = self.clock.now().max(self.now);
-        let (source, received) = (address.clone(), now);
-        let event = Event::Items { source, received, items, position: None };
-        let seq = match self.ledger.journal.as_ref().filter(|_| self.journaled) {
-            Some(journal) => {
-                let full = |_| "the journal is full; try again later".to_owned();
-                journal.append(now, &event, None).map_err(full)?
-            }
-            None => self.ledger.number(),
-        };
-        if let Event::Items { items, .. } = event {
-            self.give_again(seq, now, address, items);
-        }
-        Ok(())
-    }
-
-    fn give_again(&mut self, seq: u64, now: Timestamp, address: &str, items: Items) {
-        (self.seq, self.now) = (self.seq.max(seq), self.now.max(now));
-        self.island.tick(self.now);
-        let batch = Batch { items, received: now, seq, end: 0 };
-        self.island.give(address, self.now, batch);
+    fn give_again(&mut self, address: &Arc<str>, items: Items) -> Result<(), String> {
+        let clock = self.clock.clone();
+        let now = || clock.now();
+        let given = self.inbox.give_again(&self.ledger, self.journaled, now, address, items);
+        given.map_err(|NoRoom| "there is no room for them now; try again later".to_owned())
     }
 
     fn replay_ends(&mut self) {
         if self.replay_until > 0 {
             self.replay_until = 0;
             self.island.caught_up();
+            if !std::mem::take(&mut self.cuts).is_empty() {
+                self.island.snapshot();
+            }
         }
     }
 
-    /// Takes some of what it has missed from the journal.
-    fn read_on(&mut self) {
-        if let Err(error) = self.try_read_on() {
-            tracing::error!(
-                "the journal cannot be read: {error}; what it held of this part is lost"
-            );
-            self.reader = None;
-            let _ = self.inbox.caught_up(|| Ok::<_, std::io::Error>(true));
-            self.replay_ends();
+    /// Takes some of what it has missed from the journal. False when that cannot be read now.
+    fn read_on(&mut self) -> bool {
+        match self.try_read_on() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!("the journal cannot be read; trying again: {error}");
+                self.reader = None;
+                false
+            }
         }
     }
 
@@ -376,35 +385,29 @@ impl LivePart {
 
     fn replay(&mut self, record: Record) {
         let Record { seq, now, event } = record;
-        self.upto = seq;
         match event {
             Event::Items { source, received, items, position } => {
-                let entry = self.inlets.iter().position(|inlet| inlet.address == source);
-                match entry {
-                    Some(entry) if seq > self.inlets[entry].done => {
-                        self.take(Arrival { seq, now, entry, received, items, position });
+                let to = match self.inlets.iter().position(|inlet| inlet.key == source) {
+                    Some(entry) => (seq > self.inlets[entry].done).then_some(To::Entry(entry)),
+                    None => {
+                        let new = seq > self.seq && self.island.takes(&source);
+                        new.then_some(To::Node(source))
                     }
-                    // Dead letters that were given once more.
-                    None if seq > self.seq && self.island.takes(&source) => {
-                        self.give_again(seq, now, &source, items);
-                    }
-                    _ => {}
+                };
+                if let Some(to) = to {
+                    let journaled = true;
+                    self.take(Arrival { seq, now, to, received, items, position, journaled });
                 }
             }
             Event::Tick { node } => {
                 if seq > self.seq && self.island.holds(&node) {
-                    self.tick(seq, now);
+                    self.begin(seq, now);
                 }
             }
-            Event::Confirmed { .. } => {}
+            Event::Confirmed { .. } | Event::Cut { .. } => {}
         }
+        self.upto = self.upto.max(seq);
     }
-}
-
-enum Obeyed {
-    Done,
-    Yield(u64, oneshot::Sender<Yielded>),
-    Close(bool),
 }
 
 /// Journals a tick that nothing entered with. `None` when there is no room: then it has to wait.
@@ -417,8 +420,7 @@ fn note_tick(ledger: &Ledger, journaled: bool, node: &Arc<str>, now: Timestamp) 
 
 async fn sleep(pause: Option<std::time::Duration>) {
     match pause {
-        // A tick that could not be journaled is due and waits for room: not without a pause.
-        Some(pause) => tokio::time::sleep(pause.max(std::time::Duration::from_micros(100))).await,
+        Some(pause) => tokio::time::sleep(pause).await,
         None => std::future::pending().await,
     }
 }

@@ -155,9 +155,9 @@ impl Giver {
         }
     }
 
-    /// Changes how much may wait, and what happens when that much does.
-    pub(crate) fn set_spec(&mut self, spec: QueueSpec) {
-        self.spec = spec;
+    /// Changes how much may wait, what happens when that much does, and where it is counted.
+    pub(crate) fn set_spec(&mut self, spec: QueueSpec, stats: Arc<NodeStats>) {
+        (self.spec, self.stats) = (spec, stats);
     }
 
     /// How many bytes wait.

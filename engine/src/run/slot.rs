@@ -27,8 +27,10 @@ pub(crate) struct Slot {
     pub(super) when: Option<Predicate>,
     node: Box<dyn Transform>,
     rebuild: Rebuild,
-    /// The last snapshot; `None` before the first, when a new node is as good.
+    /// What it is made anew from when it breaks: its state at the last cut; `None` before the first, when a new node is as good.
     saved: Option<State>,
+    /// When it was last called.
+    latest: Timestamp,
     failures: VecDeque<Timestamp>,
     given_up: bool,
 }
@@ -56,18 +58,35 @@ impl Slot {
             node,
             rebuild,
             saved: None,
+            latest: Timestamp::MIN,
             failures: VecDeque::new(),
             given_up: false,
         }
     }
 
     /// When the node wants to tick; never once it was given up.
-    pub(super) fn next_tick(&self) -> Option<Timestamp> {
-        if self.given_up { None } else { self.node.next_tick() }
+    pub(super) fn next_tick(&mut self) -> Option<Timestamp> {
+        for _ in 0..2 {
+            if self.given_up {
+                return None;
+            }
+            let node = &self.node;
+            match catch_unwind(AssertUnwindSafe(|| node.next_tick())) {
+                Ok(due) => return due,
+                Err(panic) => {
+                    self.stats.add_error();
+                    tracing::error!(node = %self.address, "the node failed: it panicked: {}", panic_text(&*panic));
+                    self.recover(self.latest);
+                }
+            }
+        }
+        None
     }
 
     pub(super) fn tick_lead(&self) -> Option<Duration> {
-        self.node.tick_lead()
+        let node = &self.node;
+        // Zero is always right.
+        catch_unwind(AssertUnwindSafe(|| node.tick_lead())).unwrap_or(Some(Duration::ZERO))
     }
 
     /// Calls the node; a failure that needs a new node is met by making one from the last snapshot and trying once more. The error is why
@@ -81,6 +100,7 @@ impl Slot {
             return Err("the node has failed and takes nothing more".into());
         }
         let mut tries = 0;
+        self.latest = now;
         loop {
             let (node, outputs) = (&mut self.node, &mut self.outputs);
             let outcome = catch_unwind(AssertUnwindSafe(|| verb(&mut **node, outputs)));
@@ -110,7 +130,7 @@ impl Slot {
             Some(why) => Err(why),
             None => (self.rebuild)().and_then(|mut node| {
                 if let Some(saved) = &self.saved {
-                    node.restore(saved).map_err(|error| error.to_string())?;
+                    restore(&mut *node, saved)?;
                 }
                 Ok(node)
             }),
@@ -139,26 +159,34 @@ impl Slot {
         Ok(())
     }
 
-    /// The node's state as it is; the last one kept where the node cannot say.
+    /// The node's state as it is; the last one kept where the node cannot say, or was given up.
     pub(super) fn state(&self) -> Option<State> {
+        if self.given_up {
+            return self.saved.clone();
+        }
         let node = &self.node;
         match catch_unwind(AssertUnwindSafe(|| node.snapshot())) {
-            Ok(Ok(state)) if !self.given_up => Some(state),
-            _ => self.saved.clone(),
+            Ok(Ok(state)) => return Some(state),
+            Ok(Err(error)) => tracing::error!(node = %self.address, "no snapshot: {error}"),
+            Err(_) => tracing::error!(node = %self.address, "no snapshot: it panicked"),
         }
+        self.saved.clone()
     }
 
-    /// Writes the node's state down, and keeps it for a rebuild. A node that was given up keeps its last one.
-    pub(super) fn snapshot(&mut self) -> State {
-        if !self.given_up {
-            let node = &self.node;
-            match catch_unwind(AssertUnwindSafe(|| node.snapshot())) {
-                Ok(Ok(state)) => self.saved = Some(state),
-                Ok(Err(error)) => tracing::error!(node = %self.address, "no snapshot: {error}"),
-                Err(_) => tracing::error!(node = %self.address, "no snapshot: it panicked"),
-            }
-        }
-        self.saved.clone().unwrap_or_default()
+    /// Keeps a state: what the node is made anew from when it breaks.
+    pub(super) fn keep(&mut self, state: Option<State>) {
+        self.saved = state;
+    }
+}
+
+/// Gives a new node the state of another.
+///
+/// # Errors
+/// It does not take it. What it is now is neither the one nor the other.
+pub(super) fn restore(node: &mut dyn Transform, state: &State) -> Result<(), String> {
+    match catch_unwind(AssertUnwindSafe(|| node.restore(state))) {
+        Ok(restored) => restored.map_err(|error| error.to_string()),
+        Err(panic) => Err(format!("it panicked: {}", panic_text(&*panic))),
     }
 }
 

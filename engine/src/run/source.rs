@@ -10,14 +10,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::dead_letter::{DeadLetters, bury_rejects};
-use super::inbox::{Entered, Entrance};
+use super::inbox::{Entrance, Given, Reached};
 use super::retry::{Backoff, RetrySpec};
 use super::slot::{panic_text, too_often};
 use super::stats::NodeStats;
 use crate::batch::Items;
 use crate::clock::Clock;
 use crate::duration::Duration;
-use crate::node::{NodeError, Position, Read, Receipt, Source, SourceBatch};
+use crate::node::{NodeError, Read, Receipt, Source, SourceBatch};
 use crate::registry::Pace;
 use crate::time::Timestamp;
 
@@ -34,6 +34,14 @@ pub(crate) type RebuildSource = Box<dyn Fn() -> Result<Box<dyn Source>, String> 
 pub(crate) struct Received {
     pub(crate) batch: SourceBatch,
     pub(crate) at: Timestamp,
+}
+
+/// What a recording that is read ahead gives.
+#[derive(Debug)]
+pub(crate) enum Ahead {
+    Batch(Received),
+    /// It has come to its end. Without this its loop was only stopped.
+    End,
 }
 
 /// A source that is asked, watched, and rebuilt when it breaks.
@@ -110,7 +118,7 @@ pub(crate) enum Way {
     /// Into the host as they come.
     Entrance(Arc<Entrance>),
     /// To a part in virtual time.
-    Ahead(mpsc::Sender<Received>),
+    Ahead(mpsc::Sender<Ahead>),
 }
 
 /// How a source loop runs.
@@ -123,7 +131,7 @@ pub(crate) struct SourceRun {
     pub(crate) way: Way,
     pub(crate) dead: Arc<dyn DeadLetters>,
     /// Where an earlier run stopped.
-    pub(crate) resume: Option<Position>,
+    pub(crate) resume: Reached,
     /// Set when that could not be found again.
     pub(crate) anew: Arc<AtomicBool>,
     /// The sender is told when a batch is kept: then nothing is dropped, the sender waits.
@@ -135,19 +143,44 @@ pub(crate) struct SourceRun {
 }
 
 impl SourceRun {
-    /// Runs until the source has ended, was given up, or is told to stop.
+    /// Runs until the source has ended, was given up, or is told to stop. Only in the first two cases has it come to its end.
     pub(crate) async fn run(mut self) -> Result<(), String> {
-        if let Some(position) = self.resume.take()
-            && let Err(why) = self.asked.source.resume(&position).await
-        {
-            self.anew.store(true, Ordering::Relaxed);
-            tracing::error!(node = %self.asked.address, "it cannot go on where it stopped, and begins anew: {why}");
-        }
+        self.go_on().await;
         let done = self.ask().await;
-        if let Way::Entrance(entrance) = &self.way {
-            entrance.end();
+        if self.stop.is_cancelled() {
+            return done;
+        }
+        match &self.way {
+            Way::Entrance(entrance) => entrance.end(),
+            Way::Ahead(give) => {
+                tokio::select! {
+                    () = self.stop.cancelled() => {}
+                    _ = give.send(Ahead::End) => {}
+                }
+            }
         }
         done
+    }
+
+    /// Goes to where an earlier run stopped.
+    async fn go_on(&mut self) {
+        let Some(position) = &self.resume.position else { return };
+        let resumed = AssertUnwindSafe(self.asked.source.resume(position)).catch_unwind();
+        let resumed = tokio::select! {
+            () = self.stop.cancelled() => return,
+            resumed = resumed => resumed,
+        };
+        let why = match resumed {
+            Ok(Ok(())) => return,
+            Ok(Err(why)) => why.to_string(),
+            Err(panic) => format!("it panicked: {}", panic_text(&*panic)),
+        };
+        self.anew.store(true, Ordering::Relaxed);
+        self.resume = Reached::default();
+        if let Way::Entrance(entrance) = &self.way {
+            entrance.begins_anew();
+        }
+        tracing::error!(node = %self.asked.address, "it cannot go on where it stopped, and begins anew: {why}");
     }
 
     async fn ask(&mut self) -> Result<(), String> {
@@ -194,7 +227,17 @@ impl SourceRun {
         speed: f64,
     ) -> bool {
         let SourceBatch { items, mut rejects, position, receipt: _ } = batch;
-        let Items::Readings(readings) = items else { return true };
+        let Items::Readings(mut readings) = items else { return true };
+        // These entered before the host stopped, and no place behind them is known.
+        let skip = self.resume.taken.min(readings.len() as u64);
+        self.resume.taken -= skip;
+        readings.drain(..usize::try_from(skip).unwrap_or(0));
+        if readings.is_empty() {
+            let items = Items::Readings(readings);
+            let batch = SourceBatch { items, rejects, position, receipt: None };
+            let at = self.clock.now();
+            return self.hand_over(Received { batch, at }).await;
+        }
         let mut rest = readings.into_iter().peekable();
         while let Some(next) = rest.peek() {
             let (first, began) = *origin.get_or_insert((next.time, self.clock.now()));
@@ -237,7 +280,7 @@ impl SourceRun {
             Way::Ahead(give) => tokio::select! {
                 biased;
                 () = self.stop.cancelled() => false,
-                given = give.send(received) => given.is_ok(),
+                given = give.send(Ahead::Batch(received)) => given.is_ok(),
             },
             Way::Entrance(entrance) => {
                 let entrance = entrance.clone();
@@ -250,22 +293,23 @@ impl SourceRun {
     /// is dropped then, and counted.
     async fn enter(&mut self, entrance: &Entrance, received: Received) -> bool {
         let Received { batch, at } = received;
-        let SourceBatch { mut items, rejects, position, mut receipt } = batch;
+        let SourceBatch { items, rejects, position, receipt } = batch;
         // The sender hears of what could not be understood only once that is kept too.
         bury_rejects(&*self.dead, &self.asked.address, at, rejects);
-        if items.is_empty() {
+        // A place is worth keeping even where nothing lies before it.
+        if items.is_empty() && position.is_none() {
             receipt.into_iter().for_each(Receipt::kept);
             return true;
         }
+        let mut given = Given { received: at, items, position, receipt };
         loop {
-            let clock = || self.clock.now();
-            match entrance.enter(clock, at, items, position.as_ref(), receipt) {
-                Entered::Taken => return true,
-                Entered::Full(given, _) if !self.promises && self.pace != Pace::Recorded => {
-                    self.asked.stats.add_dropped(given.len());
+            match entrance.enter(|| self.clock.now(), given) {
+                Ok(()) => return true,
+                Err(back) if !self.promises && self.pace != Pace::Recorded => {
+                    self.asked.stats.add_dropped(back.items.len());
                     return true;
                 }
-                Entered::Full(given, back) => (items, receipt) = (given, back),
+                Err(back) => given = back,
             }
             tokio::select! {
                 biased;

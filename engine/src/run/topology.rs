@@ -4,33 +4,31 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use petgraph::stable_graph::NodeIndex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::barrier::Barriers;
+use super::command::{Command, Wires, Yielded};
 use super::dead_letter::DeadLetters;
 use super::heritage::Heritage;
 use super::inbox::{Entrance, Inbox, Ledger};
 use super::island::Watch;
 use super::keep::{Checkpoint, Checkpoints, Journal, Spools};
-use super::part::{Command, Wires, Yielded};
+use super::making::{give_states, make};
+use super::outlets::WaitsFor;
 use super::queue::Gauge;
 use super::raise::{Raised, SinkStart, SourceStart, Yard};
-use super::sink::{Passed, SinkCommand};
+use super::sink::{Passes, Retire, SinkCommand};
 use super::source::SourceRun;
 use super::stats::NodeStats;
+use super::stop::{STOP_WITHIN, spawn};
 use crate::batch::Items;
 use crate::clock::Clock;
 use crate::context::Host;
 use crate::diagnostic::Span;
-use crate::node::Node;
 use crate::plan::{Graph, PlannedNode};
 use crate::registry::Problem;
-
-/// How long nodes may take to end after they were told to.
-const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// How to run a graph.
 #[derive(Debug)]
@@ -71,7 +69,24 @@ pub struct BuildError {
     pub problem: Problem,
 }
 
-/// The running thing.
+/// Why a graph does not run.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotStarted {
+    /// Nodes that could not be made.
+    #[error("{}", could_not_be_made(.0))]
+    Build(Vec<BuildError>),
+    /// What the journal holds has to be replayed first.
+    #[error("the journal cannot be read: {0}")]
+    Journal(String),
+}
+
+/// Names the nodes that could not be made.
+pub(super) fn could_not_be_made(errors: &[BuildError]) -> String {
+    let names: Vec<String> = errors.iter().map(|error| format!("`{}`", error.address)).collect();
+    format!("{} could not be made", names.join(", "))
+}
+
+/// The running thing. Dropped without [`Topology::stop`] it ends at once, as a crash would end it.
 pub struct Topology {
     pub(super) graph: Graph,
     pub(super) host: Arc<Host>,
@@ -82,9 +97,11 @@ pub struct Topology {
     pub(super) sinks: BTreeMap<Arc<str>, SinkHandle>,
     pub(super) parts: Vec<PartHandle>,
     pub(super) barriers: Barriers,
-    pub(super) passed: mpsc::UnboundedSender<Passed>,
+    pub(super) passes: Arc<Passes>,
     pub(super) stopping: CancellationToken,
     pub(super) hurry: CancellationToken,
+    /// Set when nothing is waited for any more.
+    pub(super) gone: CancellationToken,
     /// Sources may begin.
     pub(super) released: bool,
     /// What went wrong in loops that have ended.
@@ -138,8 +155,8 @@ pub(super) enum SourceState {
 
 /// A sink's loop.
 pub(super) struct SinkHandle {
-    pub(super) commands: mpsc::UnboundedSender<SinkCommand>,
-    pub(super) retire: watch::Sender<bool>,
+    pub(super) commands: mpsc::Sender<SinkCommand>,
+    pub(super) retire: watch::Sender<Retire>,
     pub(super) gauge: Gauge,
     pub(super) task: JoinHandle<Result<(), String>>,
 }
@@ -147,8 +164,9 @@ pub(super) struct SinkHandle {
 /// A part's loop.
 pub(super) struct PartHandle {
     pub(super) nodes: Vec<Arc<str>>,
-    pub(super) commands: mpsc::UnboundedSender<Command>,
+    pub(super) commands: mpsc::Sender<Command>,
     pub(super) ended: CancellationToken,
+    pub(super) waits_for: WaitsFor,
     pub(super) inbox: Option<Arc<Inbox>>,
     pub(super) virtual_time: bool,
     pub(super) task: JoinHandle<()>,
@@ -164,32 +182,36 @@ impl Topology {
     /// Makes all nodes of a graph and starts them. Nothing is started when one of them cannot be made.
     ///
     /// # Errors
-    /// The nodes that could not be made.
+    /// Why it could not be started.
     pub fn start(
         graph: &Graph,
         host: &Arc<Host>,
         options: Options,
-    ) -> Result<Topology, Vec<BuildError>> {
+    ) -> Result<Topology, NotStarted> {
         let mut topology = Topology::resume(graph, host, options, None)?;
         topology.release();
         Ok(topology)
     }
 
-    /// As [`Topology::start`], from where a checkpoint and the journal behind it say the graph was. Sources wait for
-    /// [`Topology::release`]; what the journal holds is replayed meanwhile.
+    /// As [`Topology::start`], from where a checkpoint and the journal behind it say the graph was; without a checkpoint, all that the
+    /// journal holds is behind it. The graph has to be the one that ran: what the sinks have of a replay is known by counting, and
+    /// another graph counts otherwise. Sources wait for [`Topology::release`]; what the journal holds is replayed meanwhile.
     ///
     /// # Errors
-    /// The nodes that could not be made.
+    /// Why it could not be started.
     pub fn resume(
         graph: &Graph,
         host: &Arc<Host>,
         options: Options,
         checkpoint: Option<&Checkpoint>,
-    ) -> Result<Topology, Vec<BuildError>> {
-        let mut made = make(graph.order.iter().copied(), graph, host)?;
-        let mut heritage = inherit(&options, checkpoint);
-        give_states(graph, &mut made, &mut heritage);
-        let (passed, passes) = mpsc::unbounded_channel();
+    ) -> Result<Topology, NotStarted> {
+        let mut made = make(graph.order.iter().copied(), graph, host).map_err(NotStarted::Build)?;
+        let mut heritage = match &options.keep {
+            Some(keep) => Heritage::of(checkpoint, &*keep.journal)
+                .map_err(|error| NotStarted::Journal(error.to_string()))?,
+            None => Heritage::default(),
+        };
+        give_states(graph, host, &mut made, &mut heritage);
         let journal = options.keep.as_ref().map(|keep| keep.journal.clone());
         let ports = |node: &PlannedNode| NodeStats::new(node.profile.outputs.len());
         let mut topology = Topology {
@@ -200,10 +222,11 @@ impl Topology {
             sources: BTreeMap::new(),
             sinks: BTreeMap::new(),
             parts: Vec::new(),
-            barriers: Barriers::new(passes, checkpoint, &*options.clock),
-            passed,
+            barriers: Barriers::new(checkpoint, &*options.clock),
+            passes: Arc::default(),
             stopping: CancellationToken::new(),
             hurry: CancellationToken::new(),
+            gone: CancellationToken::new(),
             released: false,
             errors: Vec::new(),
             options,
@@ -218,6 +241,7 @@ impl Topology {
             );
             topology.set_going(raised);
         }
+        topology.empty_spools(heritage);
         Ok(topology)
     }
 
@@ -233,37 +257,37 @@ impl Topology {
             stats: &self.stats,
             ledger: &self.ledger,
             hurry: &self.hurry,
-            passed: &self.passed,
+            passes: &self.passes,
             entrances,
         }
     }
 
     /// Starts the loops of a part that was built.
     pub(super) fn set_going(&mut self, raised: Raised) {
-        let Raised { nodes, mut body, sources, moves, sinks } = raised;
+        let Raised { nodes, body, sources, moves, sinks } = raised;
         if self.options.keep.is_some() {
             self.barriers.begins(&nodes, || body.cut());
         }
         for start in sinks {
             let SinkStart { address, commands, retire, blocks, gauge, run } = start;
-            let task = spawn(blocks, run.run());
+            let task = spawn(blocks, &self.gone, run.run());
             self.sinks.insert(address, SinkHandle { commands, retire, gauge, task });
         }
-        super::inbox::relink(moves);
-        let (commands, hears) = mpsc::unbounded_channel();
+        super::inbox::relink(&moves);
         let ended = CancellationToken::new();
-        let stopping = self.stopping.clone();
-        let wires = Wires { commands: hears, ended: ended.clone(), stopping };
+        let (commands, wires) = Wires::new(&ended, &self.stopping, &self.hurry);
         let virtual_time = matches!(body, Yielded::Virtual(_));
-        let inbox = match &body {
-            Yielded::Live(part) => Some(part.inbox.clone()),
-            Yielded::Virtual(_) => None,
+        let (inbox, waits_for, task) = match body {
+            Yielded::Live(part) => {
+                let shown = (Some(part.inbox.clone()), part.outlets.waits_for.clone());
+                (shown.0, shown.1, tokio::spawn(part.run(wires)))
+            }
+            Yielded::Virtual(part) => {
+                (None, part.outlets.waits_for.clone(), tokio::spawn(part.run(wires)))
+            }
         };
-        let task = match body {
-            Yielded::Live(part) => tokio::spawn(part.run(wires)),
-            Yielded::Virtual(part) => tokio::spawn(part.run(wires)),
-        };
-        self.parts.push(PartHandle { nodes, commands, ended, inbox, virtual_time, task });
+        let part = PartHandle { nodes, commands, ended, waits_for, inbox, virtual_time, task };
+        self.parts.push(part);
         for start in sources {
             let SourceStart { address, entrance, stop, blocks, run } = start;
             let state = SourceState::Waiting { blocks, run: Mutex::new(Box::new(run)) };
@@ -282,7 +306,7 @@ impl Topology {
             let state = match state {
                 SourceState::Waiting { blocks, run } => {
                     let run = run.into_inner().unwrap_or_else(PoisonError::into_inner);
-                    SourceState::Running(spawn(blocks, run.run()))
+                    SourceState::Running(spawn(blocks, &self.gone, run.run()))
                 }
                 running => running,
             };
@@ -324,7 +348,7 @@ impl Topology {
     /// Lets the graph fill the ports that somebody looks at now.
     pub fn look(&self) {
         for part in &self.parts {
-            let _ = part.commands.send(Command::Look);
+            let _ = part.commands.try_send(Command::Look);
         }
     }
 
@@ -332,7 +356,7 @@ impl Topology {
     ///
     /// # Errors
     /// Why not.
-    pub async fn give_again(&self, address: &Arc<str>, items: Items) -> Result<(), String> {
+    pub async fn give_again(&mut self, address: &Arc<str>, items: Items) -> Result<(), String> {
         let takes = |node: &PlannedNode| node.address == *address && node.profile.pace.is_none();
         if !self.graph.nodes().any(|(_, node)| takes(node)) {
             return Err(format!("no node `{address}` runs that takes items"));
@@ -340,7 +364,7 @@ impl Topology {
         let part = self.parts.iter().find(|part| part.nodes.contains(address));
         let (reply, answer) = tokio::sync::oneshot::channel();
         let sent = part.map(|part| {
-            part.commands.send(Command::Again { address: address.clone(), items, reply })
+            part.commands.try_send(Command::Again { address: address.clone(), items, reply })
         });
         match (sent, tokio::time::timeout(STOP_WITHIN, answer).await) {
             (Some(Ok(())), Ok(Ok(given))) => given,
@@ -349,120 +373,9 @@ impl Topology {
     }
 
     /// Waits until everything has ended by itself. Cancel-safe.
-    pub async fn ended(&self) {
+    pub async fn ended(&mut self) {
         for part in &self.parts {
             part.ended.cancelled().await;
         }
     }
-
-    /// Tells the sources to stop, lets what is under way go through, and waits until all is written and closed; what takes longer than
-    /// ten seconds gets no further try. Where states are kept a checkpoint is taken, and windows stay open for the next start; elsewhere
-    /// nodes emit what they still hold. The errors are what nodes could not do.
-    pub async fn stop(&mut self) -> Vec<String> {
-        self.stopping.cancel();
-        let hurry = self.hurry.clone();
-        let impatience = tokio::spawn(async move {
-            tokio::time::sleep(STOP_WITHIN).await;
-            hurry.cancel();
-        });
-        for (_, handle) in std::mem::take(&mut self.sources) {
-            handle.stop.cancel();
-            self.join_source(handle.state).await;
-        }
-        let keeps = self.options.keep.is_some();
-        if keeps && let Err(blocked) = self.checkpoint().await {
-            tracing::warn!("stopped without a checkpoint: {blocked}");
-        }
-        for part in &self.parts {
-            let finish = !keeps || part.ended.is_cancelled();
-            let _ = part.commands.send(Command::Close { finish });
-        }
-        for part in std::mem::take(&mut self.parts) {
-            if let Err(error) = part.task.await {
-                self.errors.push(format!("a task failed: {error}"));
-            }
-        }
-        for (_, sink) in std::mem::take(&mut self.sinks) {
-            self.join(sink.task).await;
-        }
-        impatience.abort();
-        std::mem::take(&mut self.errors)
-    }
-
-    pub(super) async fn join_source(&mut self, state: SourceState) {
-        if let SourceState::Running(task) = state {
-            self.join(task).await;
-        }
-    }
-
-    pub(super) async fn join(&mut self, task: JoinHandle<Result<(), String>>) {
-        match task.await {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => self.errors.push(why),
-            Err(error) => self.errors.push(format!("a task failed: {error}")),
-        }
-    }
-}
-
-/// Makes nodes.
-pub(super) fn make(
-    nodes: impl Iterator<Item = NodeIndex>,
-    graph: &Graph,
-    host: &Arc<Host>,
-) -> Result<BTreeMap<NodeIndex, Node>, Vec<BuildError>> {
-    let mut made = BTreeMap::new();
-    let mut errors = Vec::new();
-    for index in nodes {
-        let node = &graph.dag[index];
-        match node.build(host) {
-            Ok(one) => drop(made.insert(index, one)),
-            Err(problem) => errors.push(BuildError {
-                address: node.address.clone(),
-                span: node.type_span,
-                problem,
-            }),
-        }
-    }
-    if errors.is_empty() { Ok(made) } else { Err(errors) }
-}
-
-fn inherit(options: &Options, checkpoint: Option<&Checkpoint>) -> Heritage {
-    let (Some(keep), Some(checkpoint)) = (&options.keep, checkpoint) else {
-        return Heritage::default();
-    };
-    Heritage::of(checkpoint, &*keep.journal).unwrap_or_else(|error| {
-        tracing::error!("the journal cannot be read, so what it held is not replayed: {error}");
-        Heritage::default()
-    })
-}
-
-/// Gives new transforms the states that were left to them.
-fn give_states(graph: &Graph, made: &mut BTreeMap<NodeIndex, Node>, heritage: &mut Heritage) {
-    for (index, node) in graph.nodes() {
-        let Some(Node::Transform(transform)) = made.get_mut(&index) else { continue };
-        let Some(state) = heritage.states.remove(&node.address) else { continue };
-        if let Err(why) = transform.restore(&state) {
-            tracing::error!(node = %node.address, "it begins anew: {why}");
-        }
-    }
-}
-
-/// Starts a loop: on a thread of its own where it may block, as a task where it may not.
-fn spawn(
-    blocks: bool,
-    run: impl Future<Output = Result<(), String>> + Send + 'static,
-) -> JoinHandle<Result<(), String>> {
-    if !blocks {
-        return tokio::spawn(run);
-    }
-    // Not a thread of tokio's pool: that holds 512, and a loop that waits for one of them would stop all that feeds it.
-    let runtime = tokio::runtime::Handle::current();
-    let (say, said) = tokio::sync::oneshot::channel();
-    let started = std::thread::Builder::new().spawn(move || {
-        let _ = say.send(runtime.block_on(run));
-    });
-    tokio::spawn(async move {
-        started.map_err(|error| format!("a thread for a node cannot be started: {error}"))?;
-        said.await.unwrap_or_else(|_| Err("a node's thread panicked".into()))
-    })
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration as StdDuration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::command::{Command, Wires, Yielded};
 use super::dead_letter::bury_rejects;
-use super::inbox::Ledger;
+use super::inbox::{Ledger, Reached};
 use super::island::{Island, Pushed};
 use super::keep::{PartCut, SourceCut};
 use super::outlets::Outlets;
-use super::part::{Command, Wires, Yielded};
-use super::source::{Asked, Received};
+use super::source::{Ahead, Asked, Received};
 use crate::batch::{Batch, Items};
 use crate::duration::Duration;
 use crate::node::{Position, SourceBatch};
@@ -40,19 +40,22 @@ impl std::fmt::Debug for VirtualSource {
 
 /// A recording, and how much of it was taken.
 pub(crate) struct Recorded {
-    pub(crate) receive: mpsc::Receiver<Received>,
-    pub(crate) head: Option<Head>,
-    pub(crate) ended: bool,
+    receive: mpsc::Receiver<Ahead>,
+    head: Option<Head>,
+    /// It has come to its end.
+    ended: bool,
+    /// Its loop was stopped, and it is not at its end.
+    stopped: bool,
     /// Where it goes on from before the head, or at the last place before it that is known.
-    pub(crate) before: Option<Position>,
+    before: Option<Position>,
     /// So many items lie between `before` and the head.
-    pub(crate) between: u64,
+    between: u64,
     /// Where it goes on from behind the head.
-    pub(crate) behind: Option<Position>,
+    behind: Option<Position>,
     /// So many items that come next were taken in an earlier life of the host.
-    pub(crate) skip: u64,
+    skip: u64,
     /// Set by the loop that reads it when it could not go on where it stopped, and begins anew.
-    pub(crate) anew: Arc<AtomicBool>,
+    anew: Arc<AtomicBool>,
 }
 
 /// The batch of a recording that is being handed over.
@@ -83,77 +86,96 @@ impl std::fmt::Debug for VirtualPart {
     }
 }
 
-/// What to do next.
+/// What became of a step.
 enum Step {
-    /// Up to this time.
-    Go(Option<(Timestamp, bool)>),
-    /// Do as told.
-    Obey(Command),
-    /// Look again.
-    Again,
-    /// It is time to stop.
-    Stop,
+    /// Something took effect, or may be possible now.
+    Done,
+    /// Nothing can happen until something is said.
+    Wait,
+    /// All sources have ended.
+    End,
 }
 
 impl VirtualPart {
     /// Runs until it is told to close or to yield.
     pub(crate) async fn run(mut self, mut wires: Wires) {
         let mut pacing: Option<(tokio::time::Instant, Timestamp)> = None;
+        let mut leaving: Option<oneshot::Sender<Yielded>> = None;
         loop {
-            let step = match wires.commands.try_recv() {
-                Ok(command) => Step::Obey(command),
-                Err(_) if wires.stopping.is_cancelled() => Step::Stop,
-                Err(_) => self.step(&mut wires, &mut pacing).await,
-            };
-            let command = match step {
-                Step::Go(_) | Step::Again => {
-                    let sent = tokio::select! {
-                        biased;
-                        () = self.outlets.send(&mut self.island.outbox) => None,
-                        command = until_told(&mut wires) => Some(command),
-                    };
-                    match sent {
-                        None => continue,
-                        Some(command) => command,
-                    }
-                }
-                Step::Obey(command) => Some(command),
-                Step::Stop => {
-                    if !wires.stopping.is_cancelled() && !wires.ended.is_cancelled() {
-                        self.finish();
-                        self.outlets.send(&mut self.island.outbox).await;
-                        wires.ended.cancel();
-                    }
-                    wires.commands.recv().await
-                }
+            tokio::task::consume_budget().await;
+            leaving = leaving.filter(|reply| !reply.is_closed());
+            // What a sink had before a crash is known for certain as long as the graph is the one that ran.
+            let may_leave = leaving.is_some() && (self.finished || !self.island.repeats());
+            // What one step made goes on before the next: a cut lies between two of them.
+            let command = tokio::select! {
+                biased;
+                () = self.outlets.send(&mut self.island.outbox) => wires.heard(),
+                () = std::future::ready(()), if may_leave => None,
+                command = wires.interrupted() => match command {
+                    Some(command) => Some(command),
+                    None => return,
+                },
             };
             match command {
-                Some(Command::Barrier { number, reply }) => {
-                    let cut = self.cut();
-                    self.outlets.barrier(number);
-                    let _ = reply.send(cut);
-                }
-                Some(Command::States(reply)) => drop(reply.send(self.island.states())),
-                Some(Command::Again { reply, .. }) => {
-                    let _ = reply.send(Err("a recording runs there; play it again instead".into()));
-                }
-                Some(Command::Look) => self.island.look(),
-                Some(Command::Yield { reply, .. }) => {
-                    match reply.send(Yielded::Virtual(Box::new(self))) {
-                        // Whoever asked waits no longer: it was not meant.
-                        Err(Yielded::Virtual(part)) => self = *part,
-                        _ => return,
+                Some(Command::Yield { reply, .. }) => leaving = Some(reply),
+                Some(Command::Close { finish }) => return self.close(finish, &wires).await,
+                Some(command) => self.obey(command),
+                None if may_leave => match leaving.take().map(|reply| self.hand_over(reply)) {
+                    Some(Some(part)) => self = part,
+                    _ => return,
+                },
+                None => {
+                    let over = wires.stopping.is_cancelled() || wires.ended.is_cancelled();
+                    let step = match over {
+                        true => Step::Wait,
+                        false => self.step(&mut wires, &mut pacing).await,
+                    };
+                    match step {
+                        Step::Done => {}
+                        Step::End if !self.finished => self.finish(),
+                        Step::End => wires.ended.cancel(),
+                        Step::Wait if wires.listen().await => {}
+                        Step::Wait => return,
                     }
                 }
-                Some(Command::Close { finish }) => {
-                    if finish {
-                        self.finish();
-                    }
-                    self.outlets.send(&mut self.island.outbox).await;
-                    return;
-                }
-                None => return,
             }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Barrier { number, reply } => {
+                let cut = self.cut();
+                self.outlets.barrier(number);
+                let _ = reply.send(cut);
+            }
+            Command::States(reply) => drop(reply.send(self.island.states())),
+            Command::Again { reply, .. } => {
+                let _ = reply.send(Err("a recording runs there; play it again instead".into()));
+            }
+            Command::Look => self.island.look(),
+            // Heard where they end the loop.
+            Command::Yield { .. } | Command::Close { .. } => {}
+        }
+    }
+
+    /// Gives the part to whoever asked; back if nobody waits for it any more.
+    fn hand_over(self, reply: oneshot::Sender<Yielded>) -> Option<VirtualPart> {
+        match reply.send(Yielded::Virtual(Box::new(self))) {
+            Err(Yielded::Virtual(part)) => Some(*part),
+            _ => None,
+        }
+    }
+
+    async fn close(mut self, finish: bool, wires: &Wires) {
+        if finish {
+            self.finish();
+        }
+        tokio::select! {
+            biased;
+            () = self.outlets.send(&mut self.island.outbox) => {}
+            // The recordings are read again from where the last checkpoint saw them.
+            () = wires.hurry.cancelled(), if self.ledger.journal.is_some() => {}
         }
     }
 
@@ -162,22 +184,23 @@ impl VirtualPart {
         wires: &mut Wires,
         pacing: &mut Option<(tokio::time::Instant, Timestamp)>,
     ) -> Step {
-        if let Some(command) = self.look_ahead(wires).await {
-            return Step::Obey(command);
+        if let Err(step) = self.look_ahead(wires).await {
+            return step;
         }
-        let Some((source, head)) = self.first() else { return Step::Stop };
+        if self.sources.iter().any(VirtualSource::is_stopped) {
+            return Step::Wait;
+        }
+        let Some((source, head)) = self.first() else { return Step::End };
         let now = *self.clock.get_or_insert(head);
         let mut until = self.next_other(source, now);
         if let Some(speed) = self.speed {
             let (began, origin) = *pacing.get_or_insert((tokio::time::Instant::now(), head));
             match self.keep_pace(began, origin, speed, head, wires).await {
-                Step::Go(Some(limit)) => {
-                    until = Some(until.map_or(limit, |until| until.min(limit)));
-                }
-                other => return other,
+                Ok(limit) => until = Some(until.map_or(limit, |until| until.min(limit))),
+                Err(step) => return step,
             }
         }
-        if self.advance(source, head, until, wires).await { Step::Go(until) } else { Step::Stop }
+        self.advance(source, head, until, wires).await
     }
 
     fn finish(&mut self) {
@@ -186,39 +209,49 @@ impl VirtualPart {
         }
     }
 
-    /// The state of everything as it is now.
-    pub(crate) fn cut(&mut self) -> PartCut {
-        let finished = self.finished;
-        let sources = self.sources.iter().map(|source| source.cut(finished));
+    /// The state of everything, as far as it has come.
+    pub(crate) fn cut(&self) -> PartCut {
+        // None of this is in the journal.
+        let done = self.ledger.last();
+        let sources = self.sources.iter().map(|source| source.cut(self.finished, done));
         PartCut {
             seq: self.island.seq,
             now: self.clock.unwrap_or(Timestamp::MIN),
             sources: sources.collect(),
-            states: self.island.snapshot(),
+            states: self.island.states(),
             sinks: self.island.sink_cuts(),
         }
     }
 
-    /// Makes sure that each recording shows its next item, and each simulated source knows its next time. A command that comes meanwhile
-    /// is given back.
-    async fn look_ahead(&mut self, wires: &mut Wires) -> Option<Command> {
+    /// Makes sure that each recording shows its next item, and each simulated source knows its next time. An error when something was
+    /// said meanwhile.
+    async fn look_ahead(&mut self, wires: &mut Wires) -> Result<(), Step> {
         let mut origin = None;
+        let stopping = wires.stopping.clone();
         for source in &mut self.sources {
             let VirtualKind::Recorded(recording) = &mut source.kind else { continue };
-            while recording.head.is_none() && !recording.ended {
-                let received = tokio::select! {
+            while recording.head.is_none() && !recording.ended && !recording.stopped {
+                let ahead = tokio::select! {
                     biased;
-                    () = wires.stopping.cancelled() => None,
-                    Some(command) = wires.commands.recv() => return Some(command),
-                    received = recording.receive.recv() => received,
+                    () = stopping.cancelled() => return Err(Step::Done),
+                    told = wires.listen() => return Err(Step::told(told)),
+                    ahead = recording.receive.recv() => ahead,
                 };
-                let Some(Received { batch, at }) = received else {
-                    recording.ended = !wires.stopping.is_cancelled();
-                    break;
-                };
-                let SourceBatch { items, rejects, position, .. } = batch;
-                bury_rejects(&*self.outlets.dead, &source.address, at, rejects);
-                recording.take(items, at, position, &self.ledger);
+                match ahead {
+                    Some(Ahead::Batch(Received { batch, at })) => {
+                        let SourceBatch { items, rejects, position, .. } = batch;
+                        if recording.begins_anew() {
+                            // What the sinks have is of another recording.
+                            self.island.caught_up();
+                        }
+                        if recording.skip == 0 {
+                            bury_rejects(&*self.outlets.dead, &source.address, at, rejects);
+                        }
+                        recording.take(items, at, position, &self.ledger);
+                    }
+                    Some(Ahead::End) => recording.ended = true,
+                    None => recording.stopped = true,
+                }
             }
             origin = [origin, recording.next_time()].into_iter().flatten().min();
         }
@@ -228,7 +261,7 @@ impl VirtualPart {
                 *due = Some(begin);
             }
         }
-        None
+        Ok(())
     }
 
     /// When a source takes effect next.
@@ -254,7 +287,7 @@ impl VirtualPart {
             .min_by_key(|&(time, inclusive)| (time, inclusive))
     }
 
-    /// Waits until `head` may happen; says up to when everything may.
+    /// Waits until `head` may happen, and says up to when everything may; an error when it is to be asked again.
     async fn keep_pace(
         &mut self,
         began: tokio::time::Instant,
@@ -262,41 +295,43 @@ impl VirtualPart {
         speed: f64,
         head: Timestamp,
         wires: &mut Wires,
-    ) -> Step {
+    ) -> Result<(Timestamp, bool), Step> {
         let passed =
             Duration::from_micros(began.elapsed().as_micros().try_into().unwrap_or(i64::MAX));
         let reached = origin.saturating_add(passed.mul_f64(speed));
         if reached >= head {
-            return Step::Go(Some((reached, true)));
+            return Ok((reached, true));
         }
         let due = self.island.next_due().map_or(head, |due| due.min(head));
         if reached >= due {
             let now = self.clock.map_or(due, |clock| clock.max(due));
             self.clock = Some(now);
             self.island.tick(now);
-            return Step::Again;
+            return Err(Step::Done);
         }
         let wait = due.since(reached).as_secs_f64() / speed;
+        let stopping = wires.stopping.clone();
         tokio::select! {
-            () = wires.stopping.cancelled() => Step::Stop,
-            Some(command) = wires.commands.recv() => Step::Obey(command),
-            () = tokio::time::sleep(StdDuration::from_secs_f64(wait.clamp(0.001, 3600.0))) => Step::Again,
+            () = stopping.cancelled() => {}
+            told = wires.listen() => return Err(Step::told(told)),
+            () = tokio::time::sleep(StdDuration::from_secs_f64(wait.clamp(0.001, 3600.0))) => {}
         }
+        Err(Step::Done)
     }
 
-    /// Lets the first source take effect. False when it is time to stop.
+    /// Lets the first source take effect.
     async fn advance(
         &mut self,
         first: usize,
         head: Timestamp,
         until: Option<(Timestamp, bool)>,
-        wires: &Wires,
-    ) -> bool {
+        wires: &mut Wires,
+    ) -> Step {
         let mut clock = self.clock.unwrap_or(head);
         let source = &mut self.sources[first];
         match &mut source.kind {
             VirtualKind::Recorded(recording) => {
-                let Some(Head { batch, next }) = recording.head.take() else { return true };
+                let Some(Head { batch, next }) = recording.head.take() else { return Step::Done };
                 let len = batch.items.len() as u64;
                 match self.island.push_virtual(first, &mut clock, batch, next, until) {
                     Pushed::All => recording.pass(len),
@@ -309,10 +344,16 @@ impl VirtualPart {
                     self.island.tick(clock);
                 }
                 clock = clock.max(head);
-                let read = asked.read(clock, &wires.stopping).await;
-                if read.is_ok() && wires.stopping.is_cancelled() {
-                    self.clock = Some(clock);
-                    return false;
+                self.clock = Some(clock);
+                let stopping = wires.stopping.clone();
+                let read = tokio::select! {
+                    biased;
+                    read = asked.read(clock, &stopping) => read,
+                    // It is asked again, at the same time.
+                    told = wires.listen() => return Step::told(told),
+                };
+                if read.is_ok() && stopping.is_cancelled() {
+                    return Step::Done;
                 }
                 *due = match &read {
                     Ok(Some(_)) if !*once => Some(head + *every),
@@ -327,12 +368,19 @@ impl VirtualPart {
             }
         }
         self.clock = Some(clock);
-        true
+        Step::Done
+    }
+}
+
+impl Step {
+    /// Something was said, or nobody is left to say anything.
+    fn told(something: bool) -> Step {
+        if something { Step::Done } else { Step::Wait }
     }
 }
 
 impl VirtualSource {
-    pub(crate) fn cut(&self, finished: bool) -> SourceCut {
+    pub(crate) fn cut(&self, finished: bool, done: u64) -> SourceCut {
         let (position, taken, ended) = match &self.kind {
             VirtualKind::Recorded(recording) => {
                 let next = recording.head.as_ref().map_or(0, |head| head.next as u64);
@@ -346,24 +394,55 @@ impl VirtualSource {
         };
         SourceCut {
             address: self.address.clone(),
+            key: self.address.clone(),
             position,
             taken,
-            done: 0,
+            done,
             ended: ended && finished,
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        matches!(&self.kind, VirtualKind::Recorded(recording) if recording.stopped && recording.head.is_none())
     }
 }
 
 impl Recorded {
+    /// A recording that a loop reads ahead, from where an earlier life of the host had come.
+    pub(crate) fn new(
+        receive: mpsc::Receiver<Ahead>,
+        reached: Reached,
+        ended: bool,
+        anew: Arc<AtomicBool>,
+    ) -> Recorded {
+        Recorded {
+            receive,
+            head: None,
+            ended,
+            stopped: false,
+            before: reached.position,
+            between: 0,
+            behind: None,
+            skip: reached.taken,
+            anew,
+        }
+    }
+
     fn next_time(&self) -> Option<Timestamp> {
         self.head.as_ref().and_then(|head| head.batch.items.time(head.next))
     }
 
-    /// Takes a batch as the head, without what was taken in an earlier life.
-    fn take(&mut self, items: Items, at: Timestamp, position: Option<Position>, ledger: &Ledger) {
-        if self.anew.swap(false, Ordering::Relaxed) {
+    /// Whether it could not go on where it stopped.
+    fn begins_anew(&mut self) -> bool {
+        let anew = self.anew.swap(false, Ordering::Relaxed);
+        if anew {
             (self.before, self.between, self.skip) = (None, 0, 0);
         }
+        anew
+    }
+
+    /// Takes a batch as the head, without what was taken in an earlier life.
+    fn take(&mut self, items: Items, at: Timestamp, position: Option<Position>, ledger: &Ledger) {
         let len = items.len() as u64;
         self.behind = position;
         if self.skip >= len {
@@ -382,17 +461,6 @@ impl Recorded {
         match self.behind.take() {
             Some(behind) => (self.before, self.between) = (Some(behind), 0),
             None => self.between += len,
-        }
-    }
-}
-
-/// Waits for a command that can be obeyed while items are being given.
-async fn until_told(wires: &mut Wires) -> Option<Command> {
-    loop {
-        match wires.commands.recv().await {
-            // A cut lies between two events, and this one is not through.
-            Some(Command::Barrier { .. }) => {}
-            other => return other,
         }
     }
 }

@@ -48,6 +48,7 @@ struct CutForm<'a> {
 #[derive(Serialize, Deserialize)]
 struct SourceForm<'a> {
     address: &'a str,
+    key: &'a str,
     position: Option<PositionForm<'a>>,
     taken: u64,
     done: u64,
@@ -150,13 +151,13 @@ fn cut_form<'a>(cut: &'a PartCut, dictionary: &mut Dictionary<'_>) -> CutForm<'a
 }
 
 fn source_form(source: &SourceCut) -> SourceForm<'_> {
-    let SourceCut { address, position, taken, done, ended } = source;
+    let SourceCut { address, key, position, taken, done, ended } = source;
     let position = position.as_ref().map(|Position { part, offset, line }| PositionForm {
         part,
         offset: *offset,
         line: *line,
     });
-    SourceForm { address, position, taken: *taken, done: *done, ended: *ended }
+    SourceForm { address, key, position, taken: *taken, done: *done, ended: *ended }
 }
 
 fn sink_form(sink: &SinkCut) -> SinkForm<'_> {
@@ -260,8 +261,8 @@ fn source(form: SourceForm<'_>) -> SourceCut {
         offset,
         line,
     });
-    let SourceForm { address, taken, done, ended, .. } = form;
-    SourceCut { address: address.into(), position, taken, done, ended }
+    let SourceForm { address, key, taken, done, ended, .. } = form;
+    SourceCut { address: address.into(), key: key.into(), position, taken, done, ended }
 }
 
 fn sink(form: SinkForm<'_>) -> SinkCut {

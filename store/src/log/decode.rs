@@ -10,6 +10,7 @@ use smollama_engine::reading::Reading;
 use smollama_engine::run::Event;
 use smollama_engine::time::Timestamp;
 use smollama_engine::window::{Cause, Summary, Window};
+use uuid::Uuid;
 
 use super::dictionary::Known;
 use super::encode::{Before, flag, tag};
@@ -60,11 +61,17 @@ impl Decoder {
         let mut wire = Wire(body);
         let tag = wire.byte()?;
         let now = self.time(&mut wire)?;
-        let address = self.dictionary.get_text(&mut wire);
         let event = match tag & tag::MASK {
-            tag::TICK => Event::Tick { node: address? },
-            tag::CONFIRMED => Event::Confirmed { sink: address?, end: wire.get()? },
+            tag::TICK => Event::Tick { node: self.dictionary.get_text(&mut wire)? },
+            tag::CONFIRMED => {
+                Event::Confirmed { stream: Uuid::from_bytes(wire.array()?), end: wire.get()? }
+            }
+            tag::CUT => {
+                let node = self.dictionary.get_text(&mut wire)?;
+                Event::Cut { node, seq: wire.get()? }
+            }
             _ => {
+                let source = self.dictionary.get_text(&mut wire);
                 let received = match tag & tag::RECEIVED_NOW {
                     0 => get_time(&mut wire, now.as_micros())?,
                     _ => now,
@@ -74,7 +81,7 @@ impl Decoder {
                     _ => Some(self.position(&mut wire)?),
                 };
                 let items = self.items(&mut wire, tag, received)?;
-                Event::Items { source: address?, received, items, position }
+                Event::Items { source: source?, received, items, position }
             }
         };
         (wire.len() == 0).then_some((now, event))

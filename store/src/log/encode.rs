@@ -23,6 +23,7 @@ pub(super) mod tag {
     pub(in super::super) const TICK: u8 = 3;
     pub(in super::super) const CONFIRMED: u8 = 4;
     pub(in super::super) const TAKEN: u8 = 5;
+    pub(in super::super) const CUT: u8 = 6;
     pub(in super::super) const MASK: u8 = 7;
     /// A position follows.
     pub(in super::super) const POSITION: u8 = 8;
@@ -119,10 +120,15 @@ impl Encoder {
                 self.dictionary.put_shared(out, node);
                 tag::TICK
             }
-            Event::Confirmed { sink, end } => {
-                self.dictionary.put_shared(out, sink);
+            Event::Confirmed { stream, end } => {
+                out.extend_from_slice(stream.as_bytes());
                 wire::put(out, *end);
                 tag::CONFIRMED
+            }
+            Event::Cut { node, seq } => {
+                self.dictionary.put_shared(out, node);
+                wire::put(out, *seq);
+                tag::CUT
             }
         };
     }

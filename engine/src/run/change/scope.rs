@@ -9,6 +9,7 @@ use super::Transition;
 use crate::config::Section;
 use crate::plan::Graph;
 use crate::registry::Claim;
+use crate::run::raise::in_virtual_time;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -25,49 +26,96 @@ pub(super) struct Scope {
     pub(super) renames: BTreeMap<Arc<str>, Arc<str>>,
     /// Sources that do not live on.
     pub(super) stopped_sources: Vec<Arc<str>>,
+    /// Those of them that none takes the place of.
+    pub(super) removed_sources: Vec<Arc<str>>,
     /// Sinks that another takes the place of, old address and new.
     pub(super) replaced_sinks: BTreeMap<Arc<str>, Arc<str>>,
     /// Sinks that none takes the place of.
     pub(super) removed_sinks: BTreeSet<Arc<str>>,
+    /// Those of them that hold what a new node wants.
+    pub(super) sinks_with_claims: BTreeSet<Arc<str>>,
     /// Transforms that do not live on.
     pub(super) gone_transforms: Vec<Arc<str>>,
 }
 
 impl Scope {
-    pub(super) fn of(old: &Graph, new: &Graph, transition: &Transition) -> Scope {
-        let origin = |address: &Arc<str>| transition.origins.get(address);
-        let kept: BTreeSet<&Arc<str>> =
-            transition.origins.values().filter(|one| one.kept).map(|one| &one.address).collect();
+    /// `once`: see [`crate::run::Options`].
+    pub(super) fn of(old: &Graph, new: &Graph, transition: &Transition, once: bool) -> Scope {
         let mut scope = Scope::default();
-        let mut successors: BTreeMap<&Arc<str>, &Arc<str>> = BTreeMap::new();
+        let mut kept: BTreeSet<NodeIndex> = BTreeSet::new();
         for (index, node) in new.nodes() {
-            match origin(&node.address) {
-                Some(origin) => {
-                    successors.insert(&origin.address, &node.address);
-                    if origin.address != node.address {
-                        scope.renames.insert(origin.address.clone(), node.address.clone());
-                    }
-                    if !origin.kept {
-                        scope.to_make.push(index);
-                    }
+            match transition.origins.get(&node.address) {
+                Some(origin) if origin.kept && origin.address == node.address => {
+                    kept.insert(index);
                 }
-                None => scope.to_make.push(index),
-            }
-        }
-        for (_, node) in old.nodes().filter(|(_, node)| !kept.contains(&node.address)) {
-            scope.given_up.extend(node.profile.claims.iter().cloned());
-            let address = node.address.clone();
-            match (node.section, successors.get(&address)) {
-                (Section::Sources, _) => scope.stopped_sources.push(address),
-                (Section::Sinks, Some(&new)) => {
-                    scope.replaced_sinks.insert(address, new.clone());
+                origin => {
+                    scope.to_make.push(index);
+                    let renamed = origin.filter(|origin| origin.address != node.address);
+                    let renamed = renamed.map(|one| (one.address.clone(), node.address.clone()));
+                    scope.renames.extend(renamed);
                 }
-                (Section::Sinks, None) => drop(scope.removed_sinks.insert(address)),
-                _ => scope.gone_transforms.push(address),
             }
         }
         scope.spread(old, new, transition);
+        scope.make_anew_what_changes_its_time(old, new, &mut kept, once);
+        let lives_on = |address: &Arc<str>| new.find(address).is_some_and(|n| kept.contains(&n));
+        let origins = transition.origins.iter();
+        let successors: BTreeMap<&Arc<str>, &Arc<str>> = origins
+            .filter(|(address, _)| new.find(address).is_some())
+            .map(|(address, origin)| (&origin.address, address))
+            .collect();
+        let wanted: BTreeSet<&Claim> =
+            scope.to_make.iter().flat_map(|n| &new.dag[*n].profile.claims).collect();
+        for (_, node) in old.nodes().filter(|(_, node)| !lives_on(&node.address)) {
+            scope.given_up.extend(node.profile.claims.iter().cloned());
+            let address = node.address.clone();
+            match (node.section, successors.get(&address)) {
+                (Section::Sources, successor) => {
+                    if successor.is_none() {
+                        scope.removed_sources.push(address.clone());
+                    }
+                    scope.stopped_sources.push(address);
+                }
+                (Section::Sinks, Some(&new)) => {
+                    scope.replaced_sinks.insert(address, new.clone());
+                }
+                (Section::Sinks, None) => {
+                    if node.profile.claims.iter().any(|claim| wanted.contains(claim)) {
+                        scope.sinks_with_claims.insert(address.clone());
+                    }
+                    scope.removed_sinks.insert(address);
+                }
+                _ => scope.gone_transforms.push(address),
+            }
+        }
         scope
+    }
+
+    /// What stands in virtual time now and did not, or the other way round, is made anew in place of what it was: loops of sources and
+    /// sinks differ.
+    fn make_anew_what_changes_its_time(
+        &mut self,
+        old: &Graph,
+        new: &Graph,
+        kept: &mut BTreeSet<NodeIndex>,
+        once: bool,
+    ) {
+        let mut was_virtual: BTreeMap<&Arc<str>, bool> = BTreeMap::new();
+        for part in old.parts() {
+            let virtual_time = in_virtual_time(old, &part, once);
+            was_virtual.extend(part.iter().map(|n| (&old.dag[*n].address, virtual_time)));
+        }
+        for part in new.parts() {
+            let virtual_time = in_virtual_time(new, &part, once);
+            for n in part {
+                let node = &new.dag[n];
+                let changes =
+                    was_virtual.get(&node.address).is_some_and(|was| *was != virtual_time);
+                if changes && node.section != Section::Transforms && kept.remove(&n) {
+                    self.to_make.push(n);
+                }
+            }
+        }
     }
 
     /// Whole parts change, and what they share with parts of the other graph.

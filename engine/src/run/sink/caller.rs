@@ -2,16 +2,19 @@
 //! nothing helps.
 
 use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::batch::{Batch, Items};
+use super::{FLUSH_EVERY, Retire};
+use crate::batch::{Batch, ItemKind, Items};
 use crate::clock::Clock;
+use crate::duration::Duration;
 use crate::node::{NodeError, Refused, Sink};
 use crate::run::dead_letter::{DeadContent, DeadLetter, DeadLetters};
 use crate::run::retry::{Backoff, RetrySpec};
@@ -24,12 +27,18 @@ const SAY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// How often closing is tried at the end.
 const CLOSE_TRIES: u32 = 5;
 
+/// How long a call may still take once there is no more time.
+const CALL_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+/// Why a call was given up.
+const HANGS: &str = "it did not return in time";
+
 /// Makes a sink anew.
 pub(crate) type RebuildSink = Box<dyn Fn() -> Result<Box<dyn Sink>, String> + Send + Sync>;
 
-/// A sink with what is needed to call it.
-pub(crate) struct Caller {
+/// What a sink is called with.
+pub(crate) struct Setup {
     pub(crate) address: Arc<str>,
+    pub(crate) stream: Uuid,
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) rebuild: RebuildSink,
     pub(crate) stats: Arc<NodeStats>,
@@ -40,10 +49,21 @@ pub(crate) struct Caller {
     /// Set when there is no more time to try again.
     pub(crate) hurry: CancellationToken,
     /// Set when another one takes its place: what is not written is handed over.
-    retire: watch::Receiver<bool>,
-    pub(crate) latest: Timestamp,
-    /// Whoever calls has what was not flushed, and gives it again to a sink that was made anew.
+    pub(crate) retire: watch::Receiver<Retire>,
+    /// What it does not take before the host stops comes again at the next start.
+    pub(crate) comes_again: bool,
+    /// Whoever calls has what is not durable, and gives it again to a sink that was made anew.
     pub(crate) retained: bool,
+}
+
+/// A sink, and how it was so far.
+pub(crate) struct Caller {
+    pub(crate) with: Setup,
+    pub(crate) latest: Timestamp,
+    /// [`Sink::keeps_position`].
+    pub(crate) keeps_position: bool,
+    /// It was made anew, and says it has this much already.
+    anew: Option<[u64; 3]>,
     /// The batch that broke the sink last, by its offset, and how often.
     broke: (u64, u32),
     failures: VecDeque<Timestamp>,
@@ -62,7 +82,7 @@ pub(crate) enum Wrote {
     Buried,
     /// The sink was made anew: what it had not flushed must come again, and then this batch.
     Again,
-    /// Another one takes its place: not written.
+    /// Another one takes its place, or there is no more time: not written.
     Retired,
 }
 
@@ -74,30 +94,12 @@ enum Verb<'a> {
 }
 
 impl Caller {
-    #[expect(clippy::too_many_arguments, reason = "each is one part of what a sink runs with")]
-    pub(crate) fn new(
-        address: Arc<str>,
-        sink: Box<dyn Sink>,
-        rebuild: RebuildSink,
-        stats: Arc<NodeStats>,
-        retry: RetrySpec,
-        clock: Option<Arc<dyn Clock>>,
-        dead: Arc<dyn DeadLetters>,
-        hurry: CancellationToken,
-        retire: watch::Receiver<bool>,
-    ) -> Caller {
+    pub(crate) fn new(with: Setup) -> Caller {
         Caller {
-            address,
-            sink,
-            rebuild,
-            stats,
-            retry,
-            clock,
-            dead,
-            hurry,
-            retire,
+            with,
             latest: Timestamp::MIN,
-            retained: false,
+            keeps_position: false,
+            anew: None,
             broke: (0, 0),
             failures: VecDeque::new(),
             failed: None,
@@ -106,24 +108,81 @@ impl Caller {
         }
     }
 
+    pub(crate) fn address(&self) -> &Arc<str> {
+        &self.with.address
+    }
+
+    /// Tells the sink of its stream, and asks what it has of that, by kind.
+    pub(crate) fn introduce(&mut self) -> [u64; 3] {
+        let (sink, stream) = (&mut self.with.sink, self.with.stream);
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            let own = ItemKind::ALL.map(|kind| sink.position(stream, kind).unwrap_or(0));
+            (own, sink.keeps_position())
+        }));
+        let (own, keeps) = asked.unwrap_or_else(|panic| {
+            self.with.stats.add_error();
+            tracing::error!(node = %self.with.address, "it cannot say what it has: it panicked: {}", panic_text(&*panic));
+            ([0; 3], false)
+        });
+        self.keeps_position = keeps;
+        own
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.as_ref().map_or(self.latest, |clock| clock.now())
+        self.with.clock.as_ref().map_or(self.latest, |clock| clock.now())
+    }
+
+    /// [`Sink::linger`].
+    pub(crate) fn linger(&self) -> Duration {
+        let sink = &self.with.sink;
+        catch_unwind(AssertUnwindSafe(|| sink.linger())).unwrap_or(FLUSH_EVERY)
+    }
+
+    /// Makes the sink anew: it was closed, and is to go on after all.
+    pub(crate) fn reopen(&mut self) {
+        match (self.with.rebuild)() {
+            Ok(sink) => {
+                self.with.sink = sink;
+                self.introduce();
+            }
+            Err(why) => {
+                tracing::error!(node = %self.with.address, "it cannot be made anew: {why}");
+            }
+        }
     }
 
     /// Whether another one is about to take its place: then nothing more is written.
     pub(crate) fn retires(&self) -> bool {
-        *self.retire.borrow()
+        *self.with.retire.borrow() > Retire::No
+    }
+
+    /// Waits until it is not to leave after all.
+    pub(crate) async fn stays(&mut self) {
+        if self.with.retire.wait_for(|retire| *retire == Retire::No).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Whether there is no more time to try again.
     pub(crate) fn hurries(&self) -> bool {
-        self.hurry.is_cancelled()
+        self.with.hurry.is_cancelled()
+    }
+
+    /// Why the sink was given up, if it was.
+    pub(crate) fn given_up(&self) -> Option<&String> {
+        self.failed.as_ref()
+    }
+
+    /// Whether the sink was made anew since this was last asked; then what it had not made durable must come again, without what it
+    /// says it has.
+    pub(crate) fn take_anew(&mut self) -> Option<[u64; 3]> {
+        self.anew.take()
     }
 
     /// Writes a batch, however often that takes.
     pub(crate) async fn write(&mut self, batch: &Batch) -> Wrote {
         self.latest = self.latest.max(batch.received);
-        let mut backoff = Backoff::new(self.retry, &self.address);
+        let mut backoff = Backoff::new(self.with.retry, &self.with.address);
         let why = loop {
             if let Some(why) = &self.failed {
                 break why.clone();
@@ -133,18 +192,17 @@ impl Caller {
             }
             match self.call(Verb::Write(batch)).await {
                 Ok(()) => {
-                    self.stats.set_trouble(None);
+                    self.with.stats.set_trouble(None);
                     return Wrote::Taken;
                 }
                 Err(NodeError::Reject(why)) => break why,
                 Err(NodeError::Retry(why)) => match backoff.failed() {
-                    Some(pause) if !self.hurry.is_cancelled() => {
-                        tracing::warn!(node = %self.address, "trying again in {pause:?}: {why}");
-                        self.stats.set_trouble(Some(why));
-                        self.pause(pause).await;
+                    Some(pause) if !self.hurries() => {
+                        tracing::warn!(node = %self.with.address, "trying again in {pause:?}: {why}");
+                        self.with.stats.set_trouble(Some(why));
+                        self.pause(pause, Retire::Soon).await;
                     }
-                    // What has a spool goes there.
-                    Some(_) if self.retained => return Wrote::Retired,
+                    Some(_) if self.with.comes_again || self.retires() => return Wrote::Retired,
                     _ => break why,
                 },
                 Err(NodeError::Fatal(why)) => {
@@ -153,7 +211,7 @@ impl Caller {
                     if !self.recover(&why).await || before > 0 {
                         break why;
                     }
-                    if self.retained {
+                    if self.with.retained {
                         return Wrote::Again;
                     }
                 }
@@ -178,15 +236,18 @@ impl Caller {
             return true;
         }
         match self.call(verb).await {
-            Ok(()) => true,
+            Ok(()) => {
+                self.with.stats.set_trouble(None);
+                true
+            }
             Err(NodeError::Fatal(why)) => {
                 self.recover(&why).await;
                 false
             }
             // Whatever was not flushed is still with the sink, and the next time comes.
             Err(error) => {
-                tracing::warn!(node = %self.address, "{complaint}: {error}");
-                self.stats.set_trouble(Some(error.to_string()));
+                tracing::warn!(node = %self.with.address, "{complaint}: {error}");
+                self.with.stats.set_trouble(Some(error.to_string()));
                 false
             }
         }
@@ -194,23 +255,25 @@ impl Caller {
 
     /// The last call, tried a few times.
     pub(crate) async fn close(&mut self) -> Result<(), String> {
-        if let Some(why) = self.failed.take() {
-            return Err(format!("`{}` failed: {why}", self.address));
+        if let Some(why) = &self.failed {
+            return Err(format!("`{}` failed: {why}", self.with.address));
         }
-        let attempts = if self.retry.attempts == 0 { CLOSE_TRIES } else { self.retry.attempts };
-        let mut backoff = Backoff::new(RetrySpec { attempts, ..self.retry }, &self.address);
+        let attempts =
+            if self.with.retry.attempts == 0 { CLOSE_TRIES } else { self.with.retry.attempts };
+        let mut backoff =
+            Backoff::new(RetrySpec { attempts, ..self.with.retry }, &self.with.address);
         loop {
             let Err(error) = self.call(Verb::Close).await else { return Ok(()) };
             match backoff.failed() {
-                Some(pause) if !self.hurry.is_cancelled() => self.pause(pause).await,
-                _ => return Err(format!("`{}` could not be closed: {error}", self.address)),
+                Some(pause) if !self.hurries() => self.pause(pause, Retire::Now).await,
+                _ => return Err(format!("`{}` could not be closed: {error}", self.with.address)),
             }
         }
     }
 
     async fn call(&mut self, verb: Verb<'_>) -> Result<(), NodeError> {
         let now = self.now();
-        let sink = &mut self.sink;
+        let sink = &mut self.with.sink;
         let call = async move {
             match verb {
                 Verb::Write(batch) => sink.write(batch).await,
@@ -219,10 +282,20 @@ impl Caller {
                 Verb::Close => sink.close(now).await,
             }
         };
-        let done = AssertUnwindSafe(call).catch_unwind().await;
+        let (retire, hurry) = (&mut self.with.retire, &self.with.hurry);
+        let no_time = async {
+            hurry.cancelled().await;
+            tokio::time::sleep(CALL_WITHIN).await;
+        };
+        let done = tokio::select! {
+            biased;
+            done = AssertUnwindSafe(call).catch_unwind() => done,
+            Ok(_) = retire.wait_for(|retire| *retire == Retire::Now) => Ok(Err(NodeError::Retry(HANGS.into()))),
+            () = no_time => Ok(Err(NodeError::Retry(HANGS.into()))),
+        };
         let done = match done {
             Ok(done) => {
-                for Refused { items, reason } in self.sink.take_refused() {
+                for Refused { items, reason } in self.with.sink.take_refused() {
                     self.bury_items(items, reason);
                 }
                 done
@@ -230,42 +303,44 @@ impl Caller {
             Err(panic) => Err(NodeError::Fatal(format!("it panicked: {}", panic_text(&*panic)))),
         };
         if done.is_err() {
-            self.stats.add_error();
+            self.with.stats.add_error();
         }
         done
     }
 
     /// Makes the sink anew, after a pause. False when it was given up.
     async fn recover(&mut self, why: &str) -> bool {
-        tracing::error!(node = %self.address, "the node failed: {why}");
+        tracing::error!(node = %self.with.address, "the node failed: {why}");
         let now = self.now();
         let rebuilt = match too_often(&mut self.failures, now) {
             Some(often) => Err(format!("{often}, the last time: {why}")),
             None => {
-                self.pause(self.retry.initial.to_std()).await;
-                (self.rebuild)()
+                self.pause(self.with.retry.initial.to_std(), Retire::Soon).await;
+                (self.with.rebuild)()
             }
         };
         match rebuilt {
             Ok(sink) => {
-                self.sink = sink;
+                self.with.sink = sink;
+                self.anew = Some(self.introduce());
                 true
             }
             Err(why) => {
-                tracing::error!(node = %self.address, "the node is given up: {why}");
-                self.stats.set_failed();
-                self.stats.set_trouble(Some(why.clone()));
+                tracing::error!(node = %self.with.address, "the node is given up: {why}");
+                self.with.stats.set_failed();
+                self.with.stats.set_trouble(Some(why.clone()));
                 self.failed = Some(why);
                 false
             }
         }
     }
 
-    async fn pause(&mut self, pause: std::time::Duration) {
+    /// Pauses, or not that long: there is no more time, or it is to leave.
+    async fn pause(&mut self, pause: std::time::Duration, leaves: Retire) {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = self.hurry.cancelled() => {}
-            Ok(_) = self.retire.wait_for(|retire| *retire) => {}
+            () = self.with.hurry.cancelled() => {}
+            Ok(_) = self.with.retire.wait_for(|retire| *retire >= leaves) => {}
         }
     }
 
@@ -274,19 +349,19 @@ impl Caller {
     }
 
     fn bury_items(&mut self, items: Items, reason: String) {
-        self.stats.add_rejected(items.len());
+        self.with.stats.add_rejected(items.len());
         // A queue that goes the same way says so once a second, not once a batch.
         self.buried += items.len();
         if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             self.said = Some(Instant::now());
             let buried = std::mem::take(&mut self.buried);
-            tracing::warn!(node = %self.address, items = buried, "to the dead letters: {reason}");
+            tracing::warn!(node = %self.with.address, items = buried, "to the dead letters: {reason}");
         }
         let content = DeadContent::Items(items);
         let letter =
-            DeadLetter { address: self.address.clone(), time: self.now(), reason, content };
-        if let Err(error) = self.dead.put(&letter) {
-            tracing::error!(node = %self.address, "a dead letter could not be kept: {error}");
+            DeadLetter { address: self.with.address.clone(), time: self.now(), reason, content };
+        if let Err(error) = self.with.dead.put(&letter) {
+            tracing::error!(node = %self.with.address, "a dead letter could not be kept: {error}");
         }
     }
 }

@@ -2,15 +2,22 @@
 
 mod caller;
 mod direct;
+mod passes;
+mod shelf;
 mod spooled;
+mod unopened;
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
-pub(crate) use caller::{Caller, Wrote};
+pub(crate) use caller::{Caller, Setup, Wrote};
 pub(crate) use direct::DirectSink;
-pub(crate) use spooled::{Shelf, SpooledSink};
+pub(crate) use passes::Passes;
+pub(crate) use shelf::Shelf;
+pub(crate) use spooled::SpooledSink;
+pub(crate) use unopened::Unopened;
 
 use super::keep::{Event, Journal, Spool};
 use super::queue::Taker;
@@ -26,8 +33,19 @@ const CONFIRM_EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) enum SinkCommand {
     /// Another node takes its place, or none does: close, and hand over what is left. Answered with an error when it cannot be closed:
-    /// then it goes on.
-    Retire(oneshot::Sender<Result<Remains, String>>),
+    /// then it goes on, unless it is to leave `anyway`.
+    Retire { anyway: bool, reply: oneshot::Sender<Result<Remains, String>> },
+}
+
+/// Whether a sink is about to leave: what its calls look at while the loop waits for one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Retire {
+    #[default]
+    No,
+    /// Nothing is tried again.
+    Soon,
+    /// A call that has not returned is given up.
+    Now,
 }
 
 /// What a sink leaves to its successor.
@@ -41,17 +59,12 @@ pub(crate) struct Remains {
     pub(crate) unwritten: Vec<Batch>,
 }
 
-/// A sink has let a barrier pass: all that came before is durable.
-#[derive(Debug, Clone)]
-pub(crate) struct Passed {
-    pub(crate) sink: Arc<str>,
-    pub(crate) number: u64,
-}
-
 /// What ties a sink's loop to the host.
 pub(crate) struct Ties {
-    pub(crate) commands: mpsc::UnboundedReceiver<SinkCommand>,
-    pub(crate) passed: mpsc::UnboundedSender<Passed>,
+    /// What its offsets count in.
+    pub(crate) stream: Uuid,
+    pub(crate) commands: mpsc::Receiver<SinkCommand>,
+    pub(crate) passes: Arc<Passes>,
     /// Where confirmed offsets are noted; `None` where nothing is kept, or the sink knows itself what it has.
     pub(crate) journal: Option<Arc<dyn Journal>>,
     /// The offset confirmed last.
@@ -66,13 +79,21 @@ impl Ties {
         }
         self.confirmed = end;
         if let Some(journal) = &self.journal {
-            let event = Event::Confirmed { sink: caller.address.clone(), end };
+            let event = Event::Confirmed { stream: self.stream, end };
             // Without room for it, a replay repeats a little more.
             let _ = journal.append(caller.now(), &event, None);
         }
     }
 
     fn pass(&self, caller: &Caller, number: u64) {
-        let _ = self.passed.send(Passed { sink: caller.address.clone(), number });
+        self.passes.pass(caller.address(), number);
+    }
+}
+
+/// Waits for a command; for ever once nobody is left to give one.
+async fn told(commands: &mut mpsc::Receiver<SinkCommand>) -> SinkCommand {
+    match commands.recv().await {
+        Some(command) => command,
+        None => std::future::pending().await,
     }
 }

@@ -1,22 +1,19 @@
 //! The loop of a sink whose other side can be away: what it cannot send now waits in memory, then in its spool on disk, and goes out in
 //! order when the other side is back.
-//!
-//! From the oldest: what was written and not yet flushed (`flight`), what lies in the spool and was not taken again, what waits in
-//! memory (`tail`). While the sink keeps up, the spool is empty and nothing touches the disk.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::Poll;
+use std::time::Duration as StdDuration;
 
-use futures::StreamExt;
 use tokio::sync::oneshot;
 
-use super::{Caller, FLUSH_EVERY, Remains, SinkCommand, Ties, Wrote};
+use super::shelf::Place;
+use super::{Caller, FLUSH_EVERY, Remains, Shelf, SinkCommand, Ties, Wrote, told};
 use crate::batch::Batch;
-use crate::run::keep::{Spool, SpoolError};
-use crate::run::queue::{Parcel, QueueSpec, Taker, WhenFull};
-use crate::run::stats::NodeStats;
+use crate::duration::Duration;
 use crate::time::Timestamp;
+
+/// So long a barrier waits for what is under way to arrive, rather than to write it to the disk.
+const PATIENCE: StdDuration = StdDuration::from_secs(1);
 
 /// See the module.
 pub(crate) struct SpooledSink {
@@ -26,27 +23,8 @@ pub(crate) struct SpooledSink {
     pub(crate) flushed: Timestamp,
 }
 
-/// What waits, in memory and on disk, and the queue it comes from.
-pub(crate) struct Shelf {
-    pub(crate) stats: Arc<NodeStats>,
-    pub(crate) taker: Taker,
-    pub(crate) queue: QueueSpec,
-    pub(crate) spool: Box<dyn Spool>,
-    pub(crate) tail: VecDeque<Batch>,
-    pub(crate) tail_bytes: usize,
-    /// Written, not flushed, and whether it also lies in the spool.
-    pub(crate) flight: VecDeque<(Batch, bool)>,
-    /// The offset after the last item taken from the spool or put in flight: what lies in the spool before it has been taken.
-    pub(crate) taken: u64,
-    pub(crate) barriers: Vec<u64>,
-    /// The queue has ended.
-    pub(crate) ended: bool,
-    /// The disk takes nothing; said once.
-    pub(crate) stuck: bool,
-}
-
 enum Next {
-    Batch(Batch, bool),
+    Batch(Batch),
     Pause,
     Retire(oneshot::Sender<Result<Remains, String>>),
     End,
@@ -55,127 +33,143 @@ enum Next {
 impl SpooledSink {
     /// Runs until the input has ended and everything was sent or lies in the spool, or another sink takes its place.
     pub(crate) async fn run(mut self) -> Result<(), String> {
-        self.caller.retained = true;
         loop {
             self.let_barriers_pass().await;
             self.shelf.tell();
             match self.next().await {
-                Next::Batch(batch, on_disk) => self.deliver(batch, on_disk).await,
+                Next::Batch(batch) => self.deliver(batch).await,
                 Next::Pause => self.flush().await,
+                // Whoever asked has given up.
+                Next::Retire(reply) if reply.is_closed() => {}
                 Next::Retire(reply) => {
-                    if self.caller.close().await.is_ok() {
-                        self.confirm();
-                    }
+                    let _ = self.close().await;
                     // What was not confirmed comes again: from the successor, out of the spool or from here.
                     let unwritten = self.shelf.leave();
-                    let Shelf { taker, spool, .. } = self.shelf;
-                    let _ = reply.send(Ok(Remains { taker, spool: Some(spool), unwritten }));
-                    return Ok(());
+                    let spool = Some(self.shelf.spool);
+                    let left = Remains { taker: self.shelf.taker, spool, unwritten };
+                    let Err(Ok(Remains { taker, spool: Some(spool), unwritten })) =
+                        reply.send(Ok(left))
+                    else {
+                        return Ok(());
+                    };
+                    // Nobody waits for it any more: it goes on.
+                    (self.shelf.taker, self.shelf.spool) = (taker, spool);
+                    self.shelf.take_over(unwritten);
+                    self.caller.reopen();
                 }
                 Next::End => break,
             }
         }
-        let closed = self.caller.close().await;
-        if closed.is_ok() {
-            self.confirm();
-        }
-        self.shelf.spill();
+        let closed = self.close().await;
+        let spilled = self.shelf.spill();
         self.shelf.tell();
-        match self.shelf.spool.persist() {
-            Ok(()) if self.shelf.spool.items() > 0 => {
-                let items = self.shelf.spool.items();
-                tracing::info!(node = %self.caller.address, items, "waiting in the spool for the next start");
-                Ok(())
-            }
-            Ok(()) => closed,
-            Err(error) => {
-                Err(format!("`{}`: the spool is not durable: {error}", self.caller.address))
-            }
+        let address = self.caller.address();
+        if let Err(error) = self.shelf.spool.persist() {
+            return Err(format!("`{address}`: the spool is not durable: {error}"));
         }
+        let items = self.shelf.spool.items();
+        if !spilled {
+            let why = "not all that waits has room in its spool; the rest comes from the journal";
+            return Err(format!("`{address}`: {why}"));
+        }
+        if items == 0 || self.caller.given_up().is_some() {
+            return closed;
+        }
+        tracing::info!(node = %address, items, "waiting in the spool for the next start");
+        Ok(())
     }
 
     async fn next(&mut self) -> Next {
         loop {
-            if let Ok(SinkCommand::Retire(reply)) = self.ties.commands.try_recv() {
+            if let Ok(SinkCommand::Retire { reply, .. }) = self.ties.commands.try_recv() {
                 return Next::Retire(reply);
             }
             if !self.caller.retires() && !self.caller.hurries() {
                 match self.shelf.take() {
-                    Ok(Some((batch, on_disk))) => return Next::Batch(batch, on_disk),
+                    Ok(Some(batch)) => return Next::Batch(batch),
                     Ok(None) => {}
                     Err(error) => {
-                        let address = &self.caller.address;
+                        let address = self.caller.address();
                         tracing::error!(node = %address, "the spool cannot be read: {error}");
                     }
                 }
             }
-            if self.shelf.ended && self.shelf.barriers.is_empty() {
+            // Barriers that cannot pass must not hold up a stop.
+            if self.shelf.ended && (self.shelf.barriers.is_empty() || self.caller.hurries()) {
                 return Next::End;
             }
-            let linger = self.caller.sink.linger();
+            let linger = self.caller.linger();
             let pause = if self.shelf.flight.is_empty() { FLUSH_EVERY } else { linger };
-            let shelf = &mut self.shelf;
+            let (shelf, retires) = (&mut self.shelf, self.caller.retires());
+            let ended = shelf.ended;
             tokio::select! {
                 biased;
-                Some(SinkCommand::Retire(reply)) = self.ties.commands.recv() => return Next::Retire(reply),
-                () = shelf.gather(), if !self.caller.retires() => {
+                SinkCommand::Retire { reply, .. } = told(&mut self.ties.commands) => return Next::Retire(reply),
+                () = shelf.gather(), if !retires => {
                     self.let_barriers_pass().await;
                 }
                 () = tokio::time::sleep(pause.to_std()) => return Next::Pause,
+                () = self.caller.with.hurry.cancelled(), if ended => {}
             }
         }
     }
 
     /// Writes a batch; what comes meanwhile is taken off the queue, into memory and then onto disk.
-    async fn deliver(&mut self, batch: Batch, on_disk: bool) {
-        self.caller.stats.add_received(batch.items.len());
-        let wrote = {
-            let SpooledSink { caller, shelf, ties, .. } = self;
-            shelf.flight.push_back((batch.clone(), on_disk));
-            shelf.taken = shelf.taken.max(batch.end);
-            let address = caller.address.clone();
-            let write = caller.write(&batch);
-            tokio::pin!(write);
-            loop {
-                tokio::select! {
-                    biased;
-                    wrote = &mut write => break wrote,
-                    () = shelf.gather() => {
-                        for number in shelf.durable_barriers() {
-                            let passed = super::Passed { sink: address.clone(), number };
-                            let _ = ties.passed.send(passed);
-                        }
-                        shelf.tell();
-                    }
-                }
-            }
-        };
+    async fn deliver(&mut self, batch: Batch) {
+        let SpooledSink { caller, shelf, ties, .. } = self;
+        let wrote = meanwhile(caller.address().clone(), shelf, ties, caller.write(&batch)).await;
         match wrote {
-            Wrote::Taken | Wrote::Buried => {
-                let now = self.caller.now();
-                let soon = self.caller.sink.linger() <= crate::duration::Duration::from_millis(100);
-                if soon || now.since(self.flushed) >= FLUSH_EVERY {
-                    self.flush().await;
-                }
-            }
-            Wrote::Again | Wrote::Retired => self.shelf.put_back(),
+            Wrote::Taken | Wrote::Again => {}
+            Wrote::Buried => self.shelf.is_buried(),
+            Wrote::Retired => self.shelf.put_back(),
+        }
+        self.look_after();
+        let soon = self.caller.linger() <= Duration::from_millis(100);
+        let due = soon || self.caller.now().since(self.flushed) >= FLUSH_EVERY;
+        if matches!(wrote, Wrote::Taken | Wrote::Buried) && due {
+            self.flush().await;
         }
     }
 
     async fn flush(&mut self) {
         self.flushed = self.caller.now();
-        if self.caller.flush().await {
+        let SpooledSink { caller, shelf, ties, .. } = self;
+        let flushed = meanwhile(caller.address().clone(), shelf, ties, caller.flush()).await;
+        self.look_after();
+        if flushed {
             self.confirm();
         }
     }
 
+    async fn close(&mut self) -> Result<(), String> {
+        let closed = self.caller.close().await;
+        self.look_after();
+        if closed.is_ok() {
+            self.confirm();
+        }
+        closed
+    }
+
     /// All in flight has arrived.
     fn confirm(&mut self) {
-        if let Some((last, _)) = self.shelf.flight.back() {
-            let end = last.end;
+        if let Some(end) = self.shelf.confirm() {
             self.ties.confirm(&self.caller, end);
-            self.shelf.spool.confirm(end);
-            self.shelf.flight.clear();
+        }
+    }
+
+    /// What a sink had that broke comes again, or goes to the dead letters where it is given up.
+    fn look_after(&mut self) {
+        let given_up = self.caller.given_up().cloned();
+        let anew = self.caller.take_anew();
+        if let Some(why) = given_up {
+            for (batch, place) in &self.shelf.flight {
+                if *place != Place::Buried {
+                    self.caller.bury(batch, why.clone());
+                }
+            }
+            self.confirm();
+        } else if anew.is_some() {
+            self.shelf.put_back();
         }
     }
 
@@ -183,7 +177,8 @@ impl SpooledSink {
         if self.shelf.barriers.is_empty() {
             return;
         }
-        if self.shelf.tail.is_empty() && self.shelf.flight.iter().any(|(_, on_disk)| !on_disk) {
+        // What is about to arrive need not go to the disk.
+        if self.shelf.tail.is_empty() && self.shelf.is_in_memory() {
             self.flush().await;
         }
         for number in self.shelf.durable_barriers() {
@@ -192,140 +187,25 @@ impl SpooledSink {
     }
 }
 
-impl Shelf {
-    /// The oldest batch that was not taken yet, and whether it lies in the spool.
-    fn take(&mut self) -> std::io::Result<Option<(Batch, bool)>> {
-        while let Some(batch) = self.spool.next()? {
-            if batch.end > self.taken {
-                return Ok(Some((batch, true)));
-            }
+/// Waits for a call to the sink, and takes meanwhile what comes. Barriers that come pass by way of the disk.
+async fn meanwhile<T>(
+    sink: Arc<str>,
+    shelf: &mut Shelf,
+    ties: &Ties,
+    call: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(call);
+    loop {
+        let waiting = !shelf.barriers.is_empty();
+        tokio::select! {
+            biased;
+            done = &mut call => return done,
+            () = shelf.gather() => {}
+            () = tokio::time::sleep(PATIENCE), if waiting => {}
         }
-        let Some(batch) = self.tail.pop_front() else { return Ok(None) };
-        self.tail_bytes = self.tail_bytes.saturating_sub(batch.items.bytes());
-        Ok(Some((batch, false)))
-    }
-
-    /// Takes what waits in the queue, as far as there is room; ready when anything came. Cancel-safe.
-    async fn gather(&mut self) {
-        std::future::poll_fn(|cx| {
-            let mut came = false;
-            while self.has_room() && !self.ended {
-                match self.taker.poll_next_unpin(cx) {
-                    Poll::Ready(Some(Parcel::Batch(batch))) => {
-                        self.tail_bytes += batch.items.bytes();
-                        self.tail.push_back(batch);
-                        came = true;
-                    }
-                    Poll::Ready(Some(Parcel::Barrier(number))) => {
-                        self.barriers.push(number);
-                        came = true;
-                        break;
-                    }
-                    Poll::Ready(None) => {
-                        self.ended = true;
-                        came = true;
-                    }
-                    Poll::Pending => break,
-                }
-            }
-            if came { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-
-    /// Whether more can be taken; makes room by writing to the spool, and by the queue's policy where that is full.
-    fn has_room(&mut self) -> bool {
-        let limit = usize::try_from(self.queue.size.0).unwrap_or(usize::MAX);
-        self.tail_bytes < limit || self.spill()
-    }
-
-    /// Writes to the spool what waits in memory. False when not all of it went there.
-    fn spill(&mut self) -> bool {
-        for (batch, on_disk) in self.flight.iter_mut().filter(|(_, on_disk)| !on_disk) {
-            match self.spool.append(batch) {
-                Ok(()) => *on_disk = true,
-                Err(error) => return self.complain(&error),
-            }
+        for number in shelf.durable_barriers() {
+            ties.passes.pass(&sink, number);
         }
-        while let Some(batch) = self.tail.front() {
-            match self.spool.append(batch) {
-                Ok(()) => {
-                    self.stuck = false;
-                    self.tail_bytes = self.tail_bytes.saturating_sub(batch.items.bytes());
-                    self.tail.pop_front();
-                }
-                Err(SpoolError::Full) if self.queue.when_full == WhenFull::DropOldest => {
-                    if !self.drop_oldest() {
-                        return false;
-                    }
-                }
-                Err(error) => return self.complain(&error),
-            }
-        }
-        true
-    }
-
-    /// Drops the oldest batch of the spool. False when there is none to drop.
-    fn drop_oldest(&mut self) -> bool {
-        match self.spool.next() {
-            Ok(Some(batch)) => {
-                self.stats.add_dropped(batch.items.len());
-                self.taken = self.taken.max(batch.end);
-                // What is in flight is older, and not confirmed yet: it stays in memory only.
-                self.flight.iter_mut().for_each(|(_, on_disk)| *on_disk = false);
-                self.spool.confirm(batch.end);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn complain(&mut self, error: &SpoolError) -> bool {
-        if !std::mem::replace(&mut self.stuck, true) {
-            tracing::warn!("{error}: what comes now waits before it");
-        }
-        false
-    }
-
-    /// The barriers that may pass: all that came before them has arrived or is in the spool.
-    fn durable_barriers(&mut self) -> Vec<u64> {
-        if self.barriers.is_empty() {
-            return Vec::new();
-        }
-        let waits = !self.tail.is_empty() || !self.flight.is_empty();
-        if waits && !(self.spill() && self.persist()) {
-            return Vec::new();
-        }
-        std::mem::take(&mut self.barriers)
-    }
-
-    fn persist(&mut self) -> bool {
-        match self.spool.persist() {
-            Ok(()) => true,
-            Err(error) => self.complain(&SpoolError::Disk(error)),
-        }
-    }
-
-    /// What is in flight comes again, from the spool or from memory.
-    fn put_back(&mut self) {
-        self.spool.rewind();
-        while let Some((batch, on_disk)) = self.flight.pop_back() {
-            self.taken = self.taken.min(batch.end - batch.items.len() as u64);
-            if !on_disk {
-                self.tail_bytes += batch.items.bytes();
-                self.tail.push_front(batch);
-            }
-        }
-    }
-
-    /// What a successor must take over in memory.
-    fn leave(&mut self) -> Vec<Batch> {
-        self.put_back();
-        self.tail_bytes = 0;
-        self.tail.drain(..).collect()
-    }
-
-    fn tell(&self) {
-        self.stats.set_spool(self.spool.items(), self.spool.fill());
+        shelf.tell();
     }
 }

@@ -46,6 +46,7 @@ fn full(number: u64, table: &SeriesTable) -> Checkpoint {
     let series = [room, count].map(|series| table.intern(&series).unwrap()).to_vec();
     let source = |address: &str, position| SourceCut {
         address: address.into(),
+        key: format!("{address}#2").into(),
         position,
         taken: 3,
         done: number,
@@ -107,9 +108,11 @@ fn any_series() -> impl Strategy<Value = Series> {
 fn any_source() -> impl Strategy<Value = SourceCut> {
     let position = (any_text(), any::<u64>(), any::<u64>());
     let position = position.prop_map(|(part, offset, line)| Position { part, offset, line });
-    (any_text(), option::of(position), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
-        |(address, position, taken, done, ended)| SourceCut {
+    let names = (any_text(), any_text());
+    (names, option::of(position), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
+        |((address, key), position, taken, done, ended)| SourceCut {
             address: address.into(),
+            key: key.into(),
             position,
             taken,
             done,

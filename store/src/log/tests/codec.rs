@@ -6,6 +6,7 @@ use smollama_engine::node::Position;
 use smollama_engine::observation::{Evidence, Observation, ObservationKind, Rung};
 use smollama_engine::reading::Value;
 use smollama_engine::window::{Cause, Summary, Window};
+use uuid::Uuid;
 
 use super::*;
 use crate::log::decode::{Decoder, Spooled};
@@ -217,7 +218,8 @@ proptest! {
             let source: Arc<str> = format!("p/{}", kind % 3).into();
             let event = match kind {
                 0..20 => Event::Tick { node: source },
-                20..40 => Event::Confirmed { sink: source, end: now.as_micros().unsigned_abs() },
+                20..30 => Event::Confirmed { stream: Uuid::from_u128(kind.into()), end: now.as_micros().unsigned_abs() },
+                30..40 => Event::Cut { node: source, seq: now.as_micros().unsigned_abs() },
                 40..100 => Event::Items { source, received: now, items: made.items(&host.series), position },
                 _ => Event::Items { source, received, items: made.items(&host.series), position },
             };

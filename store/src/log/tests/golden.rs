@@ -92,7 +92,7 @@ fn events(host: &Host) -> Vec<(Timestamp, Event)> {
         (at(1), Event::Tick { node: "greenhouse/pace".into() }),
         (at(2), items("greenhouse/file", at(2), windows(host), Some(position))),
         (at(3), items("greenhouse/air", at(3), observations(), None)),
-        (at(4), Event::Confirmed { sink: "greenhouse/alerts".into(), end: 300 }),
+        (at(4), Event::Confirmed { stream: Uuid::from_u128(7), end: 300 }),
     ]
 }
 

@@ -1,0 +1,212 @@
+//! Building the loop of a sink: with the queue, the spool and the offsets that an earlier one left.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use petgraph::stable_graph::NodeIndex;
+use tokio::sync::{mpsc, watch};
+
+use super::{Stream, Yard, rebuild};
+use crate::batch::Batch;
+use crate::node::{Node, Sink};
+use crate::registry::Delivery;
+use crate::run::keep::Spool;
+use crate::run::queue::{Gauge, Giver, Parcel, queue};
+use crate::run::sink::{
+    Caller, DirectSink, Remains, Retire, Setup, Shelf, SinkCommand, SpooledSink, Ties, Unopened,
+};
+use crate::run::topology::Keep;
+use crate::time::Timestamp;
+
+/// How many commands may wait before the loop of a sink.
+const COMMANDS_MAX: usize = 4;
+
+/// The loop of a sink, before it runs.
+pub(crate) struct SinkStart {
+    pub(crate) address: Arc<str>,
+    pub(crate) commands: mpsc::Sender<SinkCommand>,
+    pub(crate) retire: watch::Sender<Retire>,
+    pub(crate) blocks: bool,
+    pub(crate) gauge: Gauge,
+    pub(crate) run: SinkLoop,
+}
+
+pub(crate) enum SinkLoop {
+    Direct(Box<DirectSink>),
+    Spooled(Box<SpooledSink>),
+}
+
+impl SinkLoop {
+    /// What it was to take over.
+    pub(crate) fn into_remains(self) -> Remains {
+        match self {
+            SinkLoop::Direct(sink) => sink.into_remains(),
+            SinkLoop::Spooled(sink) => {
+                let Shelf { taker, spool, tail, .. } = sink.shelf;
+                Remains { taker, spool: Some(spool), unwritten: tail.into() }
+            }
+        }
+    }
+
+    pub(crate) async fn run(self) -> Result<(), String> {
+        match self {
+            SinkLoop::Direct(sink) => sink.run().await,
+            SinkLoop::Spooled(sink) => sink.run().await,
+        }
+    }
+}
+
+impl Yard<'_> {
+    /// The loop of a new sink; and the way to it, where nothing was left that has one.
+    pub(super) fn sink(
+        &self,
+        n: NodeIndex,
+        sink: Box<dyn Sink>,
+        left: Option<Remains>,
+        confirmed: Option<u64>,
+        virtual_time: bool,
+        stream: &mut Stream,
+    ) -> (SinkStart, Option<Giver>) {
+        let node = &self.graph.dag[n];
+        let delivery = node.profile.delivery;
+        let stats = self.stats[&node.address].clone();
+        let keep = self.options.keep.as_ref();
+        let (taker, spool, mut unwritten, giver) = match left {
+            Some(Remains { taker, spool, unwritten }) => (taker, spool, unwritten, None),
+            None => {
+                let (giver, taker) = queue(node.queue, stats.clone());
+                (taker, None, Vec::new(), Some(giver))
+            }
+        };
+        let gauge = taker.gauge();
+        let spool = spool.or_else(|| self.open_spool(n, stream));
+        let blocks =
+            sink.blocks() || spool.is_some() && keep.is_some_and(|keep| keep.spools.blocks());
+        let remake = rebuild(node, self.host, |made| match made {
+            Node::Sink(sink) => Some(sink),
+            _ => None,
+        });
+        let (retire, retired) = watch::channel(Retire::No);
+        let mut caller = Caller::new(Setup {
+            address: node.address.clone(),
+            stream: stream.id,
+            sink,
+            rebuild: Box::new(remake),
+            stats: stats.clone(),
+            retry: node.retry,
+            clock: (!virtual_time).then(|| self.options.clock.clone()),
+            dead: self.options.dead.clone(),
+            hurry: self.hurry.clone(),
+            retire: retired,
+            comes_again: keep.is_some() && delivery != Delivery::Shown,
+            retained: keep.is_some() && delivery == Delivery::Kept || spool.is_some(),
+        });
+        let own = caller.introduce();
+        if giver.is_some() {
+            stream.known = known_offsets(&caller, own, delivery, confirmed, keep);
+            if virtual_time && delivery == Delivery::Shown {
+                stream.known = [0; 3];
+            }
+            if let Some(last) = spool.as_ref().and_then(|spool| spool.last_end()) {
+                stream.known = stream.known.map(|known| known.max(last));
+            }
+        } else if caller.keeps_position {
+            forget_known(&mut unwritten, own);
+        }
+        let (tell, commands) = mpsc::channel(COMMANDS_MAX);
+        let notes = delivery != Delivery::Shown && !caller.keeps_position;
+        let ties = Ties {
+            stream: stream.id,
+            commands,
+            passes: self.passes.clone(),
+            journal: keep.map(|keep| keep.journal.clone()).filter(|_| notes),
+            confirmed: confirmed.unwrap_or(0),
+        };
+        let run = match spool {
+            Some(mut spool) => {
+                if let Some(confirmed) = confirmed {
+                    spool.confirm(confirmed);
+                }
+                let shelf = Shelf::new(stats, taker, node.queue, spool, unwritten, confirmed);
+                let flushed = Timestamp::MIN;
+                SinkLoop::Spooled(Box::new(SpooledSink { caller, ties, shelf, flushed }))
+            }
+            None => {
+                let headlong = virtual_time && self.options.speed.is_none();
+                let first: VecDeque<Parcel> = unwritten.into_iter().map(Parcel::Batch).collect();
+                SinkLoop::Direct(Box::new(DirectSink::new(caller, ties, taker, first, headlong)))
+            }
+        };
+        let address = node.address.clone();
+        (SinkStart { address, commands: tell, retire, blocks, gauge, run }, giver)
+    }
+
+    /// The spool of a sink whose other side can be away; without one (nothing is kept, or the disk says no) it waits in memory.
+    fn open_spool(&self, n: NodeIndex, stream: &mut Stream) -> Option<Box<dyn Spool>> {
+        let node = &self.graph.dag[n];
+        let keep = self.options.keep.as_ref()?;
+        if node.profile.delivery != Delivery::Sent {
+            return None;
+        }
+        let cap = node.queue.spool_cap();
+        let existed = stream.spool.is_some();
+        if cap.is_none() && !existed {
+            return None;
+        }
+        // Named after the stream, so that a renamed sink keeps it and a later one of the old name does not get it.
+        let name = stream.spool.clone().unwrap_or_else(|| stream.id.simple().to_string());
+        // One that is not wanted any more still has to be emptied.
+        let cap = cap.unwrap_or(crate::run::SPOOL_MIN);
+        match keep.spools.open(&name, cap) {
+            Ok(spool) => {
+                stream.spool = Some(name);
+                Some(spool)
+            }
+            Err(error) if existed => {
+                tracing::error!(node = %node.address, "its spool cannot be opened; trying again: {error}");
+                // What lies in there comes first, so nothing may go past it.
+                Some(Box::new(Unopened::new(keep.spools.clone(), name, cap)))
+            }
+            Err(error) => {
+                tracing::error!(node = %node.address, "its spool cannot be made, so it waits in memory: {error}");
+                None
+            }
+        }
+    }
+}
+
+/// Up to where a sink has what a replay repeats.
+fn known_offsets(
+    caller: &Caller,
+    own: [u64; 3],
+    delivery: Delivery,
+    confirmed: Option<u64>,
+    keep: Option<&Keep>,
+) -> [u64; 3] {
+    let Some(keep) = keep else { return [0; 3] };
+    if caller.keeps_position {
+        return own;
+    }
+    match delivery {
+        // Who watched saw it; and nobody wants to see it twice.
+        Delivery::Shown => [u64::MAX; 3],
+        Delivery::Kept if keep.journal.power_was_cut() => [0; 3],
+        Delivery::Kept | Delivery::Sent => [confirmed.unwrap_or(0); 3],
+    }
+}
+
+/// Drops what a sink says it has already.
+pub(crate) fn forget_known(batches: &mut Vec<Batch>, own: [u64; 3]) {
+    batches.retain_mut(|batch| {
+        let known = own[batch.items.kind() as usize];
+        let new = usize::try_from(batch.end.saturating_sub(known)).unwrap_or(usize::MAX);
+        match batch.items.len().checked_sub(new) {
+            _ if new == 0 => false,
+            Some(had) if had > 0 => {
+                batch.items = batch.items.slice(had..batch.items.len());
+                true
+            }
+            _ => true,
+        }
+    });
+}

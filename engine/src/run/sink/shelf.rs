@@ -1,0 +1,277 @@
+//! What waits before a sink whose other side can be away: in memory, and in the spool on disk.
+//!
+//! From the oldest: what was written and not yet flushed (`flight`), what lies in the spool and was not taken again, what waits in
+//! memory (`tail`). While the sink keeps up, the spool is empty and nothing touches the disk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures::StreamExt;
+
+use crate::batch::Batch;
+use crate::run::keep::{Spool, SpoolError};
+use crate::run::queue::{Parcel, QueueSpec, Taker, WhenFull};
+use crate::run::stats::NodeStats;
+
+/// Where a batch lies that is under way to the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Memory,
+    /// In the spool.
+    Disk,
+    /// The policy of a full spool dropped it while it was under way.
+    Dropped,
+    /// In the dead letters.
+    Buried,
+}
+
+/// See the module.
+pub(crate) struct Shelf {
+    stats: Arc<NodeStats>,
+    pub(crate) taker: Taker,
+    queue: QueueSpec,
+    pub(crate) spool: Box<dyn Spool>,
+    pub(crate) tail: VecDeque<Batch>,
+    tail_bytes: usize,
+    /// Written, and not flushed.
+    pub(crate) flight: VecDeque<(Batch, Place)>,
+    /// The offset after the last item taken from the spool or put in flight: what lies in the spool before it has been taken.
+    taken: u64,
+    /// What was buried and still lies in the spool, by the offsets of the batches.
+    buried: Vec<u64>,
+    pub(crate) barriers: Vec<u64>,
+    /// The queue has ended.
+    pub(crate) ended: bool,
+    /// There is something in the spool that is not durable yet.
+    unpersisted: bool,
+    /// The disk takes nothing; said once.
+    stuck: bool,
+}
+
+impl Shelf {
+    pub(crate) fn new(
+        stats: Arc<NodeStats>,
+        taker: Taker,
+        queue: QueueSpec,
+        spool: Box<dyn Spool>,
+        unwritten: Vec<Batch>,
+        confirmed: Option<u64>,
+    ) -> Shelf {
+        Shelf {
+            stats,
+            taker,
+            queue,
+            spool,
+            tail_bytes: unwritten.iter().map(|batch| batch.items.bytes()).sum(),
+            tail: unwritten.into(),
+            flight: VecDeque::new(),
+            taken: confirmed.unwrap_or(0),
+            buried: Vec::new(),
+            barriers: Vec::new(),
+            ended: false,
+            // What a predecessor put there may not be.
+            unpersisted: true,
+            stuck: false,
+        }
+    }
+
+    /// The oldest batch that was not taken yet, and whether it lies in the spool. It is in flight from now on.
+    pub(crate) fn take(&mut self) -> std::io::Result<Option<Batch>> {
+        while let Some(batch) = self.spool.next()? {
+            if batch.end <= self.taken {
+                continue;
+            }
+            self.taken = batch.end;
+            if self.buried.contains(&batch.end) {
+                self.flight.push_back((batch, Place::Buried));
+                continue;
+            }
+            self.flight.push_back((batch.clone(), Place::Disk));
+            return Ok(Some(batch));
+        }
+        let Some(batch) = self.tail.pop_front() else { return Ok(None) };
+        self.tail_bytes = self.tail_bytes.saturating_sub(batch.items.bytes());
+        self.taken = self.taken.max(batch.end);
+        self.flight.push_back((batch.clone(), Place::Memory));
+        Ok(Some(batch))
+    }
+
+    /// Takes what waits in the queue, as far as there is room; ready when anything came. Cancel-safe.
+    pub(crate) async fn gather(&mut self) {
+        std::future::poll_fn(|cx| {
+            let mut came = false;
+            while !self.ended && self.has_room() {
+                match self.taker.poll_next_unpin(cx) {
+                    Poll::Ready(Some(Parcel::Batch(batch))) => {
+                        self.stats.add_received(batch.items.len());
+                        self.tail_bytes += batch.items.bytes();
+                        self.tail.push_back(batch);
+                        came = true;
+                    }
+                    Poll::Ready(Some(Parcel::Barrier(number))) => {
+                        self.barriers.push(number);
+                        came = true;
+                        break;
+                    }
+                    Poll::Ready(None) => {
+                        self.ended = true;
+                        came = true;
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            if came { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Whether more can be taken; makes room by writing to the spool, and by the queue's policy where that is full.
+    fn has_room(&mut self) -> bool {
+        let limit = usize::try_from(self.queue.size.0).unwrap_or(usize::MAX);
+        self.tail_bytes < limit || self.spill()
+    }
+
+    /// Writes to the spool what waits in memory. False when not all of it went there.
+    pub(crate) fn spill(&mut self) -> bool {
+        for index in 0..self.flight.len() {
+            while self.flight[index].1 == Place::Memory {
+                match self.spool.append(&self.flight[index].0) {
+                    Ok(()) => self.flight[index].1 = Place::Disk,
+                    Err(error) if !self.makes_room(&error) => return self.complain(&error),
+                    Err(_) => continue,
+                }
+                self.unpersisted = true;
+            }
+        }
+        while let Some(batch) = self.tail.front() {
+            match self.spool.append(batch) {
+                Ok(()) => {
+                    (self.unpersisted, self.stuck) = (true, false);
+                    self.tail_bytes = self.tail_bytes.saturating_sub(batch.items.bytes());
+                    self.tail.pop_front();
+                }
+                Err(error) if !self.makes_room(&error) => return self.complain(&error),
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    /// Drops the oldest of a full spool, where that is the policy. False when there is nothing to drop.
+    fn makes_room(&mut self, error: &SpoolError) -> bool {
+        if !matches!(error, SpoolError::Full) || self.queue.when_full != WhenFull::DropOldest {
+            return false;
+        }
+        let under_way = self.flight.iter_mut().filter(|(_, place)| *place == Place::Disk);
+        // Whether it was dropped shows when it arrives, or does not.
+        let dropped = under_way.map(|(batch, place)| {
+            *place = Place::Dropped;
+            batch.end
+        });
+        if let Some(end) = dropped.max() {
+            self.spool.confirm(end);
+            return true;
+        }
+        while let Ok(Some(batch)) = self.spool.next() {
+            if batch.end > self.taken {
+                self.stats.add_dropped(batch.items.len());
+                self.taken = batch.end;
+                self.spool.confirm(batch.end);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn complain(&mut self, error: &SpoolError) -> bool {
+        if !std::mem::replace(&mut self.stuck, true) {
+            tracing::warn!("{error}: what comes now waits before it");
+        }
+        false
+    }
+
+    /// The barriers that may pass: all that came before them has arrived or is in the spool.
+    pub(crate) fn durable_barriers(&mut self) -> Vec<u64> {
+        if self.barriers.is_empty() || !(self.spill() && self.persist()) {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.barriers)
+    }
+
+    /// Whether something waits in memory alone.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        !self.tail.is_empty() || self.flight.iter().any(|(_, place)| *place == Place::Memory)
+    }
+
+    fn persist(&mut self) -> bool {
+        if !self.unpersisted {
+            return true;
+        }
+        match self.spool.persist() {
+            Ok(()) => {
+                self.unpersisted = false;
+                true
+            }
+            Err(error) => self.complain(&SpoolError::Disk(error)),
+        }
+    }
+
+    /// The batch taken last lies in the dead letters.
+    pub(crate) fn is_buried(&mut self) {
+        if let Some((batch, place)) = self.flight.back_mut() {
+            if *place == Place::Disk {
+                self.buried.push(batch.end);
+            }
+            *place = Place::Buried;
+        }
+    }
+
+    /// All in flight is done with. The offset after it, if there was anything.
+    pub(crate) fn confirm(&mut self) -> Option<u64> {
+        let end = self.flight.iter().map(|(batch, _)| batch.end).max()?;
+        self.flight.clear();
+        self.spool.confirm(end);
+        self.buried.retain(|buried| *buried > end);
+        Some(end)
+    }
+
+    /// What is in flight comes again, from the spool or from memory.
+    pub(crate) fn put_back(&mut self) {
+        self.spool.rewind();
+        while let Some((batch, place)) = self.flight.pop_back() {
+            let begin = batch.end.saturating_sub(batch.items.len() as u64);
+            match place {
+                Place::Memory => {
+                    self.taken = self.taken.min(begin);
+                    self.tail_bytes += batch.items.bytes();
+                    self.tail.push_front(batch);
+                }
+                Place::Disk => self.taken = self.taken.min(begin),
+                // It comes by again, and is not sent.
+                Place::Buried if self.buried.contains(&batch.end) => {
+                    self.taken = self.taken.min(begin);
+                }
+                Place::Buried => {}
+                Place::Dropped => self.stats.add_dropped(batch.items.len()),
+            }
+        }
+    }
+
+    /// What a successor must take over in memory.
+    pub(crate) fn leave(&mut self) -> Vec<Batch> {
+        self.put_back();
+        self.tail_bytes = 0;
+        self.tail.drain(..).collect()
+    }
+
+    /// Puts before all else in memory what was not written.
+    pub(crate) fn take_over(&mut self, unwritten: Vec<Batch>) {
+        self.tail_bytes += unwritten.iter().map(|batch| batch.items.bytes()).sum::<usize>();
+        unwritten.into_iter().rev().for_each(|batch| self.tail.push_front(batch));
+    }
+
+    pub(crate) fn tell(&self) {
+        self.stats.set_spool(self.spool.items(), self.spool.fill());
+    }
+}
