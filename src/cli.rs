@@ -1,5 +1,7 @@
 //! The words of the command line.
 
+pub(crate) mod look;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -78,10 +80,28 @@ pub(crate) enum Colour {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check pipelines, show the plan, and run them here
+    /// Check pipelines, show the plan, and make it so: in the engine that runs, or in one that starts here
     Apply(commands::Apply),
     /// Run pipelines in the foreground, as a service or over recordings
     Run(commands::Run),
+    /// Show what an apply would change; exit code 2 if that is anything
+    Plan(commands::Plan),
+    /// List the revisions that were applied
+    History,
+    /// Go back to an earlier revision
+    Rollback(commands::Rollback),
+    /// Say how the running engine and its nodes are
+    Status(look::Status),
+    /// Watch the nodes of the running engine, full screen
+    Top,
+    /// Show what leaves a node, as it comes
+    Tap(look::Tap),
+    /// Show the log of the running engine
+    Logs(look::Logs),
+    /// Say more or less in the log of the running engine, for a while
+    LogLevel(look::LogLevel),
+    /// List, show, replay or drop what nodes refused
+    Dlq(look::Dlq),
     /// Check pipelines and say what is wrong with them
     Validate(commands::Paths),
     /// Run the pipelines' own tests in virtual time
@@ -94,6 +114,8 @@ pub(crate) enum Command {
     Schema(commands::Schema),
     /// Explain a type, a setting, an engine word or a rule: `explain dedup.deadband`, `explain SM0071`
     Explain(commands::Explain),
+    /// Print the script that completes commands in a shell
+    Completions(commands::Completions),
 }
 
 pub(crate) mod commands {
@@ -135,9 +157,44 @@ pub(crate) mod commands {
         pub(crate) all: bool,
         #[command(flatten)]
         pub(crate) listen: Listen,
+        /// Apply again, without asking, whenever one of the files is saved
+        #[arg(long, conflicts_with = "dry_run")]
+        pub(crate) watch: bool,
+        /// What the history says about it
+        #[arg(short, long, value_name = "TEXT")]
+        pub(crate) message: Option<String>,
         /// How many seconds of a recording pass in one second, or `max`
         #[arg(long, value_name = "N", value_parser = speed)]
         pub(crate) speed: Option<Speed>,
+    }
+
+    #[derive(Debug, Args)]
+    pub(crate) struct Plan {
+        #[command(flatten)]
+        pub(crate) paths: Paths,
+        /// Take the paths for the whole set: what runs and lies elsewhere is removed
+        #[arg(long)]
+        pub(crate) all: bool,
+    }
+
+    #[derive(Debug, Args)]
+    pub(crate) struct Rollback {
+        /// The revision to go back to [default: the one before the present one]
+        #[arg(value_name = "REVISION")]
+        pub(crate) revision: Option<u64>,
+        /// Show the plan and change nothing
+        #[arg(long)]
+        pub(crate) dry_run: bool,
+        /// Do not ask
+        #[arg(short = 'y', long)]
+        pub(crate) yes: bool,
+    }
+
+    #[derive(Debug, Args)]
+    pub(crate) struct Completions {
+        /// The shell
+        #[arg(value_enum)]
+        pub(crate) shell: clap_complete::Shell,
     }
 
     #[derive(Debug, Args)]

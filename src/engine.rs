@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use smollama_engine::clock::SystemClock;
 use smollama_engine::context::Host;
 use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, rules};
@@ -28,10 +29,11 @@ pub(crate) struct Engine<'a> {
     pub(crate) announces: bool,
 }
 
-/// How it ended.
-#[derive(Debug)]
+/// How it ended: what `run --json` prints.
+#[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) errors: Vec<String>,
+    #[serde(rename = "readings")]
     read: u64,
     rejected: u64,
     dropped: u64,

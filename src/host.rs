@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use smollama_engine::config::host::{HostConfig, read_host};
 use smollama_engine::config::load;
 use smollama_engine::context::{Console, Host};
+use smollama_engine::diagnostic::{Diagnostics, Files};
 use smollama_engine::disk::{RealDisk, write_atomically};
 use smollama_engine::lease::Leases;
 use smollama_engine::series::SeriesTable;
@@ -21,16 +23,67 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 /// The settings of the host, out of the file the user named or the first one found.
 pub(crate) fn settings(global: &Global) -> Result<HostConfig, Failure> {
+    let Read { config, diagnostics, files } = read(global);
+    terminal::diagnostics(&diagnostics, &files)?;
+    config.ok_or(Failure::BadInput)
+}
+
+/// What was found in the file of settings, and what is wrong with it.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) config: Option<HostConfig>,
+    pub(crate) diagnostics: Diagnostics,
+    pub(crate) files: Files,
+}
+
+/// Reads the file of settings that the user named, or the first one found; without one, all is as it is by default.
+pub(crate) fn read(global: &Global) -> Read {
     let found = match &global.config {
         Some(path) => Some(path.clone()),
         None => candidates().into_iter().find(|path| path.is_file()),
     };
-    let Some(path) = found else { return Ok(HostConfig::default()) };
+    let Some(path) = found else {
+        let config = Some(HostConfig::default());
+        return Read { config, diagnostics: Diagnostics::new(), files: Files::default() };
+    };
     let mut loaded = load(&[&path], &variable);
     let mut diagnostics = std::mem::take(&mut loaded.diagnostics);
     let config = read_host(&loaded, &mut diagnostics);
-    terminal::diagnostics(&diagnostics, &loaded.files)?;
-    config.ok_or(Failure::BadInput)
+    Read { config, diagnostics, files: loaded.files }
+}
+
+/// Where an engine is looked for.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) data_dir: PathBuf,
+    /// The zone its times are shown in.
+    pub(crate) zone: TimeZone,
+}
+
+/// Finds the data directory as an engine does, and makes nothing. Warnings about the settings are left to the engine.
+pub(crate) fn locate(global: &Global) -> Result<Place, Failure> {
+    let Read { config, diagnostics, files } = read(global);
+    let config = match config {
+        Some(config) if !diagnostics.has_errors() => config,
+        _ => {
+            terminal::diagnostics(&diagnostics, &files)?;
+            return Err(Failure::BadInput);
+        }
+    };
+    let data_dir = data_dir(global, &config);
+    is_folder(&data_dir)?;
+    Ok(Place { data_dir, zone: config.timezone.map_or_else(TimeZone::system, |zone| zone.0) })
+}
+
+/// Refuses a data directory that is something else.
+fn is_folder(data_dir: &Path) -> Result<(), Failure> {
+    match std::fs::metadata(data_dir) {
+        Ok(found) if !found.is_dir() => Err(Failure::Failed(format!(
+            "the data directory {} is a file\n  help: choose a folder with `--data-dir DIR`",
+            data_dir.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn candidates() -> Vec<PathBuf> {
@@ -68,13 +121,14 @@ pub(crate) fn open(global: &Global, console: Arc<dyn Console>) -> Result<Host, F
             "cannot {what} in the data directory {path}: {error}\n  help: choose another one with `--data-dir DIR`"
         ))
     };
+    is_folder(&data_dir)?;
     std::fs::create_dir_all(&data_dir).map_err(|error| failed("make a folder", error))?;
     let id = host_id(&data_dir).map_err(|error| failed("keep the host's id", error))?;
     let name = variable("SMOLLAMA_NODE_NAME").or(config.name).or(config.node.name);
     Ok(Host {
         name: name.unwrap_or_else(host_name),
         id,
-        timezone: config.timezone.map_or_else(jiff::tz::TimeZone::system, |zone| zone.0),
+        timezone: config.timezone.map_or_else(TimeZone::system, |zone| zone.0),
         disk: RealDisk::shared(),
         console,
         series: SeriesTable::new(config.limits.series),

@@ -1,6 +1,7 @@
 //! The command line of Smollama: arguments in, exit code out. Everything else lives in the crates below.
 
 mod cli;
+mod client;
 mod commands;
 mod engine;
 mod host;
@@ -9,6 +10,7 @@ mod service;
 mod signals;
 mod systemd;
 mod terminal;
+mod text;
 
 use std::process::ExitCode;
 

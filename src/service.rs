@@ -1,6 +1,5 @@
 //! The engine as a service, in the foreground: resumes what ran, applies what was asked for, answers, and stops when it is told to.
 
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,10 +9,7 @@ use smollama_dashboard::{Options as ServerOptions, Server};
 use smollama_engine::clock::{Clock, SystemClock};
 use smollama_engine::config::host::HostConfig;
 use smollama_engine::config::http::ListenHost;
-use smollama_engine::control::{
-    ApplyReply, ApplyRequest, Control, PlanReply, PlanRequest, Variables,
-};
-use smollama_engine::plan::diff::Plan;
+use smollama_engine::control::{ApplyReply, ApplyRequest, Control, PlanRequest, Variables};
 use smollama_engine::run::Watch;
 use smollama_store::log::Durability;
 use smollama_supervisor::{Handle, Kept, Settings, Start, Supervisor};
@@ -21,6 +17,8 @@ use tokio::sync::Notify;
 
 use crate::cli::Global;
 use crate::cli::commands::{Listen, Speed};
+use crate::commands::change;
+use crate::commands::watch::Watcher;
 use crate::engine::Outcome;
 use crate::live::View;
 use crate::signals::{Signals, Told};
@@ -39,6 +37,10 @@ pub(crate) struct Service<'a> {
     pub(crate) attended: bool,
     /// Do not ask.
     pub(crate) yes: bool,
+    /// Apply again whenever one of the paths is saved.
+    pub(crate) watch: bool,
+    /// What the history says about it.
+    pub(crate) message: Option<&'a str>,
 }
 
 impl Service<'_> {
@@ -126,7 +128,9 @@ impl Service<'_> {
             () = signals.stop() => vec!["stopped at once: what was not acknowledged may be lost".into()],
         };
         let nodes: Vec<_> = gauges.into_iter().map(|gauge| (gauge.node, gauge.stats)).collect();
-        crate::commands::finish(&Outcome::of(&nodes, errors, &host))
+        // What `apply` prints as JSON is its plan.
+        let json = global.json && !self.attended;
+        crate::commands::finish(&Outcome::of(&nodes, errors, &host), json)
     }
 
     /// Shows and makes what was asked for. False when the user said no.
@@ -140,14 +144,14 @@ impl Service<'_> {
         let reply =
             handle.plan(plan.clone()).await.map_err(|error| terminal::control_error(&error))?;
         if self.attended {
-            show(&reply, global)?;
+            change::show(&reply, global.json)?;
+            let asks = resumed && reply.pending && !self.yes;
+            if asks && !change::agreed(&reply, global.json, "Apply this?") {
+                return Ok(false);
+            }
         }
-        let asks = self.attended && resumed && reply.pending && !self.yes;
-        if asks && std::io::stdin().is_terminal() && !confirmed()? {
-            terminal::say("Nothing was changed.");
-            return Ok(false);
-        }
-        let request = ApplyRequest { plan, expect: reply.revision, message: None };
+        let message = self.message.map(ToOwned::to_owned);
+        let request = ApplyRequest { plan, expect: reply.revision, message };
         let actor = format!("uid {}", rustix::process::geteuid().as_raw());
         handle.apply(request, &actor).await.map_err(|error| terminal::control_error(&error))?;
         Ok(true)
@@ -206,6 +210,7 @@ impl Service<'_> {
         redraw.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let ended = handle.ended();
         tokio::pin!(ended);
+        let mut watcher = Watcher::new(self.paths);
         loop {
             tokio::select! {
                 () = &mut ended => return false,
@@ -219,6 +224,7 @@ impl Service<'_> {
                         crate::systemd::alive();
                     }
                 }
+                () = watcher.changed(), if self.watch => self.reload(handle).await,
                 told = signals.next() => match told {
                     Told::Reload => self.reload(handle).await,
                     Told::Stop => return true,
@@ -228,7 +234,7 @@ impl Service<'_> {
         }
     }
 
-    /// SIGHUP: the files as they are now. What is wrong is said, and the old graph goes on.
+    /// SIGHUP, or a file was saved: the files as they are now. What is wrong is said, and the old graph goes on.
     async fn reload(&self, handle: &Handle) {
         crate::systemd::reloading();
         let plan = PlanRequest { paths: handle.paths(), ..PlanRequest::default() };
@@ -267,24 +273,4 @@ pub(crate) fn request(paths: &[PathBuf], all: bool) -> Result<PlanRequest, Failu
     let paths = paths.iter().map(absolute).collect::<Result<Vec<_>, _>>()?;
     // In its own process it sees the same environment.
     Ok(PlanRequest { paths, all, variables: Variables::default() })
-}
-
-fn show(reply: &PlanReply, global: &Global) -> Result<(), Failure> {
-    if global.json {
-        let text = serde_json::to_string_pretty(&reply.changes)
-            .map_err(|error| Failure::Failed(format!("cannot write the plan: {error}")))?;
-        return terminal::print(&format!("{text}\n"));
-    }
-    match serde_json::from_value::<Plan>(reply.changes.clone()) {
-        Ok(plan) => terminal::print(&plan.text(terminal::stdout_colour())),
-        Err(_) => terminal::print(&reply.text),
-    }
-}
-
-fn confirmed() -> Result<bool, Failure> {
-    eprint!("Apply this? [y/N] ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

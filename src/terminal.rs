@@ -1,11 +1,11 @@
 //! What the person in front of the machine sees: results on standard output, everything else on standard error.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use smollama_engine::context::Console;
-use smollama_engine::control::ControlError;
+use smollama_engine::control::{ControlError, ErrorKind};
 use smollama_engine::diagnostic::{Diagnostics, Files};
 use smollama_supervisor::Logs;
 use tokio::sync::Notify;
@@ -14,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{Colour, Global, LogFormat};
+use crate::text::plain;
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) enum Failure {
     Failed(String),
     /// The input is wrong, and what is wrong has been shown: exit code 2.
     BadInput,
+    /// What was asked for cannot be meant: exit code 2.
+    Wrong(String),
     /// Nobody reads standard output any more: not an error.
     OutputClosed,
 }
@@ -30,7 +33,7 @@ impl Failure {
     pub(crate) fn code(&self) -> ExitCode {
         match self {
             Failure::Failed(_) => ExitCode::from(1),
-            Failure::BadInput => ExitCode::from(2),
+            Failure::BadInput | Failure::Wrong(_) => ExitCode::from(2),
             Failure::OutputClosed => ExitCode::SUCCESS,
         }
     }
@@ -41,6 +44,25 @@ impl From<io::Error> for Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::OutputClosed,
             _ => Failure::Failed(format!("cannot write to standard output: {error}")),
+        }
+    }
+}
+
+impl From<ControlError> for Failure {
+    /// What is wrong with pipelines is shown at once.
+    fn from(error: ControlError) -> Failure {
+        if let Some(text) = &error.text {
+            let lines: Vec<_> = text.trim_end().lines().map(plain).collect();
+            say(&lines.join("\n"));
+        }
+        let mut why = plain(&error.message).into_owned();
+        if let Some(help) = &error.help {
+            why += &format!("\n  help: {}", plain(help));
+        }
+        match error.kind {
+            ErrorKind::BadInput if error.text.is_some() => Failure::BadInput,
+            ErrorKind::BadInput | ErrorKind::NotFound => Failure::Wrong(why),
+            _ => Failure::Failed(why),
         }
     }
 }
@@ -73,12 +95,7 @@ pub(crate) fn logs() -> Arc<Logs> {
 
 /// Shows why an engine did not do something.
 pub(crate) fn control_error(error: &ControlError) -> Failure {
-    if let Some(text) = &error.text {
-        say(text.trim_end());
-        return Failure::BadInput;
-    }
-    let help = error.help.as_ref().map_or_else(String::new, |help| format!("\n  help: {help}"));
-    Failure::Failed(format!("{}{help}", error.message))
+    Failure::from(error.clone())
 }
 
 fn wants_colour(stream: &impl IsTerminal) -> bool {
@@ -102,8 +119,13 @@ pub(crate) fn stderr_colour() -> bool {
 
 /// Writes a result.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes a result that came as bytes.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(bytes)?;
     out.flush()?;
     Ok(())
 }
@@ -118,10 +140,31 @@ pub(crate) fn say(text: &str) {
 
 /// Says why a command failed.
 pub(crate) fn error(failure: &Failure) {
-    if let Failure::Failed(why) = failure {
+    if let Failure::Failed(why) | Failure::Wrong(why) = failure {
         let (on, off) = if stderr_colour() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
         say(&format!("{on}error{off}: {why}"));
     }
+}
+
+/// How wide the terminal is that results go to; `None` if they go elsewhere.
+pub(crate) fn width() -> Option<usize> {
+    let size = io::stdout().is_terminal().then(crossterm::terminal::size)?;
+    size.ok().map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
+}
+
+/// Whether somebody is there to answer.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks whether to go on. Anything but a yes is a no.
+pub(crate) fn confirmed(question: &str) -> bool {
+    let mut err = io::stderr().lock();
+    let _ = write!(err, "{question} [y/N] ").and_then(|()| err.flush());
+    drop(err);
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
 /// Shows what is wrong with the input, on standard error. The error is that there were errors.

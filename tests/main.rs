@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod faults;
 mod pipelines;
 #[cfg(test)]

@@ -77,9 +77,20 @@ fn command_line() -> String {
     );
     out += &format!("\n```text\n{}\n```\n", help(&["--help"]));
     for command in commands() {
-        out += &format!("\n## smollama {command}\n\n```text\n{}\n```\n", help(&[&command, "-h"]));
+        out += &page("##", &[&command]);
+        for below in listed(&help(&[&command, "-h"])) {
+            out += &page("###", &[&command, &below]);
+        }
     }
     out
+}
+
+/// The help of a command, without the options that all have.
+fn page(level: &str, command: &[&str]) -> String {
+    let arguments: Vec<&str> = command.iter().copied().chain(["-h"]).collect();
+    let help = help(&arguments);
+    let own = help.split("\n\nOptions of every command:").next().unwrap_or_default();
+    format!("\n{level} smollama {}\n\n```text\n{own}\n```\n", command.join(" "))
 }
 
 fn help(arguments: &[&str]) -> String {
@@ -96,8 +107,12 @@ fn help(arguments: &[&str]) -> String {
 
 /// The names of all commands, as the program lists them.
 pub(crate) fn commands() -> Vec<String> {
-    let help = help(&["--help"]);
-    let listed = help.split("Commands:\n").nth(1).expect("commands are listed");
+    listed(&help(&["--help"]))
+}
+
+/// The names of the commands that a help lists.
+fn listed(help: &str) -> Vec<String> {
+    let listed = help.split("Commands:\n").nth(1).unwrap_or_default();
     let listed = listed.lines().take_while(|line| !line.trim().is_empty());
     let names = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names = names.filter_map(|line| line.split_whitespace().next());

@@ -1,28 +1,32 @@
-//! `apply`: check, show the plan, and make it so.
+//! `apply`: check, show the plan, and make it so: in the engine that runs, or here if none does.
+
+mod running;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 
-use smollama_engine::plan::Graph;
-use smollama_engine::plan::diff::{diff, nobody_asked};
-
-use super::run::check_speed;
+use super::{at_rest, change};
 use crate::cli::{Global, commands};
+use crate::client;
 use crate::service::Service;
 use crate::terminal::{self, Failure};
 
 pub(crate) fn apply(global: &Global, args: &commands::Apply) -> Result<ExitCode, Failure> {
+    let applied =
+        client::ask_if_running(global, async |call| running::apply_to_running(call, args).await);
+    match applied? {
+        Some(code) => Ok(code),
+        None => apply_here(global, args),
+    }
+}
+
+/// Starts an engine here, in the foreground.
+fn apply_here(global: &Global, args: &commands::Apply) -> Result<ExitCode, Failure> {
     // Before anything is made or locked.
-    let (graph, planned) = super::checked(&args.paths.paths)?;
-    check_speed(&graph, args.speed, &planned.files)?;
+    let planned = at_rest::plan(global, &args.paths.paths, args.all, args.speed)?;
     if args.dry_run {
-        // Nothing runs, so everything is new.
-        let nothing = Graph::default();
-        let plan = diff(&nothing, &graph, &nobody_asked).plan(&nothing, &graph, &|_| None);
-        if global.json {
-            super::print_json(&plan)?;
-        } else {
-            terminal::print(&plan.text(terminal::stdout_colour()))?;
-        }
+        change::show(&planned, global.json)?;
         terminal::say("Nothing was changed.");
         return Ok(ExitCode::SUCCESS);
     }
@@ -33,6 +37,8 @@ pub(crate) fn apply(global: &Global, args: &commands::Apply) -> Result<ExitCode,
         listen: &args.listen,
         attended: true,
         yes: args.yes,
+        watch: args.watch,
+        message: args.message.as_deref(),
     };
     service.run(global)
 }

@@ -1,14 +1,28 @@
 //! One file per command.
 
 mod apply;
+mod at_rest;
+pub(crate) mod change;
+mod completions;
+mod dlq;
 mod explain;
 mod graph;
+mod history;
 mod junit;
+mod logs;
 mod nodes;
+mod plan;
+mod rollback;
 mod run;
 mod schema;
+#[cfg(test)]
+mod stand_in;
+mod status;
+mod tap;
 mod test;
+mod top;
 mod validate;
+pub(crate) mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +31,7 @@ use smollama_engine::plan::{Graph, Planned};
 
 pub(crate) use self::run::finish;
 use crate::cli::{Cli, Command};
+use crate::client;
 use crate::terminal::{self, Failure};
 
 /// Does what was asked.
@@ -24,6 +39,21 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let global = &cli.global;
     match cli.command {
         Command::Apply(args) => apply::apply(global, &args),
+        Command::Plan(args) => plan::plan(global, &args),
+        Command::History => history::history(global),
+        Command::Rollback(args) => {
+            client::ask(global, async |call| rollback::rollback(call, &args).await)
+        }
+        Command::Status(args) => {
+            client::ask(global, async |call| status::status(call, &args).await)
+        }
+        Command::Top => top::top(global),
+        Command::Tap(args) => client::ask(global, async |call| tap::tap(call, &args).await),
+        Command::Logs(args) => client::ask(global, async |call| logs::logs(call, &args).await),
+        Command::LogLevel(args) => {
+            client::ask(global, async |call| logs::set_level(call, &args).await)
+        }
+        Command::Dlq(args) => dlq::dlq(global, &args),
         Command::Run(args) => run::run(global, &args),
         Command::Test(args) => test::test(global, &args),
         Command::Validate(args) => validate::validate(global, &args),
@@ -31,6 +61,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Nodes(args) => nodes::nodes(global, &args),
         Command::Schema(args) => schema::schema(&args),
         Command::Explain(args) => explain::explain(global, &args),
+        Command::Completions(args) => completions::completions(&args),
     }
 }
 

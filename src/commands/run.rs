@@ -26,6 +26,8 @@ pub(crate) fn run(global: &Global, args: &commands::Run) -> Result<ExitCode, Fai
             listen: &args.listen,
             attended: false,
             yes: true,
+            watch: false,
+            message: None,
         };
         return service.run(global);
     }
@@ -42,7 +44,7 @@ pub(crate) fn run(global: &Global, args: &commands::Run) -> Result<ExitCode, Fai
         announces: false,
     };
     let outcome = engine.run(global)?;
-    finish(&outcome)
+    finish(&outcome, global.json)
 }
 
 /// Recordings and live sources meet only at the speed of life.
@@ -70,8 +72,11 @@ fn ends_once(graph: &Graph) -> Result<(), Failure> {
     }
 }
 
-/// Says how it ended, and where the data lie.
-pub(crate) fn finish(outcome: &Outcome) -> Result<ExitCode, Failure> {
+/// Says how it ended, and where the data lie; in JSON as the result.
+pub(crate) fn finish(outcome: &Outcome, json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        super::print_json(outcome)?;
+    }
     for error in &outcome.errors {
         terminal::error(&Failure::Failed(error.clone()));
     }

@@ -4,26 +4,27 @@ use std::process::ExitCode;
 
 use crate::cli::{Global, commands::Paths};
 use crate::terminal::{self, Failure};
+use crate::text::count;
 
 pub(crate) fn validate(global: &Global, args: &Paths) -> Result<ExitCode, Failure> {
     let planned = super::plan(&args.paths);
+    // What would keep the pipelines from being run is wrong with them, too.
+    let host = crate::host::read(global);
+    let host_is_fine = host.config.is_some() && !host.diagnostics.has_errors();
     if global.json {
-        let found = planned.diagnostics.to_json(&planned.files);
-        let text = serde_json::to_string_pretty(&found)
-            .map_err(|error| Failure::Failed(format!("cannot write the result: {error}")))?;
-        terminal::print(&format!("{text}\n"))?;
-        return Ok(if planned.graph.is_some() { ExitCode::SUCCESS } else { ExitCode::from(2) });
+        let mut found = host.diagnostics.to_json(&host.files);
+        found.extend(planned.diagnostics.to_json(&planned.files));
+        super::print_json(&found)?;
+        let is_fine = planned.graph.is_some() && host_is_fine;
+        return Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::from(2) });
     }
+    let host = terminal::diagnostics(&host.diagnostics, &host.files);
     terminal::diagnostics(&planned.diagnostics, &planned.files)?;
+    host?;
     let graph = planned.graph.ok_or(Failure::BadInput)?;
-    let (pipelines, nodes) = (graph.pipelines.len(), graph.order.len());
+    let (pipelines, nodes) = (graph.pipelines.len() as u64, graph.order.len() as u64);
     let verb = if pipelines == 1 { "is" } else { "are" };
     let counted = format!("{} with {}", count(pipelines, "pipeline"), count(nodes, "node"));
     terminal::print(&format!("{counted} {verb} fine\n"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// `1 node`, `2 nodes`.
-pub(crate) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -5,12 +5,14 @@
 //! Supervisor::start(..)           resumes the revision that ran; a task that owns the topology             supervisor.rs
 //! Handle                          implements `Control`: what the API, the command line and signals use      handle.rs
 //! candidate(..)                   the graph that an apply would make, out of files and of what runs        candidate.rs
+//! AtRest::open(host)              what ran last, and what an apply would change about it, without an engine at_rest.rs
 //! stage(..), load(..)             what a revision keeps of it                                              revision.rs
 //! ```
 //!
 //! A crate of its own because it is the one place that knows the engine and the store together; the API sees only
 //! [`Control`](smollama_engine::control::Control).
 
+mod at_rest;
 mod candidate;
 mod handle;
 mod kept;
@@ -21,6 +23,7 @@ mod status;
 mod supervisor;
 mod taps;
 
+pub use at_rest::AtRest;
 pub use handle::Handle;
 pub use kept::{Kept, KeptError, Settings};
 pub use logs::{LogTap, Logs};

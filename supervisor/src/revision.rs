@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smollama_engine::control::{ControlError, RevisionRow};
 use smollama_engine::plan::Graph;
 use smollama_engine::time::Timestamp;
-use smollama_store::revisions::{Revision, RevisionFile, RevisionPipeline, Standing};
+use smollama_store::revisions::{Revision, RevisionFile, RevisionPipeline, Revisions, Standing};
 
 use crate::candidate::Sources;
 use crate::kept::Kept;
@@ -64,8 +64,8 @@ pub(crate) async fn stage(
 ///
 /// # Errors
 /// It is not there, damaged, or of a later release.
-pub(crate) fn load(kept: &Kept, number: u64) -> Result<Sources, ControlError> {
-    let stored = kept.revisions.load(number).map_err(|error| failed(&error))?;
+pub(crate) fn load(revisions: &Revisions, number: u64) -> Result<Sources, ControlError> {
+    let stored = revisions.load(number).map_err(|error| failed(&error))?;
     let Revision { files, paths, .. } = stored.revision;
     let reads = files.into_iter().map(RevisionFile::into_read).collect();
     Ok(Sources { reads, paths })
@@ -75,8 +75,11 @@ pub(crate) fn load(kept: &Kept, number: u64) -> Result<Sources, ControlError> {
 ///
 /// # Errors
 /// They cannot be listed.
-pub(crate) fn history(kept: &Kept, current: u64) -> Result<Vec<RevisionRow>, ControlError> {
-    let listed = kept.revisions.list(current).map_err(|error| failed(&error))?;
+pub(crate) fn history(
+    revisions: &Revisions,
+    current: u64,
+) -> Result<Vec<RevisionRow>, ControlError> {
+    let listed = revisions.list(current).map_err(|error| failed(&error))?;
     let rows = listed.into_iter().map(|one| {
         let (time, actor, message) = match one.summary {
             Ok(summary) => (summary.time, summary.actor, summary.message),

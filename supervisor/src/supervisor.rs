@@ -88,7 +88,7 @@ impl Supervisor {
         let (graph, sources, files) = match revision {
             0 => (Graph::default(), Sources::default(), Files::default()),
             _ => {
-                let stored = load(&kept, revision)?;
+                let stored = load(&kept.revisions, revision)?;
                 let candidate = candidate::stored(&stored, &registry, speed)?;
                 (candidate.graph, candidate.sources, candidate.files)
             }
@@ -350,7 +350,7 @@ impl Engine {
     }
 
     fn history(&self) -> Result<Vec<RevisionRow>, ControlError> {
-        revision::history(&self.kept, self.revision)
+        revision::history(&self.kept.revisions, self.revision)
     }
 
     /// The revision to go back to.
@@ -364,7 +364,7 @@ impl Engine {
     }
 
     fn at_revision(&self, revision: u64) -> Result<Candidate, ControlError> {
-        candidate::stored(&load(&self.kept, revision)?, &self.registry, self.speed)
+        candidate::stored(&load(&self.kept.revisions, revision)?, &self.registry, self.speed)
     }
 
     async fn plan_rollback(

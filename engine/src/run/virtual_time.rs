@@ -388,7 +388,7 @@ impl VirtualSource {
                 (recording.before.clone(), taken, recording.ended && recording.head.is_none())
             }
             VirtualKind::Simulated { due, .. } => {
-                let due = due.map(|due| Position::at_time(due));
+                let due = due.map(Position::at_time);
                 (due, 0, false)
             }
         };

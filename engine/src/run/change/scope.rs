@@ -11,6 +11,9 @@ use crate::plan::Graph;
 use crate::registry::Claim;
 use crate::run::raise::in_virtual_time;
 
+/// An edge of a node: the output port, where it ends, and the input port there.
+type EdgeFrom = (usize, Arc<str>, usize);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
@@ -127,7 +130,7 @@ impl Scope {
                 .map_or_else(|| address.clone(), |one| one.address.clone())
         };
         let edges = |graph: &Graph, name: &dyn Fn(&Arc<str>) -> Arc<str>| {
-            let mut edges: BTreeMap<Arc<str>, Vec<(usize, Arc<str>, usize)>> = BTreeMap::new();
+            let mut edges: BTreeMap<Arc<str>, Vec<EdgeFrom>> = BTreeMap::new();
             for (index, node) in graph.nodes() {
                 let out = graph.outgoing(index).into_iter();
                 let out = out.map(|(from, to, port)| (from, name(&graph.dag[to].address), port));

@@ -47,9 +47,4 @@ impl Passes {
     pub(crate) fn retain(&self, is_there: impl Fn(&str) -> bool) {
         self.lock().retain(|sink, _| is_there(sink));
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
 }
