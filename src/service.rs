@@ -251,7 +251,7 @@ impl Service<'_> {
 }
 
 /// What the configuration says of how things are kept.
-fn keeping(config: &HostConfig) -> Settings {
+pub(crate) fn keeping(config: &HostConfig) -> Settings {
     use smollama_engine::config::host::DurabilityWord;
     let journal = &config.journal;
     Settings {

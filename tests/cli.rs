@@ -113,6 +113,7 @@ fn a_dry_run_shows_the_plan_and_starts_nothing() {
     assert_eq!(planned.status.code(), Some(0));
     let plan = text(&planned.stdout);
     assert!(plan.contains("+ news    transform  dedup     from air"), "{plan}");
+    assert!(plan.contains("    journal  1 of 1 source, at most"), "{plan}");
     assert!(plan.ends_with("Plan: 4 to add, 0 to change, 0 to remove, 0 kept\n"), "{plan}");
     let planned = place.run(&["apply", "--dry-run", "--json", "live.yaml"]);
     let plan: serde_json::Value = serde_json::from_slice(&planned.stdout).expect("JSON");

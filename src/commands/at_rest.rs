@@ -6,13 +6,14 @@ use std::sync::Arc;
 use smollama_engine::control::PlanReply;
 use smollama_engine::plan::Graph;
 use smollama_engine::plan::diff::{diff, nobody_asked};
-use smollama_supervisor::AtRest;
+use smollama_supervisor::{AtRest, Settings};
 
 use super::change::Local;
 use super::run::check_speed;
 use crate::cli::Global;
 use crate::cli::commands::Speed;
 use crate::host;
+use crate::service::keeping;
 use crate::terminal::{Failure, Stdout};
 
 /// What would be resumed; `None` where nothing was ever applied, and then nothing is made either.
@@ -31,23 +32,29 @@ pub(super) fn plan(
     all: bool,
     speed: Option<Speed>,
 ) -> Result<PlanReply, Failure> {
-    let Some(kept) = kept(global)? else { return plan_anew(paths, speed) };
+    let Some(kept) = kept(global)? else { return plan_anew(global, paths, speed) };
     let local = Local::read(paths, all);
     let speed = match speed {
         Some(Speed::Times(times)) => Some(times),
         Some(Speed::Max) | None => None,
     };
-    let reply = kept.plan(&local.request()?, &smollama_nodes::registry(), speed)?;
+    let reply =
+        kept.plan(&local.request()?, &smollama_nodes::registry(), speed, &settings(global))?;
     local.further(&reply.diagnostics);
     Ok(reply)
 }
 
 /// Where nothing ran, everything is new.
-fn plan_anew(paths: &[PathBuf], speed: Option<Speed>) -> Result<PlanReply, Failure> {
+fn plan_anew(
+    global: &Global,
+    paths: &[PathBuf],
+    speed: Option<Speed>,
+) -> Result<PlanReply, Failure> {
     let (graph, planned) = super::checked(paths)?;
     check_speed(&graph, speed, &planned.files)?;
     let nothing = Graph::default();
     let plan = diff(&nothing, &graph, &nobody_asked).plan(&nothing, &graph, &|_| None);
+    let plan = plan.with_cost(settings(global).cost(&graph));
     Ok(PlanReply {
         pending: !plan.is_empty(),
         revision: None,
@@ -55,4 +62,9 @@ fn plan_anew(paths: &[PathBuf], speed: Option<Speed>) -> Result<PlanReply, Failu
         text: plan.text(false),
         diagnostics: planned.diagnostics.to_json(&planned.files),
     })
+}
+
+/// How an engine would keep things here. What is wrong with the configuration was said when the data directory was looked for.
+fn settings(global: &Global) -> Settings {
+    keeping(&host::read(global).config.unwrap_or_default())
 }

@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 /// How large one of the two files may grow.
 const FILE_MAX: ByteSize = ByteSize::mib(4);
+/// How many bytes all of them may take on disk.
+pub const BYTES_MAX: ByteSize = ByteSize(2 * FILE_MAX.0);
 /// How many of the original bytes are kept of what could not be understood.
 const BYTES_KEPT: usize = 4096;
 

@@ -12,6 +12,7 @@ use smollama_store::checkpoints::FileCheckpoints;
 use smollama_store::revisions::Revisions;
 
 use crate::candidate::{self, Sources};
+use crate::kept::Settings;
 use crate::revision;
 
 /// The revisions of a data directory, and which of them an engine would resume. It reads, and changes nothing.
@@ -47,6 +48,7 @@ impl AtRest {
         request: &PlanRequest,
         registry: &Registry,
         speed: Option<f64>,
+        settings: &Settings,
     ) -> Result<PlanReply, ControlError> {
         let (before, sources) = match self.current {
             0 => (Graph::default(), Sources::default()),
@@ -58,6 +60,7 @@ impl AtRest {
         let found = candidate::candidate(request, &sources, registry, speed)?;
         let changes = diff(&before, &found.graph, &nobody_asked);
         let plan = changes.plan(&before, &found.graph, &|_| None);
+        let plan = plan.with_cost(settings.cost(&found.graph));
         Ok(PlanReply {
             pending: !changes.is_empty(),
             revision: (self.current > 0).then_some(self.current),

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use smollama_engine::bytes::ByteSize;
+use smollama_engine::config::host::{DurabilityWord, JournalConfig};
 use smollama_engine::context::Host;
 use smollama_engine::duration::Duration;
+use smollama_engine::plan::{Cost, Graph, cost};
 use smollama_engine::run::{Checkpoint, Checkpoints, Keep};
 use smollama_engine::time::Timestamp;
 use smollama_store::checkpoints::FileCheckpoints;
-use smollama_store::dead_letters::DeadLetterFile;
+use smollama_store::dead_letters::{BYTES_MAX, DeadLetterFile};
 use smollama_store::lock::{self, DataDirLock};
 use smollama_store::log::{Durability, LogJournal, LogSettings, LogSpools};
 use smollama_store::revisions::Revisions;
@@ -33,6 +35,22 @@ impl Default for Settings {
             flush: LogSettings::FLUSH,
             journal: ByteSize::mib(64),
         }
+    }
+}
+
+impl Settings {
+    /// What a graph costs where things are kept so.
+    #[must_use]
+    pub fn cost(&self, graph: &Graph) -> Cost {
+        let journal = JournalConfig {
+            durability: match self.durability {
+                Durability::Power => DurabilityWord::Power,
+                Durability::Process => DurabilityWord::Process,
+            },
+            flush: self.flush,
+            size: self.journal,
+        };
+        cost(graph, &journal, BYTES_MAX)
     }
 }
 

@@ -248,6 +248,7 @@ impl Engine {
     fn reply(&self, candidate: &Candidate, changes: &Changes) -> PlanReply {
         let waiting = |address: &str| self.overview.waiting(address);
         let shown = changes.plan(self.topology.graph(), &candidate.graph, &waiting);
+        let shown = shown.with_cost(self.kept.settings.cost(&candidate.graph));
         PlanReply {
             pending: !changes.is_empty(),
             revision: (self.revision > 0).then_some(self.revision),
