@@ -21,33 +21,25 @@ impl Changes {
     /// What an apply of these changes has to stop; the graphs are those that were compared.
     #[must_use]
     pub fn affected(&self, old: &Graph, new: &Graph) -> Affected {
-        let mut affected = Affected::default();
-        let mut waiting = Vec::new();
-        for node in &self.nodes {
-            if node.change != Change::Kept || node.inputs.is_some() {
-                waiting.extend(node.old.map(Side::Old));
-                waiting.extend(node.new.map(Side::New));
-            }
+        // An edge that only one of the graphs has ends at a node whose inputs differ, and that is a beginning in both. So what lies
+        // downstream of the beginnings in one graph does so in the other, as far as it is there.
+        let touched = || {
+            self.nodes.iter().filter(|node| node.change != Change::Kept || node.inputs.is_some())
+        };
+        Affected {
+            old: downstream(old, touched().filter_map(|node| node.old).collect()),
+            new: downstream(new, touched().filter_map(|node| node.new).collect()),
         }
-        while let Some(node) = waiting.pop() {
-            // A node downstream in one graph need not be in the other, so each takes its partner along.
-            match node {
-                Side::Old(index) if affected.old.insert(index) => {
-                    waiting.extend(old.dag.neighbors(index).map(Side::Old));
-                    waiting.extend(self.successor(index).map(Side::New));
-                }
-                Side::New(index) if affected.new.insert(index) => {
-                    waiting.extend(new.dag.neighbors(index).map(Side::New));
-                    waiting.extend(self.predecessor(index).map(Side::Old));
-                }
-                _ => {}
-            }
-        }
-        affected
     }
 }
 
-enum Side {
-    Old(NodeIndex),
-    New(NodeIndex),
+/// The nodes to begin with, and all that can be reached from them.
+fn downstream(graph: &Graph, mut waiting: Vec<NodeIndex>) -> BTreeSet<NodeIndex> {
+    let mut found = BTreeSet::new();
+    while let Some(index) = waiting.pop() {
+        if found.insert(index) {
+            waiting.extend(graph.dag.neighbors(index));
+        }
+    }
+    found
 }
