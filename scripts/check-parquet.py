@@ -70,12 +70,15 @@ def check_ours(folder):
     check("unit, labels, counter, score, count",
           [kinds[0][name] for name in ["unit", "labels", "monotonic", "score", "count"]],
           ["°C", '{"room":"kitchen"}', True, 1.5, 3])
+    check("an integer that no double holds is no double", kinds[1]["value"], None)
     check("a score and a count that say nothing are absent", (kinds[1]["score"], kinds[1]["count"]), (None, None))
 
     every = f"read_parquet('{folder}/readings/*.parquet', union_by_name = true)"
     read = duckdb.sql(f"select source, epoch_us(time) / 1e6, value from {every} where source like 'csv:%'")
     read = sorted((source, time, value.hex()) for source, time, value in read.fetchall())
     check("DuckDB reads the recordings bit for bit", read, recorded())
+    whole = duckdb.sql(f"select avg(value), max(value_int) from {every} where source = 'kinds:whole'")
+    check("DuckDB averages integers", whole.fetchall(), [(2**52 + 1.0, 2**53)])
     room = duckdb.sql(f"select distinct labels->>'room' from {every} where labels is not null")
     check("DuckDB looks into labels", room.fetchall(), [("kitchen",)])
     window = duckdb.sql(f"select cause, source, \"count\", first from '{folder}/windows/*.parquet'")

@@ -104,9 +104,9 @@ impl fmt::Debug for Receipt {
 /// A place in a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Position {
-    /// Which part: a file, usually.
+    /// Which part, as the source knows it again: a file, usually.
     pub part: String,
-    /// The first byte not yet read, or the row group of a Parquet file.
+    /// The first byte not yet read; 0 where only rows count, as in Parquet.
     pub offset: u64,
     /// The number of the last line or row read.
     pub line: u64,

@@ -1,5 +1,6 @@
 //! Everything that can be named in YAML: a folder for each node, by kind, and [`registry`], the table of contents.
 
+mod fnv;
 pub mod io;
 pub mod sinks;
 pub mod sources;

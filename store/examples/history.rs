@@ -58,6 +58,8 @@ fn write(folder: &Path) -> Result<(), Failure> {
     if let Some(first) = readings.first_mut() {
         (first.score, first.count) = (1.5, 3);
     }
+    let whole = table.intern(&Series::new(SourceKey::local("kinds", "whole")))?;
+    readings.extend([2, 1 << 53].map(|value| Reading::new(start, whole, value)));
     writer.append_readings(&readings, &table)?;
     if let Some(first) = readings.first() {
         let summaries = vec![Accumulator::new(first).summary(series)];

@@ -7,6 +7,5 @@ pub mod filter;
 pub mod novelty;
 #[cfg(test)]
 mod recordings;
-mod text_hash;
 pub mod volatility;
 pub mod window;

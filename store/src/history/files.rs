@@ -121,9 +121,10 @@ impl Files {
         Ok(None)
     }
 
-    /// Removes what a crash left behind.
+    /// Removes what a crash left behind, and makes durable what is there: a process that was killed may not have come to that.
     pub(crate) fn clear_away(&mut self) -> Result<()> {
         self.remove_temporary()?;
+        self.sync()?;
         self.remove_replaced()
     }
 

@@ -1,4 +1,5 @@
-//! The data set `readings`: one row a reading, the value in the column of its type.
+//! The data set `readings`: one row a reading, the value in the column of its type; an integer also as a double, where that is exact, so
+//! that `avg(value)` is of all numbers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,9 @@ const SERIES: SeriesColumns = SeriesColumns { source: 1, unit: 7, labels: 8, mon
 const SCORE: usize = 10;
 const COUNT: usize = 11;
 
+/// The largest magnitude up to which every integer is a double.
+const EXACT_MAX: u64 = 1 << 53;
+
 /// Where a table keeps a value.
 #[derive(Clone, Copy)]
 pub(super) struct ValueColumns {
@@ -52,7 +56,12 @@ impl ValueColumns {
     pub(super) fn set(self, rows: &mut Columns, value: &Value) {
         match value {
             Value::Float(value) => rows.set_float(self.float, *value),
-            Value::Int(value) => rows.set_int(self.int, *value),
+            Value::Int(value) => {
+                rows.set_int(self.int, *value);
+                if value.unsigned_abs() <= EXACT_MAX {
+                    rows.set_float(self.float, *value as f64);
+                }
+            }
             Value::Bool(value) => rows.set_bool(self.bool, *value),
             Value::Text(text) => rows.set_text(self.text, text.as_bytes().to_vec().into()),
             Value::Json(json) => rows.set_text(self.json, json.to_string().into_bytes().into()),
@@ -61,8 +70,8 @@ impl ValueColumns {
 
     pub(super) fn get(self, rows: &Columns, row: usize) -> Option<Value> {
         let text = |column| rows.str(column, row);
-        (rows.float(self.float, row).and_then(Value::float))
-            .or_else(|| rows.int(self.int, row).map(Value::Int))
+        (rows.int(self.int, row).map(Value::Int))
+            .or_else(|| rows.float(self.float, row).and_then(Value::float))
             .or_else(|| rows.bool(self.bool, row).map(Value::Bool))
             .or_else(|| text(self.text).map(Value::text))
             .or_else(|| Some(Value::Json(Arc::new(serde_json::from_str(text(self.json)?).ok()?))))

@@ -67,6 +67,11 @@ impl RowDecoder for CsvRows {
     fn lines(&self) -> usize {
         self.lines
     }
+
+    #[inline]
+    fn is_within_row(&self) -> bool {
+        self.skipping
+    }
 }
 
 impl CsvRows {

@@ -107,6 +107,8 @@ pub trait RowDecoder {
     fn row<'a>(&'a self, bytes: &'a [u8]) -> Row<'a>;
     /// How many lines the last step ended.
     fn lines(&self) -> usize;
+    /// Whether the last step left the rest of a refused row, so that what follows is no row.
+    fn is_within_row(&self) -> bool;
 }
 
 /// What a decoder found at a position.

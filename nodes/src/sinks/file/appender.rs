@@ -22,6 +22,10 @@ pub(super) struct Appender {
     /// Rows that are not in the file yet.
     pub(super) waiting: Vec<u8>,
     unsynced: bool,
+    /// Whether the names of this file, and of the one that was put aside for it, may not be durable yet.
+    unnamed: bool,
+    /// A sync has failed: what the kernel dropped stays lost, and a further one would claim success.
+    broken: bool,
 }
 
 /// A place in the stream of rows to come back to.
@@ -34,16 +38,20 @@ pub(super) struct Mark {
 impl Appender {
     /// Opens a file for more rows, and mends what a crash left at its end.
     pub(super) fn open(disk: Arc<dyn Disk>, path: PathBuf, format: Format) -> io::Result<Appender> {
-        if let Some(folder) = path.parent() {
-            disk.create_dir_all(folder)?;
-        }
-        let new = !disk.exists(&path)?;
+        make_folder(&*disk, &path)?;
         let mut file = disk.append(&path)?;
-        if new {
-            sync_folder(&*disk, &path)?;
-        }
+        // Also where it is not new: whoever made it may have crashed before this.
+        sync_folder(&*disk, &path)?;
+        let found = file.len()?;
         let len = mend(&mut *file, format)?;
-        Ok(Appender { disk, path, file: Some(file), len, waiting: Vec::new(), unsynced: false })
+        // A process that was killed may have left rows that are not on the disk yet.
+        let unsynced = found > 0;
+        if len < found {
+            let bytes = found - len;
+            tracing::warn!(file = %path.display(), bytes, "the end of the file was damaged and was cut off");
+        }
+        let (waiting, file) = (Vec::new(), Some(file));
+        Ok(Appender { disk, path, file, len, waiting, unsynced, unnamed: false, broken: false })
     }
 
     /// How long the file is with the rows that wait.
@@ -91,6 +99,9 @@ impl Appender {
     /// Opens the file again where a failure closed it, and cuts off what is no whole row.
     fn reopen(&mut self) -> io::Result<()> {
         if self.file.is_none() {
+            // A file that was put aside has its new name before another gets the old one.
+            self.name()?;
+            self.unnamed = true;
             let mut file = self.disk.append(&self.path)?;
             let found = file.len()?;
             if found > self.len {
@@ -111,13 +122,27 @@ impl Appender {
 
     /// Makes the rows in the file durable. After an error it must be opened anew: which rows are lost is not known.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        if !self.unsynced {
-            return Ok(());
+        if self.broken {
+            return Err(io::Error::other("an earlier sync of it failed"));
         }
-        if let Some(file) = &mut self.file {
-            file.sync()?;
+        if self.unsynced {
+            self.reopen()?;
+            if let Some(file) = &mut self.file {
+                self.broken = true;
+                file.sync()?;
+                self.broken = false;
+            }
+            self.unsynced = false;
         }
-        self.unsynced = false;
+        self.name()
+    }
+
+    /// Makes the names durable.
+    fn name(&mut self) -> io::Result<()> {
+        if self.unnamed {
+            sync_folder(&*self.disk, &self.path)?;
+            self.unnamed = false;
+        }
         Ok(())
     }
 
@@ -133,9 +158,10 @@ impl Appender {
     pub(super) fn rename_to(&mut self, name: &Path) -> io::Result<()> {
         self.disk.rename(&self.path, name)?;
         // From here on the old handle would write into the renamed file.
-        (self.file, self.len, self.unsynced) = (None, 0, false);
-        self.file = Some(self.disk.append(&self.path)?);
-        sync_folder(&*self.disk, &self.path)
+        (self.file, self.len, self.unsynced, self.broken) = (None, 0, false, false);
+        self.unnamed = true;
+        self.reopen()?;
+        self.name()
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -148,8 +174,24 @@ pub(super) fn sync_folder(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     disk.sync_dir(folder.unwrap_or_else(|| Path::new(".")))
 }
 
-/// Cuts off a last line that a crash left half-written, and gives the length after that. A last line of JSON that is whole and
-/// lacks only its line break gets one.
+/// Makes the folder of a file with all above it, and their names durable: those that were missing, and in any case the last two, which
+/// may have been made shortly before a crash.
+fn make_folder(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    let mut missing = 0;
+    for above in folder.ancestors().filter(|above| !above.as_os_str().is_empty()) {
+        if disk.exists(above)? {
+            break;
+        }
+        missing += 1;
+    }
+    disk.create_dir_all(folder)?;
+    let above = folder.ancestors().filter(|above| above.parent().is_some());
+    above.take(missing.max(2)).try_for_each(|above| sync_folder(disk, above))
+}
+
+/// Cuts off what a crash left damaged at the end, and gives the length after that. A last line of JSON that is whole and lacks only
+/// its line break gets one.
 fn mend(file: &mut dyn DiskFile, format: Format) -> io::Result<u64> {
     let len = file.len()?;
     let whole = whole_rows(file, len, format)?;
@@ -170,12 +212,31 @@ fn mend(file: &mut dyn DiskFile, format: Format) -> io::Result<u64> {
     Ok(whole)
 }
 
+/// How far back from the end zeros are looked for that a power cut left in place of rows: more than is ever written between two
+/// syncs.
+const TAIL: u64 = 16 << 20;
+
+/// The first zero byte in the tail of a file of JSON lines, which have none.
+fn first_zero(file: &dyn DiskFile, len: u64) -> io::Result<Option<u64>> {
+    let mut start = len.saturating_sub(TAIL);
+    let mut piece = vec![0; PIECE.min(usize::try_from(len).unwrap_or(PIECE))];
+    while start < len {
+        let size = (piece.len() as u64).min(len - start) as usize;
+        file.read_exact_at(&mut piece[..size], start)?;
+        if let Some(at) = memchr::memchr(0, &piece[..size]) {
+            return Ok(Some(start + at as u64));
+        }
+        start += size as u64;
+    }
+    Ok(None)
+}
+
 /// How many bytes at the start of a file are whole rows. In CSV a line break inside quotes ends no row, which only counting
 /// the quotes from the start can tell.
 fn whole_rows(file: &dyn DiskFile, len: u64, format: Format) -> io::Result<u64> {
     let mut piece = vec![0; PIECE.min(usize::try_from(len).unwrap_or(PIECE))];
     if format == Format::Jsonl {
-        let mut end = len;
+        let mut end = first_zero(file, len)?.unwrap_or(len);
         while end > 0 {
             let size = (piece.len() as u64).min(end) as usize;
             let start = end - size as u64;
@@ -191,11 +252,13 @@ fn whole_rows(file: &dyn DiskFile, len: u64, format: Format) -> io::Result<u64> 
     while start < len {
         let size = (piece.len() as u64).min(len - start) as usize;
         file.read_exact_at(&mut piece[..size], start)?;
-        for at in memchr::memchr2_iter(b'"', b'\n', &piece[..size]) {
-            if piece[at] == b'"' {
-                inside = !inside;
-            } else if !inside {
-                whole = start + at as u64 + 1;
+        for at in memchr::memchr3_iter(b'"', b'\n', 0, &piece[..size]) {
+            match piece[at] {
+                b'"' => inside = !inside,
+                b'\n' if !inside => whole = start + at as u64 + 1,
+                // A cell that holds one is in quotes; this one stands for rows that a power cut took.
+                0 if !inside => return Ok(whole),
+                _ => {}
             }
         }
         start += size as u64;

@@ -34,7 +34,9 @@ use row::Rows;
 /// `stddev`, `first`, `last`, and a window is then a row for each of its series; for observations `author`, `kind`, `text`,
 /// `confidence`, `sources`, `model`, `rung`. What an item does not have is left out of JSON and is an empty cell in CSV.
 ///
-/// An existing file is continued. A last line that a crash left half-written is cut off when the file is opened. A CSV file with other columns
+/// An existing file is continued. What a crash or a power cut left damaged at its end is cut off when the file is opened: a line
+/// half-written, or zeros in place of lines. At each checkpoint of the host the rows are made durable; those that came after the last one
+/// come again from the host's journal after a power cut, so that none is lost and some are in the file twice. A CSV file with other columns
 /// than now wanted is put aside under a name with the time, and a new one begun. When the disk is full, the row that
 /// did not fit leaves nothing behind and is tried again.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -59,8 +61,10 @@ pub struct FileConfig {
     /// How files that were put aside are compressed: `none` (the default), `gzip` or `zstd`.
     #[serde(default)]
     pub compress: Compress,
-    /// `on_flush` (the default): rows survive a power cut once the engine has flushed them. `never`: the operating system
-    /// writes them when it likes, which is gentler to SD cards and survives a crash of this program, not a power cut.
+    /// When rows are made durable, so that a power cut takes none. `on_flush` (the default): whenever the input pauses, every few
+    /// seconds while it does not, and at checkpoints. `on_checkpoint`: at checkpoints only, every ten seconds to five minutes,
+    /// which is gentler to SD cards and as safe where the host keeps a journal. `never`: when the operating system likes, which survives a
+    /// crash of this program, not a power cut.
     #[serde(default)]
     pub sync: Sync,
 }
@@ -109,9 +113,11 @@ pub enum Compress {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sync {
-    /// Whenever the engine flushes.
+    /// Whenever the engine flushes, and at checkpoints.
     #[default]
     OnFlush,
+    /// At checkpoints.
+    OnCheckpoint,
     /// When the operating system likes.
     Never,
 }
@@ -272,7 +278,8 @@ impl FileSink {
         let full = self.rotate.size.is_some_and(|size| self.out.len() >= size.0);
         let over = self.step.is_some() && step > self.step;
         if !self.out.is_empty() && (full || over || self.is_foreign()?) {
-            self.settle()?;
+            // From then on nobody syncs the old file any more.
+            self.settle(self.config.sync != Sync::Never)?;
             self.put_aside(now).map_err(|error| self.retry(&error))?;
         }
         self.step = step;
@@ -290,9 +297,9 @@ impl FileSink {
     }
 
     /// Everything that waits is written, and durable where that is wanted.
-    fn settle(&mut self) -> Result<(), NodeError> {
+    fn settle(&mut self, durable: bool) -> Result<(), NodeError> {
         self.out.write_out().map_err(|error| self.retry(&error))?;
-        if self.config.sync == Sync::Never {
+        if !durable {
             return Ok(());
         }
         self.out.sync().map_err(|error| {
@@ -378,7 +385,16 @@ impl Sink for FileSink {
     }
 
     async fn flush(&mut self, now: Timestamp) -> Result<(), NodeError> {
-        self.settle()?;
+        self.settle(self.config.sync == Sync::OnFlush)?;
+        self.turn(now)
+    }
+
+    async fn checkpoint(&mut self, _: Timestamp) -> Result<(), NodeError> {
+        self.settle(self.config.sync != Sync::Never)
+    }
+
+    async fn close(&mut self, now: Timestamp) -> Result<(), NodeError> {
+        self.settle(self.config.sync != Sync::Never)?;
         self.turn(now)
     }
 

@@ -342,7 +342,7 @@ fn integer(value: i64, out: &mut Vec<u8>) {
 /// an empty text from no value.
 fn quoted(cell: &[u8], out: &mut Vec<u8>) {
     let plain = !cell.is_empty()
-        && !cell.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'))
+        && !cell.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r' | 0))
         && cell.first() != Some(&b' ')
         && cell.last() != Some(&b' ');
     if plain {

@@ -1,5 +1,6 @@
 //! The sink as the engine uses it. What is kept when the disk misbehaves lies in `trouble`, what rotation does in `rotation`.
 
+mod crashes;
 mod rotation;
 mod trouble;
 

@@ -29,8 +29,8 @@ const MAINTENANCE: Duration = Duration::from_mins(1);
 ///
 /// Readings lie in `readings/`, windows in `windows/` (a row for each series), observations in `observations/`. In DuckDB:
 /// `SELECT time, source, value FROM read_parquet('history/readings/*.parquet', union_by_name = true)`. A column that no row of a
-/// file has a value in is not in that file; floats lie in `value`, integers in `value_int`, then `value_bool`, `value_text`
-/// and `value_json`; a missing `count` is 1.
+/// file has a value in is not in that file; numbers lie in `value`; integers are exact in `value_int` (up to 2^53 they are in `value`
+/// too, so that `avg(value)` is of all numbers); other values are in `value_bool`, `value_text` and `value_json`; a missing `count` is 1.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParquetConfig {

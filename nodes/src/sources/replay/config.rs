@@ -25,6 +25,10 @@ use crate::io::rows::time::{EpochUnit, TimeFormat};
 /// not a number where one must stand) goes to the dead letters with its file and line, and the rest goes on. Times out of order
 /// are passed on as they are. Many files are read one after the other, by name.
 ///
+/// A host that is started again goes on with the very next row. Files that grew meanwhile are read on; where a file no longer begins with
+/// what was read of it, the whole recording is read from its beginning. Packed files are unpacked again up to the place. Standard
+/// input cannot be gone on with.
+///
 /// In JSON a dot leads into nested objects: `value: payload.temperature`; a dot that is part of a key is written `\.`. Of a key that
 /// stands twice the last one counts.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]

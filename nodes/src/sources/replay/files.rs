@@ -1,7 +1,7 @@
 //! Which files a path means, and their bytes: decompressed, a piece at a time.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use smollama_engine::context::Context;
@@ -10,6 +10,7 @@ use smollama_engine::registry::Problem;
 use tokio::sync::mpsc;
 
 use super::config::{Format, ReplayConfig};
+use crate::fnv::{fnv1a, fnv1a_more};
 
 /// A file of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +164,8 @@ fn list(
 
 /// How much is read at once.
 const PIECE: usize = 256 << 10;
+/// How many bytes of the beginning a recording is known again by.
+const HEAD: u64 = 4 << 10;
 /// How many pieces of standard input may wait.
 const PIPED_PIECES: usize = 2;
 
@@ -174,11 +177,14 @@ pub(super) struct Feed {
     end: usize,
     /// Where `start` lies in the file, decompressed.
     offset: u64,
+    /// Of the bytes before it, as far as they are of the head.
+    hash: u64,
     ended: bool,
 }
 
 enum From {
-    File(Box<dyn Read + Send>),
+    File(File),
+    Packed(Box<dyn Read + Send>),
     /// Standard input blocks for as long as it likes, so a thread of its own waits for it.
     Pipe(mpsc::Receiver<io::Result<Vec<u8>>>),
 }
@@ -191,19 +197,23 @@ impl Feed {
         } else {
             let file = File::open(&recording.path)?;
             let name = recording.path.to_string_lossy();
-            From::File(match uncompressed(&name).1 {
-                Packing::None => Box::new(file),
-                Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(file)),
-                Packing::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
-            })
+            match uncompressed(&name).1 {
+                Packing::None => From::File(file),
+                Packing::Gzip => From::Packed(Box::new(flate2::read::MultiGzDecoder::new(file))),
+                Packing::Zstd => From::Packed(Box::new(zstd::stream::read::Decoder::new(file)?)),
+            }
         };
-        Ok(Feed { from, buffer: Vec::new(), start: 0, end: 0, offset: 0, ended: false })
+        Ok(Feed { ended: false, ..Feed::of(from) })
     }
 
     /// Nothing at all.
     pub(super) fn empty() -> Self {
-        let from = From::File(Box::new(io::empty()));
-        Feed { from, buffer: Vec::new(), start: 0, end: 0, offset: 0, ended: true }
+        Feed::of(From::Packed(Box::new(io::empty())))
+    }
+
+    fn of(from: From) -> Self {
+        let (buffer, hash) = (Vec::new(), fnv1a(&[]));
+        Feed { from, buffer, start: 0, end: 0, offset: 0, hash, ended: true }
     }
 
     /// The bytes that are there.
@@ -220,9 +230,42 @@ impl Feed {
         self.offset
     }
 
+    /// What the bytes that lie behind begin with, as a hash.
+    pub(super) fn fingerprint(&self) -> u64 {
+        self.hash
+    }
+
+    /// Goes on to a place further back in a file; `false` where the file does not go so far.
+    pub(super) fn advance_to(&mut self, offset: u64) -> io::Result<bool> {
+        while self.offset < offset {
+            let left = offset - self.offset;
+            if !self.bytes().is_empty() {
+                self.consume(usize::try_from(left).unwrap_or(usize::MAX));
+            } else if let From::File(file) = &mut self.from
+                && self.offset >= HEAD
+            {
+                if file.metadata()?.len() < offset {
+                    return Ok(false);
+                }
+                // Nothing is in the buffer, so the file stands where we do.
+                file.seek(SeekFrom::Start(offset))?;
+                self.offset = offset;
+            } else if self.ended {
+                return Ok(false);
+            } else {
+                self.fill_now()?;
+            }
+        }
+        Ok(self.offset == offset)
+    }
+
     /// Forgets the first bytes.
     pub(super) fn consume(&mut self, length: usize) {
         let length = length.min(self.end - self.start);
+        if self.offset < HEAD {
+            let of_head = (length as u64).min(HEAD - self.offset) as usize;
+            self.hash = fnv1a_more(self.hash, self.bytes().get(..of_head).unwrap_or_default());
+        }
         self.start += length;
         self.offset += length as u64;
     }
@@ -230,7 +273,7 @@ impl Feed {
     /// Reads on. Cancel-safe: what was read is kept before this returns.
     pub(super) async fn fill(&mut self) -> io::Result<()> {
         match &mut self.from {
-            From::File(_) => self.fill_now(),
+            From::File(_) | From::Packed(_) => self.fill_now(),
             From::Pipe(pieces) => {
                 let Some(piece) = pieces.recv().await else {
                     self.ended = true;
@@ -251,7 +294,11 @@ impl Feed {
     /// As [`Feed::fill`], for files; standard input is left alone.
     pub(super) fn fill_now(&mut self) -> io::Result<()> {
         self.make_room(PIECE);
-        let From::File(file) = &mut self.from else { return Ok(()) };
+        let file: &mut dyn Read = match &mut self.from {
+            From::File(file) => file,
+            From::Packed(file) => file,
+            From::Pipe(_) => return Ok(()),
+        };
         let place = self.buffer.get_mut(self.end..).unwrap_or_default();
         loop {
             match file.read(place) {

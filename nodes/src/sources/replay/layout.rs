@@ -8,8 +8,8 @@ use crate::io::rows::path::Fields;
 
 /// The columns that hold the time in a table whose settings do not say it, best first.
 const TIME_COLUMNS: [&str; 5] = ["time", "timestamp", "ts", "datetime", "date"];
-/// Where our own Parquet files keep the values that are no floats.
-const VALUE_COLUMNS: [&str; 5] = ["value", "value_int", "value_bool", "value_text", "value_json"];
+/// Where our own Parquet files keep values, the exact one first: an integer is also in `value`, as a double.
+const VALUE_COLUMNS: [&str; 5] = ["value_int", "value", "value_bool", "value_text", "value_json"];
 
 /// The fields of a file by slot.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ mod files;
 mod layout;
 mod mapper;
 mod parquet;
+mod place;
 mod reader;
 mod series;
 mod template;
@@ -15,12 +16,13 @@ use std::collections::VecDeque;
 
 use async_trait::async_trait;
 use smollama_engine::context::Context;
-use smollama_engine::node::{Node, NodeError, Read, Reject, Source, SourceBatch};
+use smollama_engine::node::{Node, NodeError, Position, Read, Reject, Source, SourceBatch};
 use smollama_engine::registry::{NodeConfig, Pace, Problem, Profile, Section};
 use smollama_engine::time::Timestamp;
 
 pub use config::{Column, Format, ReplayConfig, Values};
 use files::Recording;
+use place::Place;
 use reader::{Gathered, READINGS_MAX, RecordingReader, State};
 
 impl NodeConfig for ReplayConfig {
@@ -82,7 +84,10 @@ impl Source for Replay {
                 Ok(state) => state,
                 Err(problem) => return Ok(Read::Batch(self.give_up(problem.message))),
             };
-            let position = (!gathered.is_empty()).then(|| reader.position());
+            // A position lies between rows. Standard input has none, and must not be waited for with readings at hand.
+            let within = state == State::Hungry && reader.is_within_row();
+            let whole = !within || self.config.is_piped();
+            let position = (!gathered.is_empty() && whole).then(|| reader.position());
             if state == State::Ended {
                 self.close();
             }
@@ -98,6 +103,30 @@ impl Source for Replay {
                 return Ok(Read::Batch(self.give_up(format!("cannot be read further: {error}"))));
             }
         }
+    }
+
+    async fn resume(&mut self, position: &Position) -> Result<(), NodeError> {
+        if self.config.is_piped() {
+            return Err(NodeError::Reject("standard input cannot be read a second time".into()));
+        }
+        let Some((shown, place)) = Place::parse(position) else {
+            let part = &position.part;
+            return Err(NodeError::Reject(format!("`{part}` is no place in a recording")));
+        };
+        let all = self.open.iter().map(|open| &open.recording).chain(&self.files);
+        let mut rest = all.skip_while(|recording| recording.shown != shown);
+        let Some(recording) = rest.next() else {
+            return Err(NodeError::Reject(format!("`{shown}` is no longer among the recordings")));
+        };
+        let open = if place.is_through() {
+            None
+        } else {
+            let reader = RecordingReader::resume(recording, &place, &self.config, &self.context);
+            Some(reader.map_err(|why| NodeError::Reject(why.message))?)
+        };
+        let files = rest.cloned().collect();
+        (self.open, self.files) = (open, files);
+        Ok(())
     }
 
     fn blocks(&self) -> bool {
@@ -119,15 +148,12 @@ impl Replay {
 
     /// Leaves the rest of a file: it goes to the dead letters by name, and the next file is next.
     fn give_up(&mut self, reason: String) -> SourceBatch {
-        let position = self.open.as_ref().map(RecordingReader::position);
-        match self.close() {
-            Some(file) => SourceBatch { position, ..lost(&file, reason) },
-            None => SourceBatch::readings(Vec::new()),
-        }
+        self.close().map_or_else(|| SourceBatch::readings(Vec::new()), |file| lost(&file, reason))
     }
 }
 
 fn lost(file: &Recording, reason: String) -> SourceBatch {
     let reject = Reject { reason, origin: file.shown.clone(), bytes: Vec::new() };
-    SourceBatch { rejects: vec![reject], ..SourceBatch::readings(Vec::new()) }
+    let position = Some(Place::through(file));
+    SourceBatch { rejects: vec![reject], position, ..SourceBatch::readings(Vec::new()) }
 }

@@ -1,5 +1,9 @@
 //! Parquet files as rows of cells.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
 use smollama_engine::context::Context;
 use smollama_engine::registry::Problem;
 use smollama_store::history::foreign::{self, ParquetFile, ParquetRows};
@@ -7,10 +11,13 @@ use smollama_store::history::foreign::{self, ParquetFile, ParquetRows};
 use super::config::{Format, ReplayConfig};
 use super::files::Recording;
 use super::layout::{FileFacts, Layout};
+use crate::fnv::{fnv1a, fnv1a_more};
 use crate::io::rows::{Cell, Row, push_text};
 
 /// The wanted columns of a Parquet file.
 pub(super) struct ParquetTable {
+    /// What the file is known again by.
+    pub(super) fingerprint: u64,
     rows: ParquetRows,
     /// Some thousand rows: a list of cells for each wanted column.
     columns: Vec<foreign::Cells>,
@@ -24,6 +31,7 @@ impl ParquetTable {
         recording: &Recording,
         config: &ReplayConfig,
         context: &Context,
+        first_row: u64,
     ) -> Result<(Self, Layout), Problem> {
         let bad = |error: smollama_store::history::Error| Problem::at("path", error.to_string());
         let open = || ParquetFile::open(&*context.host.disk, &recording.path).map_err(bad);
@@ -43,9 +51,11 @@ impl ParquetTable {
             }
         }
         let layout = config.layout(&facts, &numeric)?;
-        let rows = file.read(layout.fields.names(), 0).map_err(bad)?;
-        let (cells, texts) = (Vec::new(), Vec::new());
-        Ok((ParquetTable { rows, columns: Vec::new(), next: 0, cells, texts }, layout))
+        let rows = file.read(layout.fields.names(), first_row).map_err(bad)?;
+        let fingerprint = fingerprint(&recording.path)
+            .map_err(|error| super::reader::unreadable(recording, &error))?;
+        let (columns, cells, texts) = (Vec::new(), Vec::new(), Vec::new());
+        Ok((ParquetTable { fingerprint, rows, columns, next: 0, cells, texts }, layout))
     }
 
     /// The next row.
@@ -75,6 +85,21 @@ impl ParquetTable {
         self.next += 1;
         Ok(Some(Row::of_cells(&self.cells, &self.texts)))
     }
+}
+
+/// What a file is known again by: how long it is, and what it begins and ends with. No Parquet file grows.
+fn fingerprint(path: &Path) -> io::Result<u64> {
+    const ENDS: u64 = 4 << 10;
+    let mut file = File::open(path)?;
+    let len = file.metadata()?.len();
+    let mut hash = fnv1a(&len.to_le_bytes());
+    for from in [0, len.saturating_sub(ENDS)] {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        (&mut file).take(ENDS).read_to_end(&mut bytes)?;
+        hash = fnv1a_more(hash, &bytes);
+    }
+    Ok(hash)
 }
 
 fn is_numeric(cells: &[foreign::Cell]) -> bool {

@@ -12,6 +12,7 @@ use super::files::{Feed, Recording};
 use super::layout::FileFacts;
 use super::mapper::Mapper;
 use super::parquet::ParquetTable;
+use super::place::Place;
 use crate::io::rows::csv::CsvRows;
 use crate::io::rows::json::JsonLines;
 use crate::io::rows::path::Fields;
@@ -79,13 +80,55 @@ impl RecordingReader {
         context: &Context,
     ) -> Result<Self, Problem> {
         let rows = if recording.format == Format::Parquet {
-            let (table, layout) = ParquetTable::open(recording, config, context)?;
+            let (table, layout) = ParquetTable::open(recording, config, context, 0)?;
             Rows::Parquet(Box::new(table), Box::new(Mapper::new(config, layout, context)))
         } else {
             let feed = Feed::open(recording).map_err(|error| unreadable(recording, &error))?;
             Rows::New(Box::new(feed))
         };
         Ok(RecordingReader { recording: recording.clone(), rows, line: 0, rejected: 0 })
+    }
+
+    /// Opens a file to go on where an earlier reader stopped.
+    pub(super) fn resume(
+        recording: &Recording,
+        place: &Place,
+        config: &ReplayConfig,
+        context: &Context,
+    ) -> Result<Self, Problem> {
+        let changed = || {
+            let shown = &recording.shown;
+            Problem::at("path", format!("`{shown}` no longer begins with what was read of it"))
+        };
+        let mut reader = RecordingReader::open(recording, config, context)?;
+        reader.prepare_now(config, context)?;
+        match &mut reader.rows {
+            Rows::Parquet(table, mapper) => {
+                if table.fingerprint != place.fingerprint {
+                    return Err(changed());
+                }
+                let (rest, layout) = ParquetTable::open(recording, config, context, place.line)?;
+                (**table, **mapper) = (rest, Mapper::new(config, layout, context));
+            }
+            Rows::New(feed) | Rows::Json(feed, ..) | Rows::Csv(feed, ..) => {
+                let reached = feed.advance_to(place.offset);
+                let reached = reached.map_err(|error| unreadable(recording, &error))?;
+                if !reached || feed.fingerprint() != place.fingerprint {
+                    return Err(changed());
+                }
+            }
+        }
+        reader.line = place.line;
+        Ok(reader)
+    }
+
+    /// Whether the bytes that were read end within a row that was refused.
+    pub(super) fn is_within_row(&self) -> bool {
+        match &self.rows {
+            Rows::New(_) | Rows::Parquet(..) => false,
+            Rows::Json(_, decoder, _) => decoder.is_within_row(),
+            Rows::Csv(_, decoder, _) => decoder.is_within_row(),
+        }
     }
 
     /// Reads the head of a file that is not standard input.
@@ -174,7 +217,7 @@ impl RecordingReader {
 
     /// Decodes rows until a batch is full or the bytes are used up.
     pub(super) fn gather(&mut self, into: &mut Gathered) -> State {
-        let mut place = Place { shown: &self.recording.shown, line: &mut self.line };
+        let mut place = RowPlace { shown: &self.recording.shown, line: &mut self.line };
         let before = into.rejects.len();
         let state = match &mut self.rows {
             Rows::New(_) => State::Hungry,
@@ -208,11 +251,13 @@ impl RecordingReader {
 
     /// Where the next row begins.
     pub(super) fn position(&self) -> Position {
-        let offset = match &self.rows {
-            Rows::New(feed) | Rows::Json(feed, ..) | Rows::Csv(feed, ..) => feed.offset(),
-            Rows::Parquet(..) => 0,
+        let (offset, fingerprint) = match &self.rows {
+            Rows::New(feed) | Rows::Json(feed, ..) | Rows::Csv(feed, ..) => {
+                (feed.offset(), feed.fingerprint())
+            }
+            Rows::Parquet(table, _) => (0, table.fingerprint),
         };
-        Position { part: self.recording.shown.clone(), offset, line: self.line }
+        Place { offset, line: self.line, fingerprint }.position(&self.recording)
     }
 
     /// How many cells had no value.
@@ -227,12 +272,12 @@ impl RecordingReader {
 }
 
 /// Where a row stands.
-struct Place<'a> {
+struct RowPlace<'a> {
     shown: &'a str,
     line: &'a mut u64,
 }
 
-impl Place<'_> {
+impl RowPlace<'_> {
     fn reject(&self, reason: String, bytes: &[u8]) -> Reject {
         let bytes = bytes.get(..REJECTED_BYTES).unwrap_or(bytes).to_vec();
         Reject { reason, origin: format!("{}:{}", self.shown, self.line), bytes }
@@ -243,13 +288,14 @@ fn rows<D: RowDecoder>(
     feed: &mut Feed,
     decoder: &mut D,
     mapper: &mut Mapper,
-    place: &mut Place<'_>,
+    place: &mut RowPlace<'_>,
     into: &mut Gathered,
 ) -> State {
     let (bytes, last) = (feed.bytes(), feed.ended());
     let mut at = 0;
     let state = loop {
-        if into.is_full() {
+        // A position lies between rows, also those that are refused.
+        if into.is_full() && !decoder.is_within_row() {
             break State::Ready;
         }
         if at >= bytes.len() {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::transforms::text_hash::fnv1a;
+use crate::fnv::fnv1a;
 
 /// What an unknown text is worth: as far from the known ones as the whole span of a number's values.
 const SURPRISE: f64 = 1.0;
@@ -24,7 +24,7 @@ impl Texts {
     /// ones are remembered: the one said longest ago makes room.
     pub(super) fn surprise(&mut self, text: &str, memory: u32, cells: usize) -> f64 {
         self.readings += 1;
-        let hash = fnv1a(text);
+        let hash = fnv1a(text.as_bytes());
         if let Some((_, said)) = self.known.iter_mut().find(|(known, _)| *known == hash) {
             let age = self.readings - std::mem::replace(said, self.readings);
             return if age > u64::from(memory) { SURPRISE } else { 0.0 };

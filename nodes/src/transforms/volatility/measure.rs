@@ -10,7 +10,7 @@ use smollama_engine::time::Timestamp;
 
 use super::sliding::{Moments, Sliding, Steps};
 use super::spread::Spread;
-use crate::transforms::text_hash::fnv1a;
+use crate::fnv::fnv1a;
 
 /// What is measured of the last readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
@@ -56,7 +56,7 @@ impl Sample {
             Value::Int(x) => Some(Sample::Number(*x as f64)),
             Value::Bool(on) => Some(Sample::State(f64::from(u8::from(*on)))),
             // 52 bits of the hash are exact in a double.
-            Value::Text(text) => Some(Sample::State((fnv1a(text) >> 12) as f64)),
+            Value::Text(text) => Some(Sample::State((fnv1a(text.as_bytes()) >> 12) as f64)),
             Value::Json(_) => None,
         }
     }

@@ -14,6 +14,7 @@ use smollama_engine::series::{Series, SeriesTable, SourceKey};
 use smollama_engine::time::Timestamp;
 use smollama_engine::window::{Cause, Summary, Window};
 
+use super::super::foreign::{Cell, ParquetFile};
 use super::super::{Reader, Settings, Sources, Writer};
 
 fn at(text: &str) -> Timestamp {
@@ -32,6 +33,8 @@ fn values() -> impl Strategy<Value = Value> {
         Just(Value::Float(-0.0)),
         Just(Value::Float(f64::MIN_POSITIVE / 8.0)),
         any::<i64>().prop_map(Value::Int),
+        (-2i64..3).prop_map(|n| Value::Int((1 << 53) + n)),
+        (-9i64..9).prop_map(Value::Int),
         any::<bool>().prop_map(Value::Bool),
         ".*".prop_map(|text| Value::text(&text)),
         any::<i32>().prop_map(|n| Value::Json(Arc::new(serde_json::json!({"a": [n, null, "ü"]})))),
@@ -99,6 +102,29 @@ proptest! {
         while writer.maintain(at("2026-11-21T00:00:00Z")).unwrap() {}
         read("merged");
     }
+}
+
+/// So that a query over `value` has all numbers.
+#[test]
+fn integers_are_doubles_too_where_that_is_exact() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = SeriesTable::default();
+    let series = table.intern(&Series::new(SourceKey::local("t", "n"))).unwrap();
+    let whole = [7, -(1 << 53), (1 << 53) + 1, i64::MIN];
+    let reading = |(second, value): (i64, i64)| {
+        Reading::new(at("2026-01-01T00:00:00Z") + Duration::from_secs(second), series, value)
+    };
+    let readings: Vec<Reading> = (0..).zip(whole).map(reading).collect();
+    let mut writer = open(folder.path());
+    writer.append_readings(&readings, &table).unwrap();
+    writer.finalize().unwrap();
+    let inside = folder.path().join("readings");
+    let path = inside.join(&RealDisk.list(&inside).unwrap()[0].name);
+    let file = ParquetFile::open(&RealDisk, &path).unwrap();
+    let cells = file.read(&["value", "value_int"], 0).unwrap().next().unwrap().unwrap();
+    let border = -((1i64 << 53) as f64);
+    let doubles = [Cell::Float(7.0), Cell::Float(border), Cell::Absent, Cell::Absent];
+    assert_eq!(cells, [doubles.to_vec(), whole.map(Cell::Int).to_vec()]);
 }
 
 #[test]

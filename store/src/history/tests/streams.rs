@@ -215,6 +215,30 @@ fn the_progress_outlives_merges_and_is_that_of_its_own_stream() {
     assert_eq!(positions(Uuid::from_u128(8)), [1, 0, 0]);
 }
 
+/// What a killed process left may not be on the disk yet; who says that it is there must see to that.
+#[test]
+fn what_is_said_to_be_there_is_durable() {
+    let counted = SimulatedDisk::new(0);
+    live(&counted, 0, (4, 6));
+    let mut ends = Vec::new();
+    for call in 0..counted.calls() {
+        let disk = SimulatedDisk::new(call);
+        disk.fail_at(call, Fault::Crash(Crash::Kill));
+        live(&disk, 0, (4, 6));
+        let disk = disk.restart();
+        let mut writer = Writer::open(&disk.shared(), FOLDER.into(), Settings::default()).unwrap();
+        let said = ItemKind::ALL.map(|kind| writer.position(STREAM, kind));
+        disk.crash(Crash::Power);
+        let there = found(&disk.restart().shared());
+        for offset in 1..=said[0] {
+            let said = if kind(offset) == ItemKind::Readings { said[0] } else { said[1] };
+            assert!(offset > said || there.contains(&offset), "call {call}: {offset} of {said}");
+        }
+        ends.push(said[0]);
+    }
+    assert!(ends.contains(&0) && ends.contains(&29), "{ends:?}");
+}
+
 /// Files of one finalization are numbered before they are written, and the newest says how far the stream has come: so no merge may
 /// get between them.
 #[test]

@@ -73,6 +73,11 @@ impl RowDecoder for JsonLines {
     fn lines(&self) -> usize {
         self.lines
     }
+
+    #[inline]
+    fn is_within_row(&self) -> bool {
+        self.skipping
+    }
 }
 
 impl JsonLines {
