@@ -1,4 +1,4 @@
-//! What the log costs, on the machine's own disk. Run alone, optimised, and on one core for the figures in `docs/adr/0007-own-log.md`:
+//! What the log costs, on the machine's own disk. Run alone, optimised, and on one core for the figures in `docs/adr/0008-own-log.md`:
 //! `taskset -c 0 cargo test --release -p smollama-store log::tests::figures -- --ignored --nocapture --test-threads 1`.
 
 use std::time::Instant;
