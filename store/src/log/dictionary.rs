@@ -208,3 +208,20 @@ fn slot<T>(known: &mut Vec<Option<T>>, number: u32, limit: usize) -> Option<&mut
     }
     known.get_mut(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_no_segment_can_hold_makes_no_room_for_itself() {
+        let mut known = Known::new(100);
+        for (number, taken) in [(3, true), (u64::from(u32::MAX), false), (u64::MAX, false)] {
+            let mut out = Vec::new();
+            wire::put(&mut out, DEFINED_HERE);
+            wire::put(&mut out, number);
+            wire::put_bytes(&mut out, b"text");
+            assert_eq!(known.get_text(&mut Wire(&out)).is_some(), taken, "{number}");
+        }
+    }
+}

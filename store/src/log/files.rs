@@ -8,9 +8,10 @@ use std::sync::Arc;
 use smollama_engine::disk::{Disk, DiskFile, temporary_name};
 use smollama_engine::node::Receipt;
 
+use super::frames::is_alive;
 use super::tail::{Chunk, Taken};
 
-const COPY_STEP: usize = 64 << 10;
+const COPY_STEP: usize = 4 << 10;
 
 /// The name of the segment that begins with a number.
 pub(super) fn name_of(first: u64) -> String {
@@ -104,7 +105,10 @@ impl OpenFile {
             while at < self.written {
                 let len = COPY_STEP.min(usize::try_from(self.written - at).unwrap_or(COPY_STEP));
                 let piece = &mut buffer[..len];
-                if self.file.read_exact_at(piece, at).is_err() {
+                if let Err(error) = self.file.read_exact_at(piece, at) {
+                    if !is_alive(&*self.file) {
+                        return Err(error);
+                    }
                     // What can no longer be read is lost; readers find what is whole behind it.
                     piece.fill(0);
                 }

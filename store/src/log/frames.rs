@@ -103,13 +103,14 @@ impl Frames {
                     return Ok(Some(self.record(segment, body, stands_alone)));
                 }
                 Found::Needs(bytes) => {
-                    // Asked first: what comes between the two questions would be passed over.
-                    let grows = self.grows(segment);
-                    if self.fill(segment, bytes)? {
+                    // Asked once: what comes between two questions would be passed over.
+                    let (len, grows) = self.log.tail().extent(segment);
+                    let left = len.saturating_sub(self.position());
+                    if left >= bytes as u64 && self.fill(segment, bytes)? {
                         continue;
                     }
                     // A record is there whole or not at all: what is left over is a length that was damaged.
-                    if self.has(segment, 1) && self.search(segment)? {
+                    if left > 0 && self.search(segment)? {
                         continue;
                     }
                     if grows || !self.leave(segment) {
@@ -143,11 +144,6 @@ impl Frames {
         }
         self.enter(next);
         true
-    }
-
-    /// Whether the segment may still get longer.
-    fn grows(&self, segment: u64) -> bool {
-        self.log.tail().grows(segment)
     }
 
     fn header(&mut self, segment: u64) -> io::Result<Piece> {
@@ -200,7 +196,6 @@ impl Frames {
 
     /// Looks for the next record that stands alone, from behind `at` on; `false`: there is none, and all was looked at.
     fn search(&mut self, segment: u64) -> io::Result<bool> {
-        self.adrift = true;
         if self.fill(segment, 1)? {
             self.at += 1;
         }
@@ -239,7 +234,7 @@ impl Frames {
 
     /// Whether the segment has so many bytes behind `at`.
     fn has(&self, segment: u64, bytes: usize) -> bool {
-        let len = self.log.tail().find(segment).map_or(0, |found| found.len);
+        let (len, _) = self.log.tail().extent(segment);
         len >= self.position() + bytes as u64
     }
 
@@ -313,6 +308,6 @@ impl Frames {
 }
 
 /// Whether a file can be read at all: then what cannot be read of it never will be.
-fn is_alive(file: &dyn DiskFile) -> bool {
+pub(super) fn is_alive(file: &dyn DiskFile) -> bool {
     file.read_exact_at(&mut [0], 0).is_ok()
 }

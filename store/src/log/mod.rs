@@ -7,7 +7,7 @@
 //! - `journal`, `spool`: what the engine asks for, on top of that.
 //!
 //! Nothing that lies on the disk stops a log from opening, but for a later release's format. What is damaged is skipped, counted, and put
-//! aside as `*.damaged` when its time is over; what is whole is read. `docs/adr/0007-own-log.md` says why it is not a database.
+//! aside as `*.damaged` when its time is over; what is whole is read. `docs/adr/0008-own-log.md` says why it is not a database.
 
 mod decode;
 mod dictionary;

@@ -340,9 +340,10 @@ impl Tail {
         self.segments.get_mut(at)
     }
 
-    /// Whether a segment may still get longer.
-    pub(super) fn grows(&self, first: u64) -> bool {
-        self.growing && self.segments.back().is_some_and(|last| last.header.first == first)
+    /// The bytes of a segment, and whether it may get longer; none where it is gone.
+    pub(super) fn extent(&self, first: u64) -> (u64, bool) {
+        let is_last = self.segments.back().is_some_and(|last| last.header.first == first);
+        (self.find(first).map_or(0, |segment| segment.len), is_last && self.growing)
     }
 
     /// The first segment behind another.

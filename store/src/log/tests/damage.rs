@@ -8,6 +8,7 @@ use smollama_engine::disk::{Crash, DiskEntry, DiskFile, Fault};
 
 use super::*;
 use crate::log::NewerFormat;
+use crate::log::frame::{self, Found, Header};
 
 const CAP: ByteSize = ByteSize::kib(64);
 
@@ -38,7 +39,7 @@ impl Disk for BadPlaces {
         self.disk.create_new(path)
     }
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.disk.append(path)
+        Ok(Box::new(BadFile(self.disk.append(path)?, self.bad.clone())))
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.disk.read(path)
@@ -89,15 +90,25 @@ impl DiskFile for BadFile {
 
 #[test]
 fn a_torn_tail_is_cut_off_and_the_rest_is_read() {
-    let disk = written(100);
+    let disk = SimulatedDisk::new(1);
+    let (host, journal) = inline(&disk, CAP, Durability::Power);
+    let mut ends = vec![0];
+    for n in 0..100 {
+        append(&host, &journal, n..n + 1);
+        ends.push(disk.used());
+    }
     let name = names(&disk).pop().unwrap();
-    let whole = disk.read(&Path::new(FOLDER).join(&name)).unwrap();
+    let path = Path::new(FOLDER).join(&name);
+    let whole = disk.read(&path).unwrap();
     for cut in (0..whole.len()).rev() {
         let disk = SimulatedDisk::new(1);
         disk.create_dir_all(Path::new(FOLDER)).unwrap();
-        disk.create_new(&Path::new(FOLDER).join(&name)).unwrap().write_all(&whole[..cut]).unwrap();
+        disk.create_new(&path).unwrap().write_all(&whole[..cut]).unwrap();
         let (host, journal) = inline(&disk, CAP, Durability::Power);
         let found = values(&journal, 0);
+        if !found.is_empty() {
+            assert_eq!(disk.read(&path).unwrap().len() as u64, ends[found.len()], "{cut}");
+        }
         assert!(found.len() < 100 && found.iter().copied().eq(0..found.len() as u64), "{cut}");
         // What comes now is read behind it, in this life and the next.
         append(&host, &journal, 1000..1001);
@@ -187,6 +198,33 @@ fn a_file_of_a_later_release_is_refused_by_name_and_not_touched() {
     assert!(error.to_string().contains("update smollama"), "{error}");
 }
 
+/// Whole by its checksum, and yet nothing that this release would write.
+#[test]
+fn a_record_that_makes_no_sense_costs_itself_and_what_leans_on_it() {
+    let disk = written(100);
+    rewrite(&disk, "00000000000000000001.log", |bytes| {
+        let mut at = Header::read(bytes).unwrap().1;
+        for number in 1.. {
+            let Found::Record { body, stands_alone } = frame::look(&bytes[at..], 1) else { break };
+            let body = at + body.start..at + body.end;
+            if number == 20 {
+                let mut senseless = Vec::new();
+                let start = frame::begin(&mut senseless, stands_alone);
+                senseless.push(1);
+                senseless.resize(senseless.len() + body.len() - 1, 0xff);
+                frame::finish(&mut senseless, start, 1, stands_alone);
+                bytes.splice(at..body.end, senseless);
+            }
+            at = body.end;
+        }
+    });
+    let (_, journal) = inline(&disk, CAP, Durability::Power);
+    let found = values(&journal, 0);
+    assert!(found.iter().copied().eq((0..19).chain(100 - (found.len() as u64 - 19)..100)));
+    assert!((50..99).contains(&found.len()), "{found:?}");
+    assert_eq!(journal.fill().quarantined, 1);
+}
+
 #[test]
 fn a_disk_that_cannot_be_read_for_a_while_costs_nothing() {
     let disk = written(2000);
@@ -217,6 +255,21 @@ fn a_place_that_cannot_be_read_costs_what_is_there() {
 }
 
 #[test]
+fn what_is_still_in_memory_is_not_read_back_after_a_failed_sync() {
+    let disk = SimulatedDisk::new(1);
+    let host = host_on(Arc::new(BadPlaces { disk: disk.clone(), bad: 40..60 }));
+    let journal = LogJournal::inline(&host, settings(CAP, Durability::Power), 0).unwrap();
+    let (receipt, told) = receipt();
+    // The file is made and written, then synced.
+    disk.fail_at(2, Fault::Error(io::ErrorKind::Other));
+    journal.append(at(0), &event(&host, 5), Some(receipt)).unwrap();
+    told.try_recv().unwrap();
+    disk.crash(Crash::Power);
+    let (_, journal) = inline(&disk.restart(), CAP, Durability::Power);
+    assert_eq!(values(&journal, 0), [5]);
+}
+
+#[test]
 fn segments_that_appear_twice_after_a_power_cut_count_once() {
     for seed in 0..30 {
         let disk = SimulatedDisk::new(seed);
@@ -233,6 +286,43 @@ fn segments_that_appear_twice_after_a_power_cut_count_once() {
         let (_, journal) = inline(&disk, CAP, Durability::Power);
         assert_eq!(values(&journal, last - 100), (3900..4000).collect::<Vec<_>>());
         assert!(disk.used() <= CAP.0);
+    }
+}
+
+/// Appends until there is no room.
+fn fill_up(host: &Host, journal: &LogJournal) {
+    while journal.append(at(0), &event_of(vec![reading(host, 1); 50]), None).is_ok() {}
+}
+
+#[test]
+fn what_was_removed_and_comes_back_after_a_power_cut_fits_below_the_cap() {
+    for seed in 0..40 {
+        let disk = SimulatedDisk::new(seed);
+        let (host, journal) = inline(&disk, CAP, Durability::Process);
+        for _ in 0..3 {
+            fill_up(&host, &journal);
+            journal.free(journal.last_seq() - 50);
+            fill_up(&host, &journal);
+        }
+        disk.crash(Crash::Power);
+        assert!(disk.restart().used() <= CAP.0, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_was_undone_and_comes_back_after_a_power_cut_fits_below_the_cap() {
+    for seed in 0..40 {
+        let disk = SimulatedDisk::new(seed);
+        let (host, journal) = inline(&disk, CAP, Durability::Process);
+        append(&host, &journal, 0..3);
+        disk.fail_at(0, Fault::TornWrite);
+        journal.append(at(0), &event_of(vec![reading(&host, 1); 1500]), None).unwrap();
+        disk.crash(Crash::Kill);
+        let disk = disk.restart();
+        let (host, journal) = inline(&disk, CAP, Durability::Process);
+        fill_up(&host, &journal);
+        disk.crash(Crash::Power);
+        assert!(disk.restart().used() <= CAP.0, "seed {seed}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the log costs, on the machine's own disk. Run alone, optimised, and on one core for the figures in `docs/adr/0007-own-log.md`:
+//! What the log costs, on the machine's own disk. Run alone, optimised, and on one core for the figures in `docs/adr/0008-own-log.md`:
 //! `taskset -c 0 cargo test --release -p smollama-store log::tests::figures -- --ignored --nocapture --test-threads 1`.
 
 use std::time::Instant;
@@ -94,6 +94,36 @@ fn throughput() {
     run("process, 100, receipts", Process, 100, 10_000_000, true);
     run("power, 1, receipts", Power, 1, 1_000_000, true);
     run("power, 100, receipts", Power, 100, 10_000_000, true);
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn idle() {
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let (host, settings) = real(folder.path());
+    let all = readings(&host);
+    let source: Arc<str> = "greenhouse/air".into();
+    let before = resident();
+    let journal = LogJournal::open(&host, settings, 0).unwrap();
+    let spools = crate::log::LogSpools::new(&host);
+    let open = |n: u32| {
+        smollama_engine::run::Spools::open(&spools, &n.to_string(), ByteSize::mib(64)).unwrap()
+    };
+    let open: Vec<_> = (0..10).map(open).collect();
+    println!("a journal and ten spools: {} KiB", resident().saturating_sub(before) >> 10);
+    for n in 0..2000 {
+        while journal.append(at(n), &event_at(&source, at(n), &all), None).is_err() {
+            std::thread::yield_now();
+        }
+    }
+    journal.sync().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    println!("after two million readings: {} KiB", resident().saturating_sub(before) >> 10);
+    let (calls, cpu_before) = (journal.fill(), cpu());
+    std::thread::sleep(std::time::Duration::from_secs(10));
+    assert_eq!(journal.fill(), calls);
+    println!("ten seconds of nothing: {:.2} s of a processor", cpu() - cpu_before);
+    drop(open);
 }
 
 #[test]

@@ -230,6 +230,42 @@ fn a_reader_goes_on_while_what_it_has_passed_is_let_go_of() {
 }
 
 #[test]
+fn a_reader_beside_an_appender_sees_everything_once() {
+    const LAST: u64 = 60_000;
+    let disk = SimulatedDisk::new(1);
+    let (host, journal) = open(&disk, Durability::Process);
+    let failed = std::sync::atomic::AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..LAST {
+                let event = event(&host, n);
+                while journal.append(at(0), &event, None).is_err() {
+                    if failed.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut reader = journal.read_after(0).unwrap();
+        let mut seen = 0;
+        while seen < LAST {
+            let Some(record) = reader.next().unwrap() else { continue };
+            if value(&record) != seen {
+                failed.store(true, Ordering::SeqCst);
+                break;
+            }
+            seen += 1;
+            if seen.is_multiple_of(100) {
+                journal.free(record.seq);
+            }
+        }
+        seen
+    });
+    assert_eq!((seen, journal.fill().quarantined), (LAST, 0));
+}
+
+#[test]
 fn it_never_takes_more_than_its_cap_and_is_full_instead() {
     for durability in [Durability::Process, Durability::Power] {
         let disk = SimulatedDisk::new(1);

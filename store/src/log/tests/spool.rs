@@ -145,6 +145,19 @@ fn confirming_frees_room_and_an_empty_spool_takes_next_to_none() {
 }
 
 #[test]
+fn what_says_that_something_was_confirmed_keeps_no_segment_alive() {
+    let disk = SimulatedDisk::new(1);
+    let (host, mut spool) = open(&disk);
+    fill(&host, &mut *spool, 2..=1000);
+    rest(&mut *spool);
+    spool.confirm(500);
+    spool.persist().unwrap();
+    assert!(disk.used() > 4096);
+    spool.confirm(1000);
+    assert!(disk.used() < 200, "{}", disk.used());
+}
+
+#[test]
 fn a_disk_that_takes_nothing_is_an_error_and_the_batch_was_not_taken() {
     let disk = SimulatedDisk::new(1);
     let host = host(&disk);
