@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use smollama_engine::clock::{Clock, SystemClock};
 use smollama_engine::control::PlanReply;
 use smollama_engine::plan::Graph;
 use smollama_engine::plan::diff::{diff, nobody_asked};
@@ -16,13 +17,13 @@ use crate::host;
 use crate::service::keeping;
 use crate::terminal::{Failure, Stdout};
 
-/// What would be resumed; `None` where nothing was ever applied, and then nothing is made either.
-pub(super) fn kept(global: &Global) -> Result<Option<AtRest>, Failure> {
-    if !host::locate(global)?.data_dir.join("revisions").is_dir() {
+/// The data directory, if it has such a folder: where it has none, nothing of the kind was ever kept, and nothing is made.
+pub(super) fn kept(global: &Global, folder: &str) -> Result<Option<AtRest>, Failure> {
+    if !host::locate(global)?.data_dir.join(folder).is_dir() {
         return Ok(None);
     }
     let host = Arc::new(host::open(global, Arc::new(Stdout::default()))?);
-    Ok(Some(AtRest::open(&host)?))
+    Ok(Some(AtRest::open(&host, SystemClock::default().now())?))
 }
 
 /// What an apply would change about what ran last. What is wrong is shown.
@@ -32,7 +33,7 @@ pub(super) fn plan(
     all: bool,
     speed: Option<Speed>,
 ) -> Result<PlanReply, Failure> {
-    let Some(kept) = kept(global)? else { return plan_anew(global, paths, speed) };
+    let Some(kept) = kept(global, "revisions")? else { return plan_anew(global, paths, speed) };
     let local = Local::read(paths, all);
     let speed = match speed {
         Some(Speed::Times(times)) => Some(times),

@@ -14,7 +14,7 @@ pub(crate) fn history(global: &Global) -> Result<ExitCode, Failure> {
     let asked = client::ask_if_running(global, async |call| Ok(call.engine.history().await?));
     let revisions = match asked? {
         Some(revisions) => revisions,
-        None => match at_rest::kept(global)? {
+        None => match at_rest::kept(global, "revisions")? {
             Some(kept) => kept.history()?,
             None => Vec::new(),
         },

@@ -8,35 +8,53 @@ use smollama_engine::plan::Graph;
 use smollama_engine::plan::diff::{diff, nobody_asked};
 use smollama_engine::registry::Registry;
 use smollama_engine::run::Checkpoints;
+use smollama_engine::time::Timestamp;
 use smollama_store::checkpoints::FileCheckpoints;
+use smollama_store::dead_letters::DeadLetterFile;
+use smollama_store::lock::DataDirLock;
 use smollama_store::revisions::Revisions;
 
 use crate::candidate::{self, Sources};
 use crate::kept::Settings;
 use crate::revision;
 
-/// The revisions of a data directory, and which of them an engine would resume. It reads, and changes nothing.
+/// A data directory on which no engine runs. As long as this lives none can be started on it.
 #[derive(Debug)]
 pub struct AtRest {
-    revisions: Revisions,
-    /// 0 before the first.
-    current: u64,
+    host: Arc<Host>,
+    _lock: DataDirLock,
 }
 
 impl AtRest {
-    /// Opens what a host keeps.
+    /// Locks the data directory of a host.
     ///
     /// # Errors
-    /// The disk says no; a later release wrote there.
-    pub fn open(host: &Arc<Host>) -> Result<AtRest, ControlError> {
+    /// An engine runs there; the disk says no.
+    pub fn open(host: &Arc<Host>, now: Timestamp) -> Result<AtRest, ControlError> {
+        let lock = DataDirLock::take(&host.data_dir, now)
+            .map_err(|error| ControlError::refused(error.to_string()).help(error.help()))?;
+        Ok(AtRest { host: host.clone(), _lock: lock })
+    }
+
+    /// The revisions, and the number of the one that would be resumed: 0 before the first.
+    fn revisions(&self) -> Result<(Revisions, u64), ControlError> {
         let revisions =
-            Revisions::open(host).map_err(|error| ControlError::failed(error.to_string()))?;
-        let newest = FileCheckpoints::open(host).and_then(|checkpoints| checkpoints.latest());
+            Revisions::open(&self.host).map_err(|error| ControlError::failed(error.to_string()))?;
+        let newest = FileCheckpoints::open(&self.host).and_then(|checkpoints| checkpoints.latest());
         let newest = newest.map_err(|error| {
             ControlError::failed(format!("the checkpoints cannot be read: {error}"))
         })?;
-        let current = newest.map_or(0, |checkpoint| checkpoint.revision);
-        Ok(AtRest { revisions, current })
+        Ok((revisions, newest.map_or(0, |checkpoint| checkpoint.revision)))
+    }
+
+    /// What was refused.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn letters(&self) -> Result<DeadLetterFile, ControlError> {
+        DeadLetterFile::open(&self.host).map_err(|error| {
+            ControlError::failed(format!("the dead letters cannot be read: {error}"))
+        })
     }
 
     /// What an apply would change about what would be resumed. Whether a node can go on with its state only an engine can tell.
@@ -50,10 +68,11 @@ impl AtRest {
         speed: Option<f64>,
         settings: &Settings,
     ) -> Result<PlanReply, ControlError> {
-        let (before, sources) = match self.current {
+        let (revisions, current) = self.revisions()?;
+        let (before, sources) = match current {
             0 => (Graph::default(), Sources::default()),
             current => {
-                let stored = revision::load(&self.revisions, current)?;
+                let stored = revision::load(&revisions, current)?;
                 (candidate::stored(&stored, registry, speed)?.graph, stored)
             }
         };
@@ -63,7 +82,7 @@ impl AtRest {
         let plan = plan.with_cost(settings.cost(&found.graph));
         Ok(PlanReply {
             pending: !changes.is_empty(),
-            revision: (self.current > 0).then_some(self.current),
+            revision: (current > 0).then_some(current),
             changes: serde_json::to_value(&plan).unwrap_or_default(),
             text: plan.text(false),
             diagnostics: found.warnings,
@@ -75,6 +94,7 @@ impl AtRest {
     /// # Errors
     /// They cannot be listed.
     pub fn history(&self) -> Result<Vec<RevisionRow>, ControlError> {
-        revision::history(&self.revisions, self.current)
+        let (revisions, current) = self.revisions()?;
+        revision::history(&revisions, current)
     }
 }

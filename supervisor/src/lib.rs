@@ -5,7 +5,7 @@
 //! Supervisor::start(..)           resumes the revision that ran; a task that owns the topology             supervisor.rs
 //! Handle                          implements `Control`: what the API, the command line and signals use      handle.rs
 //! candidate(..)                   the graph that an apply would make, out of files and of what runs        candidate.rs
-//! AtRest::open(host)              what ran last, and what an apply would change about it, without an engine at_rest.rs
+//! AtRest::open(host)              the same data directory where no engine runs: plans, history, dead letters  at_rest.rs
 //! stage(..), load(..)             what a revision keeps of it                                              revision.rs
 //! ```
 //!

@@ -5,7 +5,6 @@ mod tests;
 mod text;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use smollama_engine::clock::{Clock, SystemClock};
 use smollama_engine::control::{
@@ -17,6 +16,7 @@ use smollama_store::dead_letters::DeadLetterFile;
 use crate::cli::Global;
 use crate::cli::look::{self, DlqAction, Moment};
 use crate::client::{self, Call};
+use crate::commands::at_rest;
 use crate::terminal::{self, Failure};
 use crate::text::count;
 
@@ -31,18 +31,13 @@ pub(crate) fn dlq(global: &Global, args: &look::Dlq) -> Result<ExitCode, Failure
         let message = "no engine runs that could take a dead letter again\n  help: start one with `smollama run`";
         return Err(Failure::Failed(message.into()));
     }
-    let place = crate::host::locate(global)?;
-    let letters = match place.data_dir.join("dead_letters").is_dir() {
-        true => Letters::Kept(kept(global)?),
-        false => Letters::None,
+    // As long as it is kept, no engine can be started on it.
+    let at_rest = at_rest::kept(global, "dead_letters")?;
+    let letters = match &at_rest {
+        Some(kept) => Letters::Kept(kept.letters()?),
+        None => Letters::None,
     };
     client::ask(global, async |call| act(&letters, call, &args.action).await)
-}
-
-fn kept(global: &Global) -> Result<DeadLetterFile, Failure> {
-    let host = Arc::new(crate::host::open(global, Arc::new(terminal::Stdout::default()))?);
-    DeadLetterFile::open(&host)
-        .map_err(|error| Failure::Failed(format!("cannot read the dead letters: {error}")))
 }
 
 /// Where the letters are.

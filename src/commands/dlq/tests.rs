@@ -1,5 +1,7 @@
 //! Dead letters, with an engine and without one.
 
+use std::sync::Arc;
+
 use smollama_engine::context::Host;
 use smollama_engine::control::LetterRow;
 use smollama_engine::duration::Duration;
