@@ -85,6 +85,16 @@ impl Items {
         self.len() == 0
     }
 
+    /// Puts items of the same kind behind these; of another kind they are not taken.
+    pub fn append(&mut self, more: Items) {
+        match (self, more) {
+            (Items::Readings(items), Items::Readings(mut more)) => items.append(&mut more),
+            (Items::Windows(items), Items::Windows(mut more)) => items.append(&mut more),
+            (Items::Observations(items), Items::Observations(mut more)) => items.append(&mut more),
+            _ => debug_assert!(false, "a batch holds items of one kind"),
+        }
+    }
+
     /// Forgets all, and keeps the memory for the next.
     pub fn clear(&mut self) {
         match self {

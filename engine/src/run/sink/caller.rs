@@ -68,6 +68,9 @@ pub(crate) struct Caller {
     broke: (u64, u32),
     failures: VecDeque<Timestamp>,
     failed: Option<String>,
+    /// Flushes that failed in a row, and how long to wait before the next.
+    unflushed: Backoff,
+    flush_pause: Duration,
     /// When it was last said that items go to the dead letters, and how many went since.
     said: Option<Instant>,
     buried: usize,
@@ -96,6 +99,8 @@ enum Verb<'a> {
 impl Caller {
     pub(crate) fn new(with: Setup) -> Caller {
         Caller {
+            unflushed: Backoff::new(RetrySpec { attempts: 0, ..with.retry }, &with.address),
+            flush_pause: Duration::ZERO,
             with,
             latest: Timestamp::MIN,
             keeps_position: false,
@@ -132,10 +137,11 @@ impl Caller {
         self.with.clock.as_ref().map_or(self.latest, |clock| clock.now())
     }
 
-    /// [`Sink::linger`].
+    /// [`Sink::linger`], and longer where flushes fail.
     pub(crate) fn linger(&self) -> Duration {
         let sink = &self.with.sink;
-        catch_unwind(AssertUnwindSafe(|| sink.linger())).unwrap_or(FLUSH_EVERY)
+        let linger = catch_unwind(AssertUnwindSafe(|| sink.linger())).unwrap_or(FLUSH_EVERY);
+        linger.max(self.flush_pause)
     }
 
     /// Makes the sink anew: it was closed, and is to go on after all.
@@ -223,7 +229,14 @@ impl Caller {
 
     /// Flushes. False when what was taken is not out yet.
     pub(crate) async fn flush(&mut self) -> bool {
-        self.make_sure(Verb::Flush, "cannot flush").await
+        let flushed = self.make_sure(Verb::Flush, "cannot flush").await;
+        if flushed {
+            self.unflushed.reset();
+        }
+        let pause = if flushed { None } else { self.unflushed.failed() };
+        let micros = pause.and_then(|pause| i64::try_from(pause.as_micros()).ok());
+        self.flush_pause = Duration::from_micros(micros.unwrap_or(0));
+        flushed
     }
 
     /// Makes durable what was taken. False when it is not.

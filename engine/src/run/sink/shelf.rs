@@ -14,6 +14,9 @@ use crate::run::keep::{Spool, SpoolError};
 use crate::run::queue::{Parcel, QueueSpec, Taker, WhenFull};
 use crate::run::stats::NodeStats;
 
+/// So many items are joined to one batch at most.
+const JOINED_ITEMS_MAX: usize = 1_024;
+
 /// Where a batch lies that is under way to the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -90,11 +93,27 @@ impl Shelf {
             self.flight.push_back((batch.clone(), Place::Disk));
             return Ok(Some(batch));
         }
-        let Some(batch) = self.tail.pop_front() else { return Ok(None) };
+        let Some(batch) = self.join_tail() else { return Ok(None) };
         self.tail_bytes = self.tail_bytes.saturating_sub(batch.items.bytes());
         self.taken = self.taken.max(batch.end);
         self.flight.push_back((batch.clone(), Place::Memory));
         Ok(Some(batch))
+    }
+
+    /// Takes the oldest batch off memory, with those that follow it: what came one by one while the other side was busy or away must not
+    /// go there one by one.
+    fn join_tail(&mut self) -> Option<Batch> {
+        let mut batch = self.tail.pop_front()?;
+        while let Some(next) = self.tail.front()
+            && batch.items.len() + next.items.len() <= JOINED_ITEMS_MAX
+            && batch.end + next.items.len() as u64 == next.end
+            && batch.items.kind() == next.items.kind()
+            && let Some(next) = self.tail.pop_front()
+        {
+            batch.items.append(next.items);
+            (batch.received, batch.seq, batch.end) = (next.received, next.seq, next.end);
+        }
+        Some(batch)
     }
 
     /// Takes what waits in the queue, as far as there is room; ready when anything came. Cancel-safe.
@@ -144,15 +163,18 @@ impl Shelf {
                 self.unpersisted = true;
             }
         }
-        while let Some(batch) = self.tail.front() {
-            match self.spool.append(batch) {
+        while let Some(batch) = self.join_tail() {
+            match self.spool.append(&batch) {
                 Ok(()) => {
                     (self.unpersisted, self.stuck) = (true, false);
                     self.tail_bytes = self.tail_bytes.saturating_sub(batch.items.bytes());
-                    self.tail.pop_front();
                 }
-                Err(error) if !self.makes_room(&error) => return self.complain(&error),
-                Err(_) => {}
+                Err(error) => {
+                    self.tail.push_front(batch);
+                    if !self.makes_room(&error) {
+                        return self.complain(&error);
+                    }
+                }
             }
         }
         true
@@ -275,3 +297,6 @@ impl Shelf {
         self.stats.set_spool(self.spool.items(), self.spool.fill());
     }
 }
+
+#[cfg(test)]
+mod tests;
