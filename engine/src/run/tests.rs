@@ -1,6 +1,11 @@
 //! Whole graphs of small nodes, run to the end.
 
 mod faults;
+mod memory;
+mod nodes;
+mod replay;
+mod site;
+mod truth;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -102,6 +107,11 @@ impl Source for NumbersSource {
         self.next = end;
         Ok(Read::Batch(SourceBatch::readings(readings)))
     }
+}
+
+/// How many cases a property is tried with, unless `PROPTEST_CASES` asks for more.
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
 }
 
 fn at(seconds: i64) -> Timestamp {
