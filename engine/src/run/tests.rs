@@ -3,6 +3,7 @@
 mod faults;
 mod memory;
 mod nodes;
+mod recordings;
 mod replay;
 mod site;
 mod truth;
