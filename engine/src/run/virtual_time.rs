@@ -244,7 +244,7 @@ impl VirtualPart {
                         let SourceBatch { items, rejects, position, .. } = batch;
                         if recording.begins_anew() {
                             // What the sinks have is of another recording.
-
+                            self.island.caught_up();
                         }
                         if recording.skip == 0 {
                             bury_rejects(&*self.outlets.dead, &source.address, at, rejects);
