@@ -1,6 +1,7 @@
 //! Whole graphs of small nodes, run to the end.
 
 mod faults;
+mod lag;
 mod memory;
 mod nodes;
 mod recordings;

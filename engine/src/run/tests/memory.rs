@@ -49,6 +49,8 @@ pub(super) struct Inner {
     pub(super) cap: u64,
     /// The disk takes nothing.
     pub(super) fails: bool,
+    /// How many events had no room.
+    pub(super) refused: u64,
     /// The disk gives nothing.
     pub(super) unreadable: bool,
     /// It frees nothing, as a journal does whose segments are large.
@@ -83,6 +85,11 @@ fn size(event: &Event) -> u64 {
 }
 
 impl Inner {
+    /// How many bytes of events it holds.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// All that was appended and is still known after a crash.
     pub(super) fn what_survives(&self, crash: Crash) -> Vec<Record> {
         let lasts = |record: &&Record| crash == Crash::Kill || record.seq <= self.synced;
@@ -163,6 +170,7 @@ impl Journal for Memory {
         let mut inner = self.lock();
         let bytes = size(event);
         if inner.fails || (inner.cap > 0 && inner.bytes + bytes > inner.cap) {
+            inner.refused += 1;
             return Err(Full { receipt });
         }
         inner.last += 1;

@@ -122,6 +122,17 @@ impl Site {
         done
     }
 
+    /// Whether a life can begin; it ends at once.
+    pub(super) fn try_live(&self, graph: &Graph) -> Result<(), String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let checkpoint = self.memory.latest();
+            let options = self.options();
+            let started = Topology::resume(graph, &self.host, options, checkpoint.as_ref());
+            started.map(drop).map_err(|error| error.to_string())
+        })
+    }
+
     /// The first life of all: it writes a checkpoint, so that what comes after a crash is of the same streams.
     pub(super) fn begin(&self, graph: &Graph) {
         self.live(graph, async |life| life.topology.checkpoint().await.unwrap());
