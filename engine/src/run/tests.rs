@@ -1,5 +1,6 @@
 //! Whole graphs of small nodes, run to the end.
 
+mod barriers;
 mod faults;
 mod lag;
 mod memory;
