@@ -490,6 +490,8 @@ pub(super) struct Stash {
     keeps_position: bool,
     /// It has a thread of its own.
     blocks: bool,
+    /// It gathers for ten seconds before it is flushed.
+    lingers: bool,
     version: u32,
     broken: bool,
 }
@@ -644,6 +646,9 @@ impl Sink for StashSink {
     }
     fn keeps_position(&self) -> bool {
         self.config.keeps_position
+    }
+    fn linger(&self) -> Duration {
+        if self.config.lingers { Duration::from_secs(10) } else { Duration::from_millis(100) }
     }
     fn blocks(&self) -> bool {
         self.config.blocks
