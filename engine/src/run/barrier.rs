@@ -163,7 +163,6 @@ impl Topology {
     pub(super) async fn checkpoint_by(&mut self, deadline: Instant) -> Result<(), NoCheckpoint> {
         let Some(keep) = self.options.keep.clone() else { return Err(NoCheckpoint::NothingKept) };
         let number = self.barriers.next_number();
-        self.barriers.tried = Some(self.options.clock.now());
         let mut cuts = Vec::new();
         let mut waiting = BTreeSet::new();
         let mut asked = Vec::new();
@@ -196,6 +195,7 @@ impl Topology {
     fn blocked(&mut self, by: Option<Arc<str>>) -> NoCheckpoint {
         let by = by.unwrap_or_else(|| "?".into());
         self.barriers.blocked_by = Some(by.clone());
+        self.barriers.tried = Some(self.options.clock.now());
         NoCheckpoint::Blocked(by)
     }
 
@@ -236,7 +236,10 @@ impl Topology {
                 self.barriers.cuts = cuts;
                 Ok(())
             }
-            Err(error) => Err(NoCheckpoint::Disk(error.to_string())),
+            Err(error) => {
+                self.barriers.tried = Some(self.options.clock.now());
+                Err(NoCheckpoint::Disk(error.to_string()))
+            }
         }
     }
 

@@ -101,16 +101,14 @@ impl Heritage {
                     let entered = heritage.entered.entry(address).or_insert_with(begun);
                     entered.pass(items.len(), position.as_ref());
                 }
-                Event::Confirmed { stream, end } => {
-                    let confirmed = heritage.confirmed.entry(stream).or_default();
-                    *confirmed = end.max(*confirmed);
-                }
+                // The last word counts: a power cut may have made less of it.
+                Event::Confirmed { stream, end } => drop(heritage.confirmed.insert(stream, end)),
                 Event::Cut { node, seq } => {
                     if heritage.places.get(&node).is_none_or(|(place, _)| seq > *place) {
                         heritage.cuts.entry(node).or_default().push_back(seq);
                     }
                 }
-                Event::Tick { .. } => {}
+                Event::Tick { .. } | Event::Resumed { .. } => {}
             }
         }
         Ok(heritage)

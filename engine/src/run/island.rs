@@ -346,6 +346,13 @@ impl Island {
         self.sinks.iter().any(repeats)
     }
 
+    /// What goes to a sink from now on is counted from an offset on, unless it is that far already.
+    pub(crate) fn count_from(&mut self, stream: Uuid, end: u64) {
+        for exit in self.sinks.iter_mut().filter(|exit| exit.stream == stream) {
+            exit.sent = exit.sent.max(end);
+        }
+    }
+
     /// The replay is over: from now on nothing is one that a sink has already. Offsets go on behind what the sinks have, which after
     /// a power cut may be more than the journal could repeat.
     pub(crate) fn caught_up(&mut self) {

@@ -35,7 +35,15 @@ pub enum Event {
     Confirmed {
         /// The stream ([`SinkCut::stream`]), and not the sink: another one may bear its address later.
         stream: Uuid,
-        /// The offset after the last item confirmed.
+        /// The offset after the last item confirmed. A later record may say less: a power cut took what had been confirmed.
+        end: u64,
+    },
+    /// The host began anew, and a sink had this much of its stream. That may be more than the events before can make again, as the last of
+    /// them may be lost while what they led to is not. What comes behind is counted from here on.
+    Resumed {
+        /// The stream ([`SinkCut::stream`]).
+        stream: Uuid,
+        /// The offset after the last item it had.
         end: u64,
     },
     /// A cut was taken of a part. A transform that breaks is made anew from the last cut, in the replay as it was in the live run,

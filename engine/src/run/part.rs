@@ -404,6 +404,7 @@ impl LivePart {
                     self.begin(seq, now);
                 }
             }
+            Event::Resumed { stream, end } => self.island.count_from(stream, end),
             Event::Confirmed { .. } | Event::Cut { .. } => {}
         }
         self.upto = self.upto.max(seq);

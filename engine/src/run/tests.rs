@@ -1,6 +1,15 @@
 //! Whole graphs of small nodes, run to the end.
 
+mod barriers;
 mod faults;
+mod lag;
+mod memory;
+mod nodes;
+mod recordings;
+mod replay;
+mod site;
+mod spools;
+mod truth;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -102,6 +111,16 @@ impl Source for NumbersSource {
         self.next = end;
         Ok(Read::Batch(SourceBatch::readings(readings)))
     }
+}
+
+/// How many cases a property is tried with, unless `PROPTEST_CASES` asks for more.
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
+
+fn values_of(items: &Items) -> Vec<i64> {
+    let Items::Readings(readings) = items else { panic!("only readings here") };
+    readings.iter().map(|reading| reading.value.as_f64().unwrap_or(-1.0) as i64).collect()
 }
 
 fn at(seconds: i64) -> Timestamp {

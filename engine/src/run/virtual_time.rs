@@ -78,6 +78,8 @@ pub(crate) struct VirtualPart {
     pub(crate) clock: Option<Timestamp>,
     /// What was still held has been emitted.
     pub(crate) finished: bool,
+    /// From the record of the journal behind this number on it may say what sinks have of that which is repeated.
+    pub(crate) needs: u64,
 }
 
 impl std::fmt::Debug for VirtualPart {
@@ -211,8 +213,8 @@ impl VirtualPart {
 
     /// The state of everything, as far as it has come.
     pub(crate) fn cut(&self) -> PartCut {
-        // None of this is in the journal.
-        let done = self.ledger.last();
+        // No item of this is in the journal; but what the sinks have confirmed is.
+        let done = if self.island.repeats() { self.needs } else { self.ledger.last() };
         let sources = self.sources.iter().map(|source| source.cut(self.finished, done));
         PartCut {
             seq: self.island.seq,

@@ -63,8 +63,12 @@ impl Decoder {
         let now = self.time(&mut wire)?;
         let event = match tag & tag::MASK {
             tag::TICK => Event::Tick { node: self.dictionary.get_text(&mut wire)? },
-            tag::CONFIRMED => {
-                Event::Confirmed { stream: Uuid::from_bytes(wire.array()?), end: wire.get()? }
+            kind @ (tag::CONFIRMED | tag::RESUMED) => {
+                let (stream, end) = (Uuid::from_bytes(wire.array()?), wire.get()?);
+                match kind {
+                    tag::CONFIRMED => Event::Confirmed { stream, end },
+                    _ => Event::Resumed { stream, end },
+                }
             }
             tag::CUT => {
                 let node = self.dictionary.get_text(&mut wire)?;

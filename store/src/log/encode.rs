@@ -24,6 +24,7 @@ pub(super) mod tag {
     pub(in super::super) const CONFIRMED: u8 = 4;
     pub(in super::super) const TAKEN: u8 = 5;
     pub(in super::super) const CUT: u8 = 6;
+    pub(in super::super) const RESUMED: u8 = 7;
     pub(in super::super) const MASK: u8 = 7;
     /// A position follows.
     pub(in super::super) const POSITION: u8 = 8;
@@ -120,10 +121,10 @@ impl Encoder {
                 self.dictionary.put_shared(out, node);
                 tag::TICK
             }
-            Event::Confirmed { stream, end } => {
+            Event::Confirmed { stream, end } | Event::Resumed { stream, end } => {
                 out.extend_from_slice(stream.as_bytes());
                 wire::put(out, *end);
-                tag::CONFIRMED
+                if matches!(event, Event::Confirmed { .. }) { tag::CONFIRMED } else { tag::RESUMED }
             }
             Event::Cut { node, seq } => {
                 self.dictionary.put_shared(out, node);

@@ -246,6 +246,11 @@ impl Yard<'_> {
         let mut starts = Vec::new();
         let mut sources = Vec::new();
         let finished = self.is_finished(part, heritage);
+        let inlets = part.sources.iter().filter_map(|&n| {
+            let address = &self.graph.dag[n].address;
+            heritage.inlets.get(address).map(|inlet| inlet.done)
+        });
+        let needs = inlets.min().unwrap_or(heritage.begin);
         for &n in &part.sources {
             let address = self.graph.dag[n].address.clone();
             match made.remove(&n) {
@@ -265,6 +270,7 @@ impl Yard<'_> {
             start: self.options.clock.now(),
             clock: Some(now).filter(|now| *now > Timestamp::MIN),
             finished,
+            needs,
         };
         (Yielded::Virtual(Box::new(part)), starts, Vec::new())
     }

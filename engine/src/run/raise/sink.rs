@@ -10,7 +10,7 @@ use super::{Stream, Yard, rebuild};
 use crate::batch::Batch;
 use crate::node::{Node, Sink};
 use crate::registry::Delivery;
-use crate::run::keep::Spool;
+use crate::run::keep::{Event, Spool};
 use crate::run::queue::{Gauge, Giver, Parcel, queue};
 use crate::run::sink::{
     Caller, DirectSink, Remains, Retire, Setup, Shelf, SinkCommand, SpooledSink, Ties, Unopened,
@@ -102,13 +102,25 @@ impl Yard<'_> {
             retained: keep.is_some() && delivery == Delivery::Kept || spool.is_some(),
         });
         let own = caller.introduce();
+        let confirmed = match (confirmed, keep) {
+            (Some(end), Some(keep))
+                if delivery == Delivery::Kept && keep.journal.power_was_cut() =>
+            {
+                self.take_back(stream, end, keep);
+                None
+            }
+            (confirmed, _) => confirmed,
+        };
         if giver.is_some() {
-            stream.known = known_offsets(&caller, own, delivery, confirmed, keep);
+            stream.known = known_offsets(&caller, own, delivery, confirmed, keep.is_some());
             if virtual_time && delivery == Delivery::Shown {
                 stream.known = [0; 3];
             }
             if let Some(last) = spool.as_ref().and_then(|spool| spool.last_end()) {
                 stream.known = stream.known.map(|known| known.max(last));
+            }
+            if !virtual_time {
+                self.note_known(stream);
             }
         } else if caller.keeps_position {
             forget_known(&mut unwritten, own);
@@ -139,6 +151,35 @@ impl Yard<'_> {
         };
         let address = node.address.clone();
         (SinkStart { address, commands: tell, retire, blocks, gauge, run }, giver)
+    }
+
+    /// After a power cut what a sink confirmed that keeps here is not to be believed, as the page cache it spoke of is gone; nor in the
+    /// next life, if this one ends before the next checkpoint.
+    fn take_back(&self, stream: &Stream, confirmed: u64, keep: &Keep) {
+        if confirmed <= stream.sent {
+            return;
+        }
+        let event = Event::Confirmed { stream: stream.id, end: stream.sent };
+        if keep.journal.append(self.options.clock.now(), &event, None).is_err() {
+            tracing::error!(
+                "the journal is full; a crash before the next checkpoint may cost what the power cut took"
+            );
+        }
+    }
+
+    /// Notes what a sink has, which a replay may not be able to repeat.
+    fn note_known(&self, stream: &Stream) {
+        let known = stream.known.iter().copied().filter(|known| *known < u64::MAX).max();
+        let (Some(journal), Some(end)) = (&self.ledger.journal, known) else { return };
+        if end <= stream.sent {
+            return;
+        }
+        let event = Event::Resumed { stream: stream.id, end };
+        if journal.append(self.options.clock.now(), &event, None).is_err() {
+            tracing::error!(
+                "the journal is full; a crash before the next checkpoint may cost what enters until then"
+            );
+        }
     }
 
     /// The spool of a sink whose other side can be away; without one (nothing is kept, or the disk says no) it waits in memory.
@@ -181,16 +222,17 @@ fn known_offsets(
     own: [u64; 3],
     delivery: Delivery,
     confirmed: Option<u64>,
-    keep: Option<&Keep>,
+    keeps: bool,
 ) -> [u64; 3] {
-    let Some(keep) = keep else { return [0; 3] };
+    if !keeps {
+        return [0; 3];
+    }
     if caller.keeps_position {
         return own;
     }
     match delivery {
         // Who watched saw it; and nobody wants to see it twice.
         Delivery::Shown => [u64::MAX; 3],
-        Delivery::Kept if keep.journal.power_was_cut() => [0; 3],
         Delivery::Kept | Delivery::Sent => [confirmed.unwrap_or(0); 3],
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Shelf {
     pub(crate) barriers: Vec<u64>,
     /// The queue has ended.
     pub(crate) ended: bool,
-    /// There is something in the spool that is not durable yet.
+    /// What was put into the spool, or confirmed to it, is not durable yet.
     unpersisted: bool,
     /// The disk takes nothing; said once.
     stuck: bool,
@@ -192,18 +192,24 @@ impl Shelf {
             batch.end
         });
         if let Some(end) = dropped.max() {
-            self.spool.confirm(end);
+            self.confirm_upto(end);
             return true;
         }
         while let Ok(Some(batch)) = self.spool.next() {
             if batch.end > self.taken {
                 self.stats.add_dropped(batch.items.len());
                 self.taken = batch.end;
-                self.spool.confirm(batch.end);
+                self.confirm_upto(batch.end);
                 return true;
             }
         }
         false
+    }
+
+    /// The journal may let go of what it knows of this once the next barrier is past, so the spool must not forget it.
+    fn confirm_upto(&mut self, end: u64) {
+        self.unpersisted |= self.spool.items() > 0;
+        self.spool.confirm(end);
     }
 
     fn complain(&mut self, error: &SpoolError) -> bool {
@@ -253,7 +259,7 @@ impl Shelf {
     pub(crate) fn confirm(&mut self) -> Option<u64> {
         let end = self.flight.iter().map(|(batch, _)| batch.end).max()?;
         self.flight.clear();
-        self.spool.confirm(end);
+        self.confirm_upto(end);
         self.buried.retain(|buried| *buried > end);
         Some(end)
     }

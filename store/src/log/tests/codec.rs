@@ -217,7 +217,8 @@ proptest! {
         for (now, made, received, position, kind) in given {
             let source: Arc<str> = format!("p/{}", kind % 3).into();
             let event = match kind {
-                0..20 => Event::Tick { node: source },
+                0..10 => Event::Tick { node: source },
+                10..20 => Event::Resumed { stream: Uuid::from_u128(kind.into()), end: now.as_micros().unsigned_abs() },
                 20..30 => Event::Confirmed { stream: Uuid::from_u128(kind.into()), end: now.as_micros().unsigned_abs() },
                 30..40 => Event::Cut { node: source, seq: now.as_micros().unsigned_abs() },
                 40..100 => Event::Items { source, received: now, items: made.items(&host.series), position },

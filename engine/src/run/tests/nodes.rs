@@ -1,0 +1,656 @@
+//! Small nodes, and the world outside that they speak to. The world outlives the host.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::batch::{Batch, ItemKind, Items};
+use crate::context::{Context, Host};
+use crate::duration::Duration;
+use crate::node::{
+    MAIN, Node, NodeError, Outputs, Position, Read, Receipt, Sink, Source, SourceBatch, State,
+    StateError, Transform,
+};
+use crate::reading::{Reading, Value};
+use crate::registry::{Delivery, NodeConfig, Pace, Problem, Profile, Registry, Section};
+use crate::series::{SeriesId, SeriesMap};
+use crate::time::Timestamp;
+
+pub(super) fn registry() -> Registry {
+    Registry::new()
+        .with::<Feed>()
+        .with::<Tape>()
+        .with::<Clockwork>()
+        .with::<Tally>()
+        .with::<Stash>()
+}
+
+/// The world outside.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    inner: Mutex<Outside>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Outside {
+    /// Nodes that are made now speak to others than those they name: see [`World::called`].
+    pub(super) aside: bool,
+    pub(super) senders: BTreeMap<String, Sender>,
+    pub(super) stores: BTreeMap<String, Store>,
+}
+
+/// Whoever sends to a `feed`: what was not acknowledged it sends again to the next host.
+#[derive(Debug, Default)]
+pub(super) struct Sender {
+    pub(super) waiting: VecDeque<Vec<i64>>,
+    pub(super) flying: VecDeque<Vec<i64>>,
+    pub(super) acked: Vec<i64>,
+    /// Nothing more will come.
+    pub(super) ended: bool,
+    /// It was asked, and had nothing.
+    pub(super) made: u32,
+}
+
+/// Where a `stash` puts things.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    pub(super) mode: Mode,
+    /// What it holds, in the order it came.
+    pub(super) kept: Vec<Item>,
+    /// So much of that survives a power cut.
+    pub(super) synced: usize,
+    pub(super) made: u32,
+    pub(super) closed: u32,
+    pub(super) tries: u32,
+}
+
+/// Something kept.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Item {
+    pub(super) stream: Option<Uuid>,
+    /// The offset after it.
+    pub(super) end: u64,
+    pub(super) series: String,
+    pub(super) value: i64,
+    /// Which sink wrote it: they are numbered as they are made.
+    pub(super) by: u32,
+}
+
+/// How a store behaves.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    #[default]
+    Fine,
+    /// Every call says "not now".
+    Fails,
+    /// No call returns.
+    Hangs,
+    /// A write takes so many milliseconds.
+    Slow(u64),
+    /// A write of this panics.
+    PanicsAt(i64),
+    /// So many further writes panic.
+    Panics(u32),
+    /// A write of this is refused.
+    Rejects(i64),
+    /// Writes are fine; what makes them lasting is not.
+    FlushFails,
+    /// So many further flushes panic.
+    FlushPanics(u32),
+    /// Only the last call fails.
+    CloseFails,
+}
+
+impl World {
+    /// The one that the nodes of a host speak to.
+    pub(super) fn of(host: &Host) -> Arc<World> {
+        let made = host.leases.lease("world", || Ok::<_, ()>(World::default()));
+        made.unwrap_or_default()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Outside> {
+        // A node that panicked did so on purpose.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whom a node speaks to: whom it names, or the one of its own name.
+    fn called(&self, name: &str, context: &Context) -> String {
+        let own = || context.address.rsplit('/').next().map(str::to_owned);
+        let name = Some(name.to_owned()).filter(|name| !name.is_empty()).or_else(own);
+        let name = name.expect("an address has a name");
+        if self.lock().aside { format!("aside:{name}") } else { name }
+    }
+
+    /// Something is sent, in one batch.
+    pub(super) fn send(&self, sender: &str, values: impl IntoIterator<Item = i64>) {
+        let values: Vec<i64> = values.into_iter().collect();
+        self.lock().senders.entry(sender.into()).or_default().waiting.push_back(values);
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn end(&self, sender: &str) {
+        self.lock().senders.entry(sender.into()).or_default().ended = true;
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn set(&self, store: &str, mode: Mode) {
+        self.lock().stores.entry(store.into()).or_default().mode = mode;
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn acked(&self, sender: &str) -> Vec<i64> {
+        self.lock().senders.get(sender).map(|sender| sender.acked.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn kept(&self, store: &str) -> Vec<Item> {
+        self.lock().stores.get(store).map(|store| store.kept.clone()).unwrap_or_default()
+    }
+
+    /// The values in a store, in the order they came.
+    pub(super) fn values(&self, store: &str) -> Vec<i64> {
+        self.kept(store).into_iter().map(|item| item.value).collect()
+    }
+
+    /// A power cut takes what was not synced.
+    pub(super) fn cut_power(&self) {
+        for store in self.lock().stores.values_mut() {
+            store.kept.truncate(store.synced);
+        }
+    }
+
+    fn with_store<T>(&self, name: &str, work: impl FnOnce(&mut Store) -> T) -> T {
+        work(self.lock().stores.entry(name.into()).or_default())
+    }
+
+    async fn until<T>(&self, mut find: impl FnMut(&mut Outside) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(found) = find(&mut self.lock()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}
+
+fn value_of(reading: &Reading) -> i64 {
+    match reading.value {
+        Value::Int(value) => value,
+        _ => panic!("only whole numbers here"),
+    }
+}
+
+fn series(context: &Context) -> Result<SeriesId, Problem> {
+    let series = context.source_series("n", |series| series);
+    series.map_err(|error| Problem::at("", error.to_string()))
+}
+
+/// A live source: what a test sends comes in.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Feed {
+    /// Who sends.
+    from: String,
+    /// It promises nothing.
+    careless: bool,
+    /// Changes nothing, but the node.
+    version: u32,
+    /// It cannot be made.
+    broken: bool,
+}
+
+struct FeedSource {
+    from: String,
+    series: SeriesId,
+    careless: bool,
+    world: Arc<World>,
+}
+
+impl NodeConfig for Feed {
+    const SECTION: Section = Section::Sources;
+    const TYPE: &'static str = "feed";
+    const EXAMPLE: &'static str = "";
+    fn profile(&self) -> Profile {
+        let profile = Profile::source(Pace::Live);
+        if self.careless { profile } else { profile.promises() }
+    }
+    fn build(&self, context: &Context) -> Result<Node, Problem> {
+        if self.broken {
+            return Err(Problem::at("broken", "it is broken"));
+        }
+        let world = World::of(&context.host);
+        let from = world.called(&self.from, context);
+        {
+            let mut outside = world.lock();
+            let sender = outside.senders.entry(from.clone()).or_default();
+            sender.made += 1;
+            // What was not acknowledged is sent again.
+            while let Some(batch) = sender.flying.pop_back() {
+                sender.waiting.push_front(batch);
+            }
+        }
+        let series = series(context)?;
+        Ok(Node::Source(Box::new(FeedSource { from, series, careless: self.careless, world })))
+    }
+}
+
+#[async_trait]
+impl Source for FeedSource {
+    async fn read(&mut self, now: Timestamp) -> Result<Read, NodeError> {
+        let found = self.world.until(|outside| {
+            let sender = outside.senders.entry(self.from.clone()).or_default();
+            let batch = sender.waiting.pop_front();
+            if !self.careless {
+                sender.flying.extend(batch.clone());
+            }
+            batch.map(Some).or(sender.ended.then_some(None))
+        });
+        let Some(values) = found.await else { return Ok(Read::Finished) };
+        let reading = |value: &i64| Reading::new(now, self.series, *value);
+        let items = Items::Readings(values.iter().map(reading).collect());
+        let (world, from) = (self.world.clone(), self.from.clone());
+        let receipt = Receipt::new(move || {
+            let mut outside = world.lock();
+            let sender = outside.senders.entry(from).or_default();
+            sender.flying.retain(|flying| *flying != values);
+            sender.acked.extend(values);
+        });
+        let receipt = Some(receipt).filter(|_| !self.careless);
+        Ok(Read::Batch(SourceBatch { items, rejects: Vec::new(), position: None, receipt }))
+    }
+}
+
+/// A recording of whole numbers, one every so many seconds, which can be read from a place.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tape {
+    count: i64,
+    /// Seconds.
+    step: i64,
+    batch: i64,
+    /// Says where it is after every so many batches; 0 for never.
+    places: i64,
+    /// The first number.
+    first: i64,
+    /// What it is called: a place on another one is not found.
+    name: String,
+}
+
+impl Default for Tape {
+    fn default() -> Self {
+        Tape { count: 10, step: 1, batch: 1, places: 1, first: 0, name: "tape".into() }
+    }
+}
+
+struct TapeSource {
+    config: Tape,
+    series: SeriesId,
+    next: i64,
+    batches: i64,
+}
+
+impl NodeConfig for Tape {
+    const SECTION: Section = Section::Sources;
+    const TYPE: &'static str = "tape";
+    const EXAMPLE: &'static str = "";
+    fn profile(&self) -> Profile {
+        Profile::source(Pace::Recorded)
+    }
+    fn build(&self, context: &Context) -> Result<Node, Problem> {
+        let (config, series) = (self.clone(), series(context)?);
+        Ok(Node::Source(Box::new(TapeSource { config, series, next: 0, batches: 0 })))
+    }
+}
+
+#[async_trait]
+impl Source for TapeSource {
+    async fn read(&mut self, _: Timestamp) -> Result<Read, NodeError> {
+        let Tape { count, step, batch, places, first, .. } = self.config;
+        let end = (self.next + batch).min(count);
+        if self.next >= end {
+            return Ok(Read::Finished);
+        }
+        let reading = |n| Reading::new(super::at(n * step), self.series, first + n);
+        let items = Items::Readings((self.next..end).map(reading).collect());
+        self.next = end;
+        self.batches += 1;
+        let position = (places > 0 && self.batches % places == 0).then(|| Position {
+            part: self.config.name.clone(),
+            offset: self.next.unsigned_abs(),
+            line: 0,
+        });
+        Ok(Read::Batch(SourceBatch { items, rejects: Vec::new(), position, receipt: None }))
+    }
+    async fn resume(&mut self, position: &Position) -> Result<(), NodeError> {
+        if position.part != self.config.name {
+            return Err(NodeError::Reject("that is another recording".into()));
+        }
+        self.next = i64::try_from(position.offset).expect("a small number");
+        // Batches are counted as if they had been read.
+        self.batches = (self.next + self.config.batch - 1) / self.config.batch;
+        Ok(())
+    }
+}
+
+/// A made-up source: its number is the time.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Clockwork {}
+
+struct ClockworkSource(SeriesId);
+
+impl NodeConfig for Clockwork {
+    const SECTION: Section = Section::Sources;
+    const TYPE: &'static str = "clockwork";
+    const EXAMPLE: &'static str = "";
+    fn profile(&self) -> Profile {
+        Profile::source(Pace::Simulated(Duration::from_secs(3)))
+    }
+    fn build(&self, context: &Context) -> Result<Node, Problem> {
+        Ok(Node::Source(Box::new(ClockworkSource(series(context)?))))
+    }
+}
+
+#[async_trait]
+impl Source for ClockworkSource {
+    async fn read(&mut self, now: Timestamp) -> Result<Read, NodeError> {
+        if now > super::at(100) {
+            return Ok(Read::Finished);
+        }
+        let seconds = now.since(super::at(0)).as_micros() / 1_000_000;
+        let reading = Reading::new(now, self.0, 1_000_000 + seconds);
+        Ok(Read::Batch(SourceBatch::readings(vec![reading])))
+    }
+}
+
+/// Says after every reading what it has seen so far, as a number that any other order or number of readings would have made another; and
+/// once every window what came within it.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tally {
+    /// Seconds.
+    window: i64,
+    /// A reading of this is too much for it.
+    panic_at: i64,
+    reject_at: i64,
+    /// Another kind of state.
+    version: u32,
+    /// It passes readings on as they are, and says nothing itself.
+    through: bool,
+    broken: bool,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Tally { window: 10, panic_at: -1, reject_at: -1, version: 1, through: false, broken: false }
+    }
+}
+
+struct TallyNode {
+    config: Tally,
+    series: SeriesId,
+    hash: i64,
+    sum: i64,
+    due: Option<i64>,
+}
+
+impl NodeConfig for Tally {
+    const SECTION: Section = Section::Transforms;
+    const TYPE: &'static str = "tally";
+    const EXAMPLE: &'static str = "";
+    fn profile(&self) -> Profile {
+        Profile::stateful()
+    }
+    fn build(&self, context: &Context) -> Result<Node, Problem> {
+        if self.broken {
+            return Err(Problem::at("broken", "it is broken"));
+        }
+        let (config, series) = (self.clone(), series(context)?);
+        Ok(Node::Transform(Box::new(TallyNode { config, series, hash: 0, sum: 0, due: None })))
+    }
+}
+
+impl Transform for TallyNode {
+    fn apply(
+        &mut self,
+        now: Timestamp,
+        _: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        if batch.readings().iter().any(|one| value_of(one) == self.config.reject_at) {
+            return Err(NodeError::Reject("not this one".into()));
+        }
+        for reading in batch.readings() {
+            let value = value_of(reading);
+            assert!(value != self.config.panic_at, "this number is not for me");
+            self.hash = (self.hash * 31 + value + 7) % 1_000_003;
+            self.sum += value;
+            let time = reading.time.max(now);
+            let window = Duration::from_secs(self.config.window);
+            self.due.get_or_insert((time.floor_to(window) + window).as_micros());
+            if self.config.through {
+                out.reading(MAIN, reading.clone());
+            } else {
+                out.reading(MAIN, Reading::new(time, self.series, self.hash));
+            }
+        }
+        Ok(())
+    }
+    fn next_tick(&self) -> Option<Timestamp> {
+        self.due.map(Timestamp::from_micros)
+    }
+    fn tick_lead(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+    fn tick(&mut self, now: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
+        self.finish(now, out)
+    }
+    fn finish(&mut self, now: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
+        if self.due.take().is_some() && !self.config.through {
+            // Told from the others by its sign.
+            out.reading(MAIN, Reading::new(now, self.series, -1 - self.sum));
+        }
+        self.sum = 0;
+        Ok(())
+    }
+    fn snapshot(&self) -> Result<State, StateError> {
+        let state = (self.hash, self.sum, self.due);
+        State::of_series(self.config.version, &SeriesMap::<()>::new(), &state)
+    }
+    fn restore(&mut self, state: &State) -> Result<(), StateError> {
+        // Half of it is taken before it is refused, as may happen.
+        self.hash = -1;
+        let (_, (hash, sum, due)) =
+            state.read_series::<(), (i64, i64, Option<i64>)>(self.config.version)?;
+        (self.hash, self.sum, self.due) = (hash, sum, due);
+        Ok(())
+    }
+}
+
+/// A sink of any kind.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Stash {
+    /// Where it puts things.
+    into: String,
+    /// Another side has to take it.
+    sent: bool,
+    /// It is only shown.
+    shown: bool,
+    /// It keeps its position with what it keeps.
+    keeps_position: bool,
+    /// It has a thread of its own.
+    blocks: bool,
+    /// It gathers for ten seconds before it is flushed.
+    lingers: bool,
+    version: u32,
+    broken: bool,
+}
+
+struct StashSink {
+    config: Stash,
+    into: String,
+    by: u32,
+    stream: Option<Uuid>,
+    buffer: Vec<Item>,
+    host: Arc<Host>,
+    world: Arc<World>,
+}
+
+impl NodeConfig for Stash {
+    const SECTION: Section = Section::Sinks;
+    const TYPE: &'static str = "stash";
+    const EXAMPLE: &'static str = "";
+    fn profile(&self) -> Profile {
+        Profile::sink(&[ItemKind::Readings]).delivery(match (self.sent, self.shown) {
+            (true, _) => Delivery::Sent,
+            (_, true) => Delivery::Shown,
+            _ => Delivery::Kept,
+        })
+    }
+    fn build(&self, context: &Context) -> Result<Node, Problem> {
+        if self.broken {
+            return Err(Problem::at("broken", "it is broken"));
+        }
+        let world = World::of(&context.host);
+        let into = world.called(&self.into, context);
+        let by = world.with_store(&into, |store| {
+            store.made += 1;
+            store.made
+        });
+        Ok(Node::Sink(Box::new(StashSink {
+            config: self.clone(),
+            into,
+            by,
+            stream: None,
+            buffer: Vec::new(),
+            host: context.host.clone(),
+            world,
+        })))
+    }
+}
+
+impl StashSink {
+    fn mode(&self) -> Mode {
+        self.world.with_store(&self.into, |store| {
+            store.tries += 1;
+            store.mode
+        })
+    }
+
+    /// Behaves as the store does in every call.
+    async fn behave(&self) -> Result<Mode, NodeError> {
+        match self.mode() {
+            Mode::Fails => return Err(NodeError::Retry("not now".into())),
+            Mode::Hangs => {
+                let into = &self.into;
+                let hangs = |outside: &mut Outside| {
+                    (outside.stores[into].mode != Mode::Hangs).then_some(())
+                };
+                self.world.until(hangs).await;
+            }
+            _ => {}
+        }
+        Ok(self.world.with_store(&self.into, |store| store.mode))
+    }
+
+    fn put(&mut self, lasts: bool) {
+        let buffer = std::mem::take(&mut self.buffer);
+        let lasts = lasts || self.config.sent || self.config.shown;
+        self.world.with_store(&self.into, |store| {
+            store.kept.extend(buffer);
+            if lasts {
+                store.synced = store.kept.len();
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl Sink for StashSink {
+    async fn write(&mut self, batch: &Batch) -> Result<(), NodeError> {
+        let mode = self.behave().await?;
+        let count = batch.items.len() as u64;
+        let items = batch.readings().iter().enumerate().map(|(index, reading)| Item {
+            stream: self.stream,
+            end: batch.end - count + 1 + index as u64,
+            series: self.host.series.get(reading.series).source.name().to_owned(),
+            value: value_of(reading),
+            by: self.by,
+        });
+        let items: Vec<Item> = items.collect();
+        match mode {
+            Mode::Slow(millis) => {
+                tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
+            }
+            Mode::PanicsAt(value) => {
+                assert!(items.iter().all(|item| item.value != value), "not this one");
+            }
+            Mode::Panics(left) => {
+                let mode = if left > 1 { Mode::Panics(left - 1) } else { Mode::Fine };
+                self.world.with_store(&self.into, |store| store.mode = mode);
+                panic!("{left} more times");
+            }
+            Mode::Rejects(value) if items.iter().any(|item| item.value == value) => {
+                return Err(NodeError::Reject("never this one".into()));
+            }
+            _ => {}
+        }
+        self.buffer.extend(items);
+        if self.config.shown {
+            self.put(true);
+        }
+        Ok(())
+    }
+    async fn flush(&mut self, _: Timestamp) -> Result<(), NodeError> {
+        match self.behave().await? {
+            Mode::FlushFails => return Err(NodeError::Retry("no space left".into())),
+            Mode::FlushPanics(left) => {
+                let mode = if left > 1 { Mode::FlushPanics(left - 1) } else { Mode::Fine };
+                self.world.with_store(&self.into, |store| store.mode = mode);
+                panic!("{left} more times");
+            }
+            _ => {}
+        }
+        self.put(false);
+        Ok(())
+    }
+    async fn checkpoint(&mut self, now: Timestamp) -> Result<(), NodeError> {
+        self.flush(now).await?;
+        self.put(true);
+        Ok(())
+    }
+    async fn close(&mut self, now: Timestamp) -> Result<(), NodeError> {
+        self.flush(now).await?;
+        if self.mode() == Mode::CloseFails {
+            return Err(NodeError::Retry("it does not close".into()));
+        }
+        self.world.with_store(&self.into, |store| store.closed += 1);
+        self.put(true);
+        Ok(())
+    }
+    fn position(&mut self, stream: Uuid, _: ItemKind) -> Option<u64> {
+        self.stream = Some(stream);
+        let kept = self.world.kept(&self.into);
+        let mine = kept.iter().filter(|item| item.stream == Some(stream));
+        mine.map(|item| item.end).max().filter(|_| self.config.keeps_position)
+    }
+    fn keeps_position(&self) -> bool {
+        self.config.keeps_position
+    }
+    fn linger(&self) -> Duration {
+        if self.config.lingers { Duration::from_secs(10) } else { Duration::from_millis(100) }
+    }
+    fn blocks(&self) -> bool {
+        self.config.blocks
+    }
+}

@@ -1,0 +1,205 @@
+//! A host whose lives follow each other: what it keeps, and the world it speaks to, outlive each of them.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::memory::{Crash, Memory};
+use super::nodes::{World, registry};
+use crate::clock::{Clock, SimulatedClock};
+use crate::config::Loader;
+use crate::context::Host;
+use crate::node::State;
+use crate::plan::diff::{diff, nobody_asked};
+use crate::plan::{Graph, plan_loaded};
+use crate::run::{Applied, KeptLetters, NodeStats, NotApplied, Options, Topology, Transition};
+use crate::time::Timestamp;
+
+/// How long something may take to come true, on the clock of the runtime.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The graph of a pipeline.
+pub(super) fn graph(yaml: &str) -> Graph {
+    let nothing = |_: &str| None;
+    let mut loader = Loader::new(&nothing);
+    loader.text(Path::new("test.yaml"), &format!("pipeline: p\n{yaml}"));
+    let planned = plan_loaded(loader.finish(), &registry());
+    let found = planned.diagnostics.render(&planned.files, false);
+    planned.graph.unwrap_or_else(|| panic!("{found}"))
+}
+
+/// The clock of the runtime, which stands still while nothing waits, from some instant on.
+#[derive(Debug)]
+struct RuntimeClock {
+    start: Timestamp,
+    began: tokio::time::Instant,
+}
+
+impl Clock for RuntimeClock {
+    fn now(&self) -> Timestamp {
+        let passed = i64::try_from(self.began.elapsed().as_micros()).expect("a short test");
+        Timestamp::from_micros(self.start.as_micros() + passed)
+    }
+}
+
+/// See the module.
+pub(super) struct Site {
+    pub(super) memory: Memory,
+    pub(super) host: Arc<Host>,
+    pub(super) world: Arc<World>,
+    pub(super) letters: Arc<KeptLetters>,
+    pub(super) speed: Option<f64>,
+    pub(super) keeps: bool,
+    /// Its clock stands still.
+    pub(super) stands: bool,
+    now: Mutex<Timestamp>,
+}
+
+/// One life of a host.
+pub(super) struct Life<'a> {
+    pub(super) site: &'a Site,
+    pub(super) topology: Topology,
+}
+
+impl Site {
+    pub(super) fn new() -> Site {
+        let host = Arc::new(Host::for_tests(&std::env::temp_dir()));
+        let world = World::of(&host);
+        Site::of(Memory::default(), host, world, super::at(0))
+    }
+
+    /// A site of a host that is there.
+    pub(super) fn of(memory: Memory, host: Arc<Host>, world: Arc<World>, now: Timestamp) -> Site {
+        Site {
+            memory,
+            host,
+            world,
+            letters: Arc::default(),
+            speed: Some(1.0),
+            keeps: true,
+            stands: false,
+            now: Mutex::new(now),
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        *self.now.lock().unwrap()
+    }
+
+    fn options(&self) -> Options {
+        let began = tokio::time::Instant::now();
+        Options {
+            clock: match self.stands {
+                true => Arc::new(SimulatedClock::new(self.now())),
+                false => Arc::new(RuntimeClock { start: self.now(), began }),
+            },
+            dead: self.letters.clone(),
+            speed: self.speed,
+            once: false,
+            watch: None,
+            keep: self.keeps.then(|| self.memory.keep()),
+        }
+    }
+
+    /// A life that goes on where the last checkpoint and the journal behind it say. It ends as a crash ends it, unless it is stopped.
+    pub(super) fn live<R>(&self, graph: &Graph, script: impl AsyncFnOnce(&mut Life<'_>) -> R) -> R {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let done = runtime.block_on(async {
+            let options = self.options();
+            let clock = options.clock.clone();
+            let checkpoint = self.memory.latest();
+            let topology = Topology::resume(graph, &self.host, options, checkpoint.as_ref());
+            let mut life = Life { site: self, topology: topology.unwrap() };
+            let done = script(&mut life).await;
+            *self.now.lock().unwrap() = clock.now();
+            done
+        });
+        drop(runtime);
+        done
+    }
+
+    /// Whether a life can begin; it ends at once.
+    pub(super) fn try_live(&self, graph: &Graph) -> Result<(), String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let checkpoint = self.memory.latest();
+            let options = self.options();
+            let started = Topology::resume(graph, &self.host, options, checkpoint.as_ref());
+            started.map(drop).map_err(|error| error.to_string())
+        })
+    }
+
+    /// The first life of all: it writes a checkpoint, so that what comes after a crash is of the same streams.
+    pub(super) fn begin(&self, graph: &Graph) {
+        self.live(graph, async |life| life.topology.checkpoint().await.unwrap());
+    }
+
+    pub(super) fn crash(&self, crash: Crash) {
+        self.memory.crash(crash);
+        if crash == Crash::PowerCut {
+            self.world.cut_power();
+        }
+    }
+
+    /// A life that goes well: everything that waits goes out. Gives the states at its end.
+    pub(super) fn finish(&self, graph: &Graph) -> Vec<(Arc<str>, State)> {
+        self.live(graph, async |life| {
+            life.topology.release();
+            life.rest().await;
+            life.topology.checkpoint().await.unwrap();
+            let states = life.topology.states().await;
+            assert_eq!(life.topology.stop().await, Vec::<String>::new());
+            states.into_iter().collect()
+        })
+    }
+}
+
+impl Life<'_> {
+    /// Lets time pass. It does so only while nobody has anything to do.
+    pub(super) async fn pass(&self, seconds: f64) {
+        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+    }
+
+    /// Lets everybody do what there is to do, and sinks flush.
+    pub(super) async fn rest(&self) {
+        self.pass(0.5).await;
+    }
+
+    /// Lets the others run a little, so that a crash finds them anywhere.
+    pub(super) async fn steps(&self, steps: usize) {
+        for _ in 0..steps {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until something is so.
+    pub(super) async fn until(&self, what: &str, is_so: impl Fn(&Life<'_>) -> bool) {
+        let began = tokio::time::Instant::now();
+        while !is_so(self) {
+            assert!(began.elapsed() < PATIENCE, "never: {what}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Makes the graph another one, as a plan would.
+    pub(super) async fn apply(&mut self, new: &Graph) -> Result<Applied, NotApplied> {
+        let transition = transition(self.topology.graph(), new);
+        let revision = self.topology.checkpoint_state().number + 100;
+        self.topology.apply(new.clone(), &transition, revision).await
+    }
+
+    pub(super) fn stats(&self, name: &str) -> Arc<NodeStats> {
+        let all = self.topology.stats();
+        let found = all.into_iter().find(|(node, _)| *node.name == *name);
+        found.unwrap_or_else(|| panic!("no node {name}")).1
+    }
+}
+
+/// Where the nodes of a new graph come from.
+pub(super) fn transition(old: &Graph, new: &Graph) -> Transition {
+    diff(old, new, &nobody_asked).transition(old)
+}
