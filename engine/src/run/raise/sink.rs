@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use petgraph::stable_graph::NodeIndex;
 use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
 
 use super::{Stream, Yard, rebuild};
 use crate::batch::Batch;
@@ -82,25 +83,9 @@ impl Yard<'_> {
         let spool = spool.or_else(|| self.open_spool(n, stream));
         let blocks =
             sink.blocks() || spool.is_some() && keep.is_some_and(|keep| keep.spools.blocks());
-        let remake = rebuild(node, self.host, |made| match made {
-            Node::Sink(sink) => Some(sink),
-            _ => None,
-        });
         let (retire, retired) = watch::channel(Retire::No);
-        let mut caller = Caller::new(Setup {
-            address: node.address.clone(),
-            stream: stream.id,
-            sink,
-            rebuild: Box::new(remake),
-            stats: stats.clone(),
-            retry: node.retry,
-            clock: (!virtual_time).then(|| self.options.clock.clone()),
-            dead: self.options.dead.clone(),
-            hurry: self.hurry.clone(),
-            retire: retired,
-            comes_again: keep.is_some() && delivery != Delivery::Shown,
-            retained: keep.is_some() && delivery == Delivery::Kept || spool.is_some(),
-        });
+        let retained = keep.is_some() && delivery == Delivery::Kept || spool.is_some();
+        let mut caller = self.caller(n, stream.id, sink, virtual_time, retained, retired);
         let own = caller.introduce();
         let confirmed = match (confirmed, keep) {
             (Some(end), Some(keep))
@@ -151,6 +136,37 @@ impl Yard<'_> {
         };
         let address = node.address.clone();
         (SinkStart { address, commands: tell, retire, blocks, gauge, run }, giver)
+    }
+
+    /// Who calls a new sink.
+    fn caller(
+        &self,
+        n: NodeIndex,
+        stream: Uuid,
+        sink: Box<dyn Sink>,
+        virtual_time: bool,
+        retained: bool,
+        retire: watch::Receiver<Retire>,
+    ) -> Caller {
+        let node = &self.graph.dag[n];
+        let remake = rebuild(node, self.host, |made| match made {
+            Node::Sink(sink) => Some(sink),
+            _ => None,
+        });
+        Caller::new(Setup {
+            address: node.address.clone(),
+            stream,
+            sink,
+            rebuild: Box::new(remake),
+            stats: self.stats[&node.address].clone(),
+            retry: node.retry,
+            clock: (!virtual_time).then(|| self.options.clock.clone()),
+            dead: self.options.dead.clone(),
+            hurry: self.hurry.clone(),
+            retire,
+            comes_again: self.options.keep.is_some() && node.profile.delivery != Delivery::Shown,
+            retained,
+        })
     }
 
     /// After a power cut what a sink confirmed that keeps here is not to be believed, as the page cache it spoke of is gone; nor in the

@@ -62,9 +62,7 @@ sinks:
         assert!(acked == sent[..acked.len()], "in order");
         let fill = life.topology.checkpoint_state();
         assert_eq!(fill.at, None, "nothing was freed");
-        let memory = site.memory.lock();
-        let room = CAP - memory.bytes();
-        drop(memory);
+        let room = CAP - site.memory.lock().bytes();
         assert!(room < 64 * BATCH as u64, "acknowledged until the journal was full: {room} free");
         assert!(acked.len() < sent.len(), "and then no more");
         assert_eq!(life.stats("a").dropped(), 0);
