@@ -14,8 +14,8 @@ use crate::run::keep::{Spool, SpoolError};
 use crate::run::queue::{Parcel, QueueSpec, Taker, WhenFull};
 use crate::run::stats::NodeStats;
 
-/// So many items are joined to one batch at most.
-const JOINED_ITEMS_MAX: usize = 1_024;
+/// Batches are joined up to so many bytes in memory: a quarter of the smallest spool.
+const JOINED_BYTES_MAX: usize = 16 * 1_024;
 
 /// Where a batch lies that is under way to the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,24 +104,34 @@ impl Shelf {
     /// go there one by one.
     fn join_tail(&mut self) -> Option<Batch> {
         let mut batch = self.tail.pop_front()?;
+        let mut bytes = batch.items.bytes();
         while let Some(next) = self.tail.front()
-            && batch.items.len() + next.items.len() <= JOINED_ITEMS_MAX
+            && bytes + next.items.bytes() <= JOINED_BYTES_MAX
             && batch.end + next.items.len() as u64 == next.end
             && batch.items.kind() == next.items.kind()
             && let Some(next) = self.tail.pop_front()
         {
+            bytes += next.items.bytes();
             batch.items.append(next.items);
             (batch.received, batch.seq, batch.end) = (next.received, next.seq, next.end);
         }
         Some(batch)
     }
 
-    /// Takes what waits in the queue, as far as there is room; ready when anything came. Cancel-safe.
+    /// Takes what waits in the queue, as far as there is room or the policy is to drop what comes; ready when anything came. Cancel-safe.
     pub(crate) async fn gather(&mut self) {
         std::future::poll_fn(|cx| {
             let mut came = false;
-            while !self.ended && self.has_room() {
+            while !self.ended {
+                let room = self.has_room();
+                if !room && self.queue.when_full != WhenFull::DropNewest {
+                    break;
+                }
                 match self.taker.poll_next_unpin(cx) {
+                    Poll::Ready(Some(Parcel::Batch(batch))) if !room => {
+                        self.stats.add_received(batch.items.len());
+                        self.stats.add_dropped(batch.items.len());
+                    }
                     Poll::Ready(Some(Parcel::Batch(batch))) => {
                         self.stats.add_received(batch.items.len());
                         self.tail_bytes += batch.items.bytes();
@@ -153,36 +163,56 @@ impl Shelf {
 
     /// Writes to the spool what waits in memory. False when not all of it went there.
     pub(crate) fn spill(&mut self) -> bool {
+        self.try_spill().map_or_else(|error| self.complain(&error), |()| true)
+    }
+
+    fn try_spill(&mut self) -> Result<(), SpoolError> {
         for index in 0..self.flight.len() {
             while self.flight[index].1 == Place::Memory {
                 match self.spool.append(&self.flight[index].0) {
                     Ok(()) => self.flight[index].1 = Place::Disk,
-                    Err(error) if !self.makes_room(&error) => return self.complain(&error),
+                    Err(error) if !self.makes_room(&error) => return Err(error),
                     Err(_) => continue,
                 }
                 self.unpersisted = true;
             }
         }
         while let Some(batch) = self.join_tail() {
+            if let Err(error) = self.spill_from_tail(batch)
+                && !self.makes_room(&error)
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes to the spool what was taken off the tail, in parts where it is larger than the whole of it. What did not go there is put back.
+    fn spill_from_tail(&mut self, batch: Batch) -> Result<(), SpoolError> {
+        let mut parts = vec![batch];
+        while let Some(batch) = parts.pop() {
             match self.spool.append(&batch) {
                 Ok(()) => {
                     (self.unpersisted, self.stuck) = (true, false);
                     self.tail_bytes = self.tail_bytes.saturating_sub(batch.items.bytes());
                 }
+                Err(SpoolError::Full) if self.spool.items() == 0 && batch.items.len() > 1 => {
+                    parts.extend(halves(&batch).into_iter().rev());
+                }
                 Err(error) => {
-                    self.tail.push_front(batch);
-                    if !self.makes_room(&error) {
-                        return self.complain(&error);
-                    }
+                    parts.push(batch);
+                    parts.into_iter().for_each(|part| self.tail.push_front(part));
+                    return Err(error);
                 }
             }
         }
-        true
+        Ok(())
     }
 
     /// Drops the oldest of a full spool, where that is the policy. False when there is nothing to drop.
     fn makes_room(&mut self, error: &SpoolError) -> bool {
-        if !matches!(error, SpoolError::Full) || self.queue.when_full != WhenFull::DropOldest {
+        let drops_old = matches!(self.queue.when_full, WhenFull::DropOldest | WhenFull::Latest);
+        if !matches!(error, SpoolError::Full) || !drops_old {
             return false;
         }
         let under_way = self.flight.iter_mut().filter(|(_, place)| *place == Place::Disk);
@@ -221,10 +251,30 @@ impl Shelf {
 
     /// The barriers that may pass: all that came before them has arrived or is in the spool.
     pub(crate) fn durable_barriers(&mut self) -> Vec<u64> {
-        if self.barriers.is_empty() || !(self.spill() && self.persist()) {
+        if self.barriers.is_empty() {
             return Vec::new();
         }
-        std::mem::take(&mut self.barriers)
+        let durable = match self.try_spill() {
+            Ok(()) => true,
+            Err(SpoolError::Full) if self.queue.when_full == WhenFull::DropNewest => {
+                self.drop_what_is_in_memory();
+                true
+            }
+            Err(error) => self.complain(&error),
+        };
+        if durable && self.persist() { std::mem::take(&mut self.barriers) } else { Vec::new() }
+    }
+
+    /// Drops what came when the spool was full and cannot be made durable.
+    fn drop_what_is_in_memory(&mut self) {
+        for (_, place) in &mut self.flight {
+            if *place == Place::Memory {
+                *place = Place::Dropped;
+            }
+        }
+        let dropped = self.tail.drain(..).map(|batch| batch.items.len()).sum();
+        self.stats.add_dropped(dropped);
+        self.tail_bytes = 0;
     }
 
     /// Whether something waits in memory alone.
@@ -302,6 +352,17 @@ impl Shelf {
     pub(crate) fn tell(&self) {
         self.stats.set_spool(self.spool.items(), self.spool.fill());
     }
+}
+
+/// The earlier and the later items of a batch.
+fn halves(batch: &Batch) -> [Batch; 2] {
+    let len = batch.items.len();
+    let part = |range: std::ops::Range<usize>| Batch {
+        end: batch.end - (len - range.end) as u64,
+        items: batch.items.slice(range),
+        ..batch.clone()
+    };
+    [part(0..len / 2), part(len / 2..len)]
 }
 
 #[cfg(test)]

@@ -10,13 +10,19 @@ use crate::series::SeriesId;
 use crate::time::Timestamp;
 use crate::window::{Cause, Window};
 
-/// A spool that notes the offsets of what it is given.
-#[derive(Debug, Default)]
-struct Noting(Arc<Mutex<Vec<Range<u64>>>>);
+/// A spool that notes the offsets of what it is given, and holds no more than so many items.
+#[derive(Debug)]
+struct Noting {
+    kept: Arc<Mutex<Vec<Range<u64>>>>,
+    holds: u64,
+}
 
 impl Spool for Noting {
     fn append(&mut self, batch: &Batch) -> Result<(), SpoolError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(offsets(batch));
+        if self.items() + batch.items.len() as u64 > self.holds {
+            return Err(SpoolError::Full);
+        }
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(offsets(batch));
         Ok(())
     }
     fn persist(&mut self) -> std::io::Result<()> {
@@ -31,7 +37,8 @@ impl Spool for Noting {
         None
     }
     fn items(&self) -> u64 {
-        0
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().map(|range| range.end - range.start).sum()
     }
     fn fill(&self) -> Fill {
         Fill::default()
@@ -53,8 +60,8 @@ fn batch(offsets: Range<u64>) -> Batch {
 fn shelf(tail: Vec<Batch>) -> (Shelf, Arc<Mutex<Vec<Range<u64>>>>) {
     let (stats, spec) = (NodeStats::new(1), QueueSpec::default());
     let (_, taker) = queue(spec, stats.clone());
-    let spool = Noting::default();
-    let kept = spool.0.clone();
+    let spool = Noting { kept: Arc::default(), holds: 100 };
+    let kept = spool.kept.clone();
     (Shelf::new(stats, taker, spec, Box::new(spool), tail, None), kept)
 }
 
@@ -67,8 +74,9 @@ fn taken(tail: Vec<Batch>) -> Vec<Range<u64>> {
 
 #[test]
 fn what_waits_in_memory_is_joined_as_far_as_it_belongs_together() {
-    let one_by_one = (0..3_000).map(|first| batch(first..first + 1)).collect();
-    assert_eq!(taken(one_by_one), [0..1_024, 1_024..2_048, 2_048..3_000]);
+    let one_by_one = (0..1_000).map(|first| batch(first..first + 1)).collect();
+    let most = (JOINED_BYTES_MAX / size_of::<Reading>()) as u64;
+    assert_eq!(taken(one_by_one), [0..most, most..2 * most, 2 * most..1_000]);
     let with_a_gap = vec![batch(0..2), batch(2..5), batch(7..8), batch(8..9)];
     assert_eq!(taken(with_a_gap), [0..5, 7..9]);
     let large = vec![batch(0..5_000), batch(5_000..5_001), batch(5_001..5_002)];
@@ -95,4 +103,15 @@ fn what_goes_to_the_spool_is_joined_and_what_comes_back_is_not_taken_apart() {
     shelf.put_back();
     assert_eq!(shelf.take().unwrap().map(|batch| offsets(&batch)), Some(0..3));
     assert_eq!(shelf.confirm(), Some(3));
+}
+
+#[test]
+fn what_is_larger_than_the_spool_goes_there_in_parts() {
+    let (mut shelf, kept) = shelf(vec![batch(0..80), batch(80..130)]);
+    assert!(!shelf.spill(), "only 100 fit");
+    assert_eq!(kept.lock().unwrap().clone(), [Range { start: 0, end: 65 }]);
+    let rest: Vec<_> = shelf.tail.iter().map(offsets).collect();
+    assert_eq!(rest, [Range { start: 65, end: 130 }]);
+    let bytes: usize = shelf.tail.iter().map(|batch| batch.items.bytes()).sum();
+    assert_eq!(shelf.tail_bytes, bytes);
 }
