@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smollama_dashboard::{Options as ServerOptions, Server};
+use smollama_dashboard::{Options as ServerOptions, Server, StartError};
 use smollama_engine::clock::{Clock, SystemClock};
 use smollama_engine::config::host::HostConfig;
 use smollama_engine::config::http::ListenHost;
@@ -176,11 +176,10 @@ impl Service<'_> {
         let started = Server::start(control.clone(), ServerOptions::new(host, http.clone())).await;
         match started {
             Ok(server) => Ok(server),
-            // The default port is a convenience: that another program has it must not keep sensors from being read.
-            Err(smollama_dashboard::StartError::Port { address, error }) if !named => {
-                tracing::warn!(
-                    "not served on {address}: {error}; choose another port with `--port`"
-                );
+            // The default port is a convenience: that another program has it, or the disk no room for its token, must not keep sensors
+            // from being read.
+            Err(error @ (StartError::Port { .. } | StartError::Token(_))) if !named => {
+                tracing::warn!("the API is reached by the control socket alone: {error}");
                 http.enabled = false;
                 Server::start(control, ServerOptions::new(host, http))
                     .await

@@ -65,7 +65,7 @@ fn a_full_disk_is_told_and_survived() {
         .spawn()
         .expect("the binary runs");
     let written = || fs::read_to_string(data.join("air.jsonl")).unwrap_or_default();
-    wait_until("the file is there", || data.join("air.jsonl").exists());
+    wait_until("it runs", || data.join("control.sock").exists() && !written().is_empty());
     // Fills what is left, to the last block.
     let filler = disk.path("filler");
     let mut size = 256 * 1024;
