@@ -9,23 +9,30 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 RUNS = 7
 ROWS = {"A": 2_000_000, "B": 600_532, "C": 34_000}
 
 
+# The kernel counts as a program's peak memory what its parent had when it was forked, so the parent is as small as Python can be (9 MiB).
+MEASURE = """import os, sys, time
+began = time.monotonic()
+quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
+_, status, usage = os.wait4(pid, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, time.monotonic() - began, usage.ru_maxrss / 1024)
+"""
+
+
 def run(command, env=None):
     """One run: (CPU seconds, wall seconds, peak MiB)."""
-    began = time.monotonic()
-    child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    text = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.monotonic() - began
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        sys.exit(f"{command} failed: {text.decode()}")
-    return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024
+    ran = subprocess.run([sys.executable, "-I", "-S", "-c", MEASURE, *command], env=env, check=True, capture_output=True)
+    code, *figures = ran.stdout.split()
+    if int(code) != 0:
+        sys.exit(f"{command} failed: {ran.stderr.decode()}")
+    return tuple(map(float, figures))
 
 
 def row(name, runs, base=None):
@@ -127,12 +134,13 @@ def idle(programs):
         time.sleep(seconds)
         used = cpu_seconds(child.pid) - spent
         with open(f"/proc/{child.pid}/status") as status:
-            resident = int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) / 1024
+            text = status.read()
+        resident, own = (int(re.search(rf"{word}:\s+(\d+)", text)[1]) / 1024 for word in ("VmRSS", "RssAnon"))
         child.send_signal(signal.SIGTERM)
         child.wait()
     print(f"idle: pipelines/home.yaml")
     print(f"  start to first reading {statistics.median(starts):.0f} ms ({min(starts):.0f}-{max(starts):.0f}), median of {RUNS}")
-    print(f"  resident after {seconds:.0f} s {resident:.1f} MiB")
+    print(f"  resident after {seconds:.0f} s {resident:.1f} MiB, of them {own:.1f} MiB its own and the rest pages of the program")
     print(f"  CPU over {seconds:.0f} s {used:.2f} s = {100 * used / seconds:.2f} % of a core")
 
 
@@ -140,6 +148,160 @@ def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat") as stat:
         fields = stat.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Engine:
+    """A running engine on a data directory of its own."""
+
+    def __init__(self, programs, folder, pipeline, durability=None, env=None):
+        self.program, self.data = f"{programs}/smollama", f"{folder}/data"
+        settings = f"{folder}/config.yaml"
+        with open(settings, "w") as out:
+            out.write("journal: { durability: %s, size: 1GiB }\n" % (durability or "process"))
+        self.child = subprocess.Popen(
+            [self.program, "run", "--no-dashboard", "-c", settings, "--data-dir", self.data, pipeline],
+            env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def until(self, what, is_so):
+        began = time.monotonic()
+        while not is_so():
+            if self.child.poll() is not None:
+                sys.exit(f"the engine ended: {self.child.stderr.read().decode()}")
+            if time.monotonic() - began > 60:
+                sys.exit(f"in vain: {what}")
+            time.sleep(0.002)
+
+    def cpu(self):
+        return cpu_seconds(self.child.pid)
+
+    def written(self):
+        """Bytes that this process caused to be written to disks."""
+        with open(f"/proc/{self.child.pid}/io") as io:
+            return int(re.search(r"^write_bytes: (\d+)", io.read(), re.M)[1])
+
+    def status(self):
+        asked = subprocess.run([self.program, "status", "--json", "--data-dir", self.data], stdout=subprocess.PIPE)
+        return json.loads(asked.stdout) if asked.returncode == 0 else None
+
+    def stop(self):
+        self.child.send_signal(signal.SIGTERM)
+        self.child.stderr.read()
+        self.child.wait()
+
+
+def journal(programs):
+    """A socket that acknowledges: with nothing kept, and journaled at both durabilities."""
+    lines, series = 10_000_000, 1_000
+    print(f"journal: {lines:,} acknowledged lines of {series:,} series over one Unix socket; medians of 5 interleaved runs")
+    found = {None: [], "process": [], "power": []}
+    for _ in range(5):
+        for durability, runs in found.items():
+            with tempfile.TemporaryDirectory(dir=".") as folder:
+                env = dict(os.environ, ACK="true" if durability else "false")
+                engine = Engine(programs, folder, "benches/pipelines/journal.yaml", durability, env)
+                socket = f"{engine.data}/in.sock"
+                engine.until("the socket", lambda: os.path.exists(socket))
+                before, disk = engine.cpu(), engine.written()
+                sent = subprocess.run([f"{programs}/send", socket, str(lines), str(series)], check=True, stdout=subprocess.PIPE)
+                sent = json.loads(sent.stdout)
+                cpu = engine.cpu() - before
+                kept = engine.status()["journal"]
+                runs.append((cpu, sent["seconds"], sent["bytes"], kept, engine.written() - disk))
+                engine.stop()
+    base = statistics.median(one[0] for one in found[None])
+    for durability, runs in found.items():
+        cpu, seconds = (statistics.median(one[at] for one in runs) for at in (0, 1))
+        name = durability or "nothing kept"
+        text = f"  {name:12} {lines / seconds:9,.0f}/s  CPU {1e6 * cpu / lines:.2f} us a reading, x{cpu / base:.2f}"
+        if durability:
+            payload, kept = runs[-1][2], runs[-1][3]
+            written = statistics.median(one[4] for one in runs)
+            text += f"  journal {kept['written_bytes'] / payload:.2f} of the payload, the kernel wrote {written / payload:.2f}, {kept['syncs']} syncs"
+        print(text)
+    print(f"  the disk alone: {sync_rate():,.0f} syncs/s of 4 KiB appended")
+
+
+def sync_rate():
+    """How often a second this disk makes an appended page durable."""
+    with tempfile.NamedTemporaryFile(dir=".") as file:
+        count, began = 0, time.monotonic()
+        while time.monotonic() - began < 2:
+            file.write(bytes(4096))
+            file.flush()
+            os.fdatasync(file.fileno())
+            count += 1
+        return count / (time.monotonic() - began)
+
+
+GROUP = """pipeline: g{n}
+sources:
+  s: {{ as: g{n}, every: {every}, simulate: {{ series: {{ a: {{}}, b: {{}}, c: {{}}, d: {{}} }} }} }}
+transforms:
+  t: {{ inputs: [s], dedup: {{ deadband: {band}, heartbeat: never }} }}
+  f: {{ inputs: [t], filter: {{ value: {{ above: -1000 }} }} }}
+sinks:
+  out: {{ inputs: [f], {sink} }}
+"""
+
+
+def apply(programs):
+    """One of a thousand nodes changed while the others carry 100,000 readings a second."""
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        graphs = f"{folder}/graphs"
+        os.mkdir(graphs)
+
+        def group(n, band, every, sink):
+            with open(f"{graphs}/g{n}.yaml", "w") as out:
+                out.write(GROUP.format(n=n, band=band, every=every, sink=sink))
+
+        for n in range(249):
+            group(n, 0.0, "10ms", "discard: {}")
+        # The last one is watched: what it writes arrives every five milliseconds, whatever is applied to another.
+        group(249, 0.0, "5ms", "console: { format: json }")
+        engine = Engine.__new__(Engine)
+        engine.program, engine.data = f"{programs}/smollama", f"{folder}/data"
+        engine.child = subprocess.Popen(
+            [engine.program, "run", "--no-dashboard", "--data-dir", engine.data, graphs],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        arrivals = []
+
+        def watch():
+            while os.read(engine.child.stdout.fileno(), 65536):
+                arrivals.append(time.monotonic())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        time.sleep(3)
+        rate = engine.status()["nodes"]
+        rate = sum(node["emitted_per_s"] for node in rate if node["section"] == "source")
+        took, synced, walls, pauses, calm = [], [], [], [], []
+
+        def longest(begin, end):
+            at = [one for one in arrivals if begin - 0.05 <= one <= end + 0.05]
+            return max((b - a for a, b in zip(at, at[1:])), default=0)
+
+        for n in range(50):
+            group(7, 0.001 * (n + 1), "10ms", "discard: {}")
+            calm.append(longest(time.monotonic() - 0.3, time.monotonic()))
+            began = time.monotonic()
+            ran = subprocess.run(
+                [engine.program, "apply", "-y", "--json", "--data-dir", engine.data, f"{graphs}/g7.yaml"],
+                check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            ended = time.monotonic()
+            time.sleep(0.4)
+            reply = json.loads(ran.stdout)
+            walls.append(1000 * (ended - began))
+            took.append(reply["took_ms"])
+            synced.append(reply["sync_ms"])
+            pauses.append(longest(began, ended))
+        engine.child.send_signal(signal.SIGTERM)
+        engine.child.wait()
+        watcher.join()
+    without = [a - b for a, b in zip(took, synced)]
+    print(f"apply: 1 of 1,000 nodes, 50 times, while the sources give {rate:,.0f} readings/s")
+    print(f"  in the engine {statistics.median(took):.0f} ms, of them on the disk {statistics.median(synced):.0f} ms; without it {statistics.median(without):.0f} ms ({min(without):.0f}-{max(without):.0f})")
+    print(f"  the command as a whole {statistics.median(walls):.0f} ms")
+    print(f"  longest pause of another pipeline that speaks every 5 ms: {1000 * statistics.median(pauses):.0f} ms ({1000 * max(pauses):.0f} at most), without an apply {1000 * statistics.median(calm):.0f} ms ({1000 * max(calm):.0f} at most)")
 
 
 def size(programs):
@@ -151,4 +313,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "digest":
         print(digest(sys.argv[2], sys.argv[3]))
         sys.exit()
-    {"jobs": jobs, "idle": idle, "size": size}[sys.argv[1]](sys.argv[2])
+    {"jobs": jobs, "idle": idle, "size": size, "journal": journal, "apply": apply}[sys.argv[1]](sys.argv[2])
