@@ -1,7 +1,7 @@
 //! The cut: the parts that change stop between two events, their sinks have what came before, and the new parts are built out of what
 //! is left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use petgraph::stable_graph::NodeIndex;
@@ -11,12 +11,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::scope::Scope;
 use super::undo::Undo;
 use super::{Applied, NotApplied, Transition};
+use crate::batch::Batch;
 use crate::node::Node;
 use crate::plan::Graph;
 use crate::run::barrier::{NoCheckpoint, PASS_WITHIN};
 use crate::run::command::Command;
 use crate::run::inbox::Entrance;
 use crate::run::making::make;
+use crate::run::queue::Giver;
 use crate::run::raise::Raised;
 use crate::run::sink::{Remains, Retire, SinkCommand};
 use crate::run::slot::restore;
@@ -158,34 +160,29 @@ impl Topology {
         let leaves = |address: &Arc<str>| {
             scope.replaced_sinks.contains_key(address) || scope.removed_sinks.contains(address)
         };
-        for (address, batch) in std::mem::take(&mut undo.heritage.unsent) {
-            let mut batch = Some(batch);
-            // In order: once one of them waits in vain, so do those behind it.
-            let stuck = undo.heritage.unsent.iter().any(|(stuck, _)| *stuck == address);
-            if let Some(giver) = undo.heritage.givers.get(&address).filter(|_| !stuck) {
-                let _ = timeout_at(deadline, giver.give(&mut batch)).await;
-            }
-            undo.heritage.unsent.extend(batch.map(|batch| (address, batch)));
-        }
-        let full = undo.heritage.unsent.iter().map(|(address, _)| address);
-        if let Some(full) = full.clone().find(|address| !leaves(address)) {
-            return Err(NoCheckpoint::Blocked(full.clone()).into());
-        }
-        let mut late: BTreeSet<Arc<str>> = full.cloned().collect();
         let number = self.barriers.next_number();
-        let mut waiting = BTreeSet::new();
-        for (address, giver) in &undo.heritage.givers {
-            if !late.contains(address) {
-                giver.barrier(number);
-                waiting.insert(address.clone());
-            }
+        let mut unsent: BTreeMap<Arc<str>, VecDeque<Batch>> = BTreeMap::new();
+        for (address, batch) in std::mem::take(&mut undo.heritage.unsent) {
+            unsent.entry(address).or_default().push_back(batch);
         }
-        let not_passed = self.passes.wait(number, waiting, deadline).await;
-        if let Some(blocking) = not_passed.iter().find(|address| !leaves(address)) {
-            return Err(NoCheckpoint::Blocked(blocking.clone()).into());
+        let givers = &undo.heritage.givers;
+        // All at once: one that takes nothing must not cost the others their time.
+        let giving = givers.iter().map(|(address, giver)| {
+            let batches = unsent.remove(address).unwrap_or_default();
+            async move { (address.clone(), give_all(giver, batches, number, deadline).await) }
+        });
+        let giving = futures::future::join_all(giving);
+        let passing = self.passes.wait(number, givers.keys().cloned().collect(), deadline);
+        let (left, late) = tokio::join!(giving, passing);
+        let left = left.into_iter().chain(unsent);
+        let left = left.flat_map(|(address, batches)| {
+            batches.into_iter().map(move |batch| (address.clone(), batch))
+        });
+        undo.heritage.unsent = left.collect();
+        match late.iter().find(|address| !leaves(address)) {
+            Some(blocking) => Err(NoCheckpoint::Blocked(blocking.clone()).into()),
+            None => Ok(late),
         }
-        late.extend(not_passed);
-        Ok(late)
     }
 
     /// Ends the loop of a sink and takes what it leaves. `anyway`: also if it cannot be closed.
@@ -270,6 +267,26 @@ impl Topology {
         });
         entrances.collect()
     }
+}
+
+/// Gives a sink what is on its way to it, and a barrier behind that. What the sink has no room for by then is given back, without a
+/// barrier.
+async fn give_all(
+    giver: &Giver,
+    mut batches: VecDeque<Batch>,
+    number: u64,
+    deadline: Instant,
+) -> VecDeque<Batch> {
+    while let Some(batch) = batches.pop_front() {
+        let mut batch = Some(batch);
+        let _ = timeout_at(deadline, giver.give(&mut batch)).await;
+        if let Some(batch) = batch {
+            batches.push_front(batch);
+            return batches;
+        }
+    }
+    giver.barrier(number);
+    batches
 }
 
 /// The counters of a graph's nodes: those of the nodes they come from, as far as they still fit.
