@@ -1,8 +1,10 @@
 //! Whole graphs of small nodes, run to the end.
 
 mod barriers;
+mod failed_applies;
 mod faults;
 mod lag;
+mod leaving_sinks;
 mod memory;
 mod nodes;
 mod recordings;
@@ -10,6 +12,7 @@ mod replay;
 mod site;
 mod spools;
 mod truth;
+mod world;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::memory::Crash;
-use super::nodes::Mode;
 use super::site::{Site, graph};
+use super::world::Mode;
 use crate::run::NoCheckpoint;
 
 const TWO_SINKS: &str = "

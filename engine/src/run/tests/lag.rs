@@ -1,8 +1,8 @@
 //! A sink that takes nothing, and a journal that fills.
 
 use super::memory::Crash;
-use super::nodes::Mode;
 use super::site::{Life, Site, graph};
+use super::world::Mode;
 
 /// How many numbers are sent in one batch.
 const BATCH: i64 = 500;

@@ -158,6 +158,11 @@ impl Memory {
         self.lock().checkpoints.last().cloned()
     }
 
+    /// How many spools there are.
+    pub(super) fn spools(&self) -> usize {
+        self.lock().spools.len()
+    }
+
     /// How many items wait in all spools.
     pub(super) fn spooled(&self) -> usize {
         let inner = self.lock();

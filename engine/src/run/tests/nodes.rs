@@ -1,14 +1,13 @@
-//! Small nodes, and the world outside that they speak to. The world outlives the host.
+//! Small nodes. What they speak to is in [`super::world`].
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::world::{Item, Mode, Outside, World};
 use crate::batch::{Batch, ItemKind, Items};
 use crate::context::{Context, Host};
 use crate::duration::Duration;
@@ -30,157 +29,6 @@ pub(super) fn registry() -> Registry {
         .with::<Stash>()
 }
 
-/// The world outside.
-#[derive(Debug, Default)]
-pub(super) struct World {
-    inner: Mutex<Outside>,
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Outside {
-    /// Nodes that are made now speak to others than those they name: see [`World::called`].
-    pub(super) aside: bool,
-    pub(super) senders: BTreeMap<String, Sender>,
-    pub(super) stores: BTreeMap<String, Store>,
-}
-
-/// Whoever sends to a `feed`: what was not acknowledged it sends again to the next host.
-#[derive(Debug, Default)]
-pub(super) struct Sender {
-    pub(super) waiting: VecDeque<Vec<i64>>,
-    pub(super) flying: VecDeque<Vec<i64>>,
-    pub(super) acked: Vec<i64>,
-    /// Nothing more will come.
-    pub(super) ended: bool,
-    /// It was asked, and had nothing.
-    pub(super) made: u32,
-}
-
-/// Where a `stash` puts things.
-#[derive(Debug, Default)]
-pub(super) struct Store {
-    pub(super) mode: Mode,
-    /// What it holds, in the order it came.
-    pub(super) kept: Vec<Item>,
-    /// So much of that survives a power cut.
-    pub(super) synced: usize,
-    pub(super) made: u32,
-    pub(super) closed: u32,
-    pub(super) tries: u32,
-}
-
-/// Something kept.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Item {
-    pub(super) stream: Option<Uuid>,
-    /// The offset after it.
-    pub(super) end: u64,
-    pub(super) series: String,
-    pub(super) value: i64,
-    /// Which sink wrote it: they are numbered as they are made.
-    pub(super) by: u32,
-}
-
-/// How a store behaves.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    #[default]
-    Fine,
-    /// Every call says "not now".
-    Fails,
-    /// No call returns.
-    Hangs,
-    /// A write takes so many milliseconds.
-    Slow(u64),
-    /// A write of this panics.
-    PanicsAt(i64),
-    /// So many further writes panic.
-    Panics(u32),
-    /// A write of this is refused.
-    Rejects(i64),
-    /// Writes are fine; what makes them lasting is not.
-    FlushFails,
-    /// So many further flushes panic.
-    FlushPanics(u32),
-    /// Only the last call fails.
-    CloseFails,
-}
-
-impl World {
-    /// The one that the nodes of a host speak to.
-    pub(super) fn of(host: &Host) -> Arc<World> {
-        let made = host.leases.lease("world", || Ok::<_, ()>(World::default()));
-        made.unwrap_or_default()
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, Outside> {
-        // A node that panicked did so on purpose.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whom a node speaks to: whom it names, or the one of its own name.
-    fn called(&self, name: &str, context: &Context) -> String {
-        let own = || context.address.rsplit('/').next().map(str::to_owned);
-        let name = Some(name.to_owned()).filter(|name| !name.is_empty()).or_else(own);
-        let name = name.expect("an address has a name");
-        if self.lock().aside { format!("aside:{name}") } else { name }
-    }
-
-    /// Something is sent, in one batch.
-    pub(super) fn send(&self, sender: &str, values: impl IntoIterator<Item = i64>) {
-        let values: Vec<i64> = values.into_iter().collect();
-        self.lock().senders.entry(sender.into()).or_default().waiting.push_back(values);
-        self.changed.notify_waiters();
-    }
-
-    pub(super) fn end(&self, sender: &str) {
-        self.lock().senders.entry(sender.into()).or_default().ended = true;
-        self.changed.notify_waiters();
-    }
-
-    pub(super) fn set(&self, store: &str, mode: Mode) {
-        self.lock().stores.entry(store.into()).or_default().mode = mode;
-        self.changed.notify_waiters();
-    }
-
-    pub(super) fn acked(&self, sender: &str) -> Vec<i64> {
-        self.lock().senders.get(sender).map(|sender| sender.acked.clone()).unwrap_or_default()
-    }
-
-    pub(super) fn kept(&self, store: &str) -> Vec<Item> {
-        self.lock().stores.get(store).map(|store| store.kept.clone()).unwrap_or_default()
-    }
-
-    /// The values in a store, in the order they came.
-    pub(super) fn values(&self, store: &str) -> Vec<i64> {
-        self.kept(store).into_iter().map(|item| item.value).collect()
-    }
-
-    /// A power cut takes what was not synced.
-    pub(super) fn cut_power(&self) {
-        for store in self.lock().stores.values_mut() {
-            store.kept.truncate(store.synced);
-        }
-    }
-
-    fn with_store<T>(&self, name: &str, work: impl FnOnce(&mut Store) -> T) -> T {
-        work(self.lock().stores.entry(name.into()).or_default())
-    }
-
-    async fn until<T>(&self, mut find: impl FnMut(&mut Outside) -> Option<T>) -> T {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if let Some(found) = find(&mut self.lock()) {
-                return found;
-            }
-            changed.await;
-        }
-    }
-}
-
 fn value_of(reading: &Reading) -> i64 {
     match reading.value {
         Value::Int(value) => value,
@@ -191,6 +39,10 @@ fn value_of(reading: &Reading) -> i64 {
 fn series(context: &Context) -> Result<SeriesId, Problem> {
     let series = context.source_series("n", |series| series);
     series.map_err(|error| Problem::at("", error.to_string()))
+}
+
+fn claiming(profile: Profile, what: &str) -> Profile {
+    if what.is_empty() { profile } else { profile.claim("the pin", what) }
 }
 
 /// A live source: what a test sends comes in.
@@ -205,6 +57,8 @@ pub(super) struct Feed {
     version: u32,
     /// It cannot be made.
     broken: bool,
+    /// What it alone may hold.
+    claims: String,
 }
 
 struct FeedSource {
@@ -212,6 +66,7 @@ struct FeedSource {
     series: SeriesId,
     careless: bool,
     world: Arc<World>,
+    _alive: Arc<()>,
 }
 
 impl NodeConfig for Feed {
@@ -219,7 +74,7 @@ impl NodeConfig for Feed {
     const TYPE: &'static str = "feed";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
-        let profile = Profile::source(Pace::Live);
+        let profile = claiming(Profile::source(Pace::Live), &self.claims);
         if self.careless { profile } else { profile.promises() }
     }
     fn build(&self, context: &Context) -> Result<Node, Problem> {
@@ -238,7 +93,8 @@ impl NodeConfig for Feed {
             }
         }
         let series = series(context)?;
-        Ok(Node::Source(Box::new(FeedSource { from, series, careless: self.careless, world })))
+        let (careless, alive) = (self.careless, world.alive());
+        Ok(Node::Source(Box::new(FeedSource { from, series, careless, world, _alive: alive })))
     }
 }
 
@@ -295,6 +151,7 @@ struct TapeSource {
     series: SeriesId,
     next: i64,
     batches: i64,
+    _alive: Arc<()>,
 }
 
 impl NodeConfig for Tape {
@@ -306,7 +163,9 @@ impl NodeConfig for Tape {
     }
     fn build(&self, context: &Context) -> Result<Node, Problem> {
         let (config, series) = (self.clone(), series(context)?);
-        Ok(Node::Source(Box::new(TapeSource { config, series, next: 0, batches: 0 })))
+        let alive = World::of(&context.host).alive();
+        let node = TapeSource { config, series, next: 0, batches: 0, _alive: alive };
+        Ok(Node::Source(Box::new(node)))
     }
 }
 
@@ -400,6 +259,7 @@ struct TallyNode {
     hash: i64,
     sum: i64,
     due: Option<i64>,
+    _alive: Arc<()>,
 }
 
 impl NodeConfig for Tally {
@@ -414,7 +274,9 @@ impl NodeConfig for Tally {
             return Err(Problem::at("broken", "it is broken"));
         }
         let (config, series) = (self.clone(), series(context)?);
-        Ok(Node::Transform(Box::new(TallyNode { config, series, hash: 0, sum: 0, due: None })))
+        let alive = World::of(&context.host).alive();
+        let node = TallyNode { config, series, hash: 0, sum: 0, due: None, _alive: alive };
+        Ok(Node::Transform(Box::new(node)))
     }
 }
 
@@ -494,6 +356,8 @@ pub(super) struct Stash {
     lingers: bool,
     version: u32,
     broken: bool,
+    /// What it alone may hold.
+    claims: String,
 }
 
 struct StashSink {
@@ -504,6 +368,7 @@ struct StashSink {
     buffer: Vec<Item>,
     host: Arc<Host>,
     world: Arc<World>,
+    _alive: Arc<()>,
 }
 
 impl NodeConfig for Stash {
@@ -511,7 +376,8 @@ impl NodeConfig for Stash {
     const TYPE: &'static str = "stash";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
-        Profile::sink(&[ItemKind::Readings]).delivery(match (self.sent, self.shown) {
+        let profile = claiming(Profile::sink(&[ItemKind::Readings]), &self.claims);
+        profile.delivery(match (self.sent, self.shown) {
             (true, _) => Delivery::Sent,
             (_, true) => Delivery::Shown,
             _ => Delivery::Kept,
@@ -534,6 +400,7 @@ impl NodeConfig for Stash {
             stream: None,
             buffer: Vec::new(),
             host: context.host.clone(),
+            _alive: world.alive(),
             world,
         })))
     }

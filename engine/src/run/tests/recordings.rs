@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::cases;
 use super::memory::Crash;
-use super::nodes::{Item, Mode};
 use super::site::{Site, graph};
 use super::truth::Owes;
+use super::world::{Item, Mode};
 use crate::plan::Graph;
 
 /// Two recordings, one of which says where it is only now and then and one never, and a made-up source.

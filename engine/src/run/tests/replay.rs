@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::cases;
 use super::memory::{Crash, Durability};
-use super::nodes::Mode;
 use super::site::{Life, Site, graph};
 use super::truth::Owes;
+use super::world::Mode;
 use crate::plan::Graph;
 
 /// Two sources that promise, a recording that is played beside them, a fork, a join, windows, and a sink of each kind; and another

@@ -1,15 +1,17 @@
 //! A host whose lives follow each other: what it keeps, and the world it speaks to, outlive each of them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::memory::{Crash, Memory};
-use super::nodes::{World, registry};
+use super::nodes::registry;
+use super::truth::States;
+use super::world::World;
 use crate::clock::{Clock, SimulatedClock};
 use crate::config::Loader;
 use crate::context::Host;
-use crate::node::State;
 use crate::plan::diff::{diff, nobody_asked};
 use crate::plan::{Graph, plan_loaded};
 use crate::run::{Applied, KeptLetters, NodeStats, NotApplied, Options, Topology, Transition};
@@ -53,6 +55,8 @@ pub(super) struct Site {
     /// Its clock stands still.
     pub(super) stands: bool,
     now: Mutex<Timestamp>,
+    /// What ran, or was to run, under which revision.
+    graphs: Mutex<BTreeMap<u64, Graph>>,
 }
 
 /// One life of a host.
@@ -79,6 +83,7 @@ impl Site {
             keeps: true,
             stands: false,
             now: Mutex::new(now),
+            graphs: Mutex::default(),
         }
     }
 
@@ -135,7 +140,18 @@ impl Site {
 
     /// The first life of all: it writes a checkpoint, so that what comes after a crash is of the same streams.
     pub(super) fn begin(&self, graph: &Graph) {
+        self.graphs.lock().unwrap().insert(0, graph.clone());
         self.live(graph, async |life| life.topology.checkpoint().await.unwrap());
+    }
+
+    /// The graph of a revision.
+    pub(super) fn graph_of(&self, revision: u64) -> Graph {
+        self.graphs.lock().unwrap()[&revision].clone()
+    }
+
+    /// The graph that the last checkpoint names.
+    pub(super) fn graph(&self) -> Graph {
+        self.graph_of(self.memory.latest().map_or(0, |checkpoint| checkpoint.revision))
     }
 
     pub(super) fn crash(&self, crash: Crash) {
@@ -146,14 +162,10 @@ impl Site {
     }
 
     /// A life that goes well: everything that waits goes out. Gives the states at its end.
-    pub(super) fn finish(&self, graph: &Graph) -> Vec<(Arc<str>, State)> {
+    pub(super) fn finish(&self, graph: &Graph) -> States {
         self.live(graph, async |life| {
             life.topology.release();
-            life.rest().await;
-            life.topology.checkpoint().await.unwrap();
-            let states = life.topology.states().await;
-            assert_eq!(life.topology.stop().await, Vec::<String>::new());
-            states.into_iter().collect()
+            life.end().await
         })
     }
 }
@@ -176,6 +188,15 @@ impl Life<'_> {
         }
     }
 
+    /// Lets everything that waits go out, and stops. Gives the states at the end.
+    pub(super) async fn end(&mut self) -> States {
+        self.rest().await;
+        self.topology.checkpoint().await.unwrap();
+        let states = self.topology.states().await;
+        assert_eq!(self.topology.stop().await, Vec::<String>::new());
+        states.into_iter().collect()
+    }
+
     /// Waits until something is so.
     pub(super) async fn until(&self, what: &str, is_so: impl Fn(&Life<'_>) -> bool) {
         let began = tokio::time::Instant::now();
@@ -189,7 +210,17 @@ impl Life<'_> {
     pub(super) async fn apply(&mut self, new: &Graph) -> Result<Applied, NotApplied> {
         let transition = transition(self.topology.graph(), new);
         let revision = self.topology.checkpoint_state().number + 100;
+        self.site.graphs.lock().unwrap().insert(revision, new.clone());
         self.topology.apply(new.clone(), &transition, revision).await
+    }
+
+    /// The same, while something else happens.
+    pub(super) async fn apply_meanwhile(
+        &mut self,
+        new: &Graph,
+        meanwhile: impl Future<Output = ()>,
+    ) -> Result<Applied, NotApplied> {
+        tokio::join!(self.apply(new), meanwhile).0
     }
 
     pub(super) fn stats(&self, name: &str) -> Arc<NodeStats> {
@@ -199,7 +230,7 @@ impl Life<'_> {
     }
 }
 
-/// Where the nodes of a new graph come from.
+/// Where the nodes of a new graph come from, as its plan says.
 pub(super) fn transition(old: &Graph, new: &Graph) -> Transition {
     diff(old, new, &nobody_asked).transition(old)
 }

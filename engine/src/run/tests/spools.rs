@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::cases;
 use super::memory::Crash;
-use super::nodes::Mode;
 use super::site::{Site, graph};
+use super::world::Mode;
 use crate::plan::Graph;
 use crate::run::DeadContent;
 

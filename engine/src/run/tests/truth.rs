@@ -5,13 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::memory::{Crash, Memory};
-use super::nodes::Item;
 use super::site::Site;
+use super::world::Item;
 use crate::batch::Items;
 use crate::node::State;
 use crate::plan::Graph;
 use crate::reading::Value;
 use crate::run::Event;
+
+/// What lies in each store.
+type Stores = BTreeMap<String, Vec<Item>>;
+/// States, by address.
+pub(super) type States = Vec<(Arc<str>, State)>;
 
 /// What a sink owes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +58,13 @@ impl Site {
             let Some(stream) = store.kept.iter().rev().find_map(|item| item.stream) else {
                 continue;
             };
-            let confirmed = history.iter().filter_map(|record| match &record.event {
+            let mut confirmed = history.iter().filter_map(|record| match &record.event {
                 Event::Confirmed { stream: of, end } if *of == stream => Some(*end),
                 _ => None,
             });
             let sinks = checkpoint.cuts.iter().flat_map(|cut| &cut.sinks);
             let cut = sinks.filter(|sink| sink.stream == stream).map(|sink| sink.sent).max();
-            let confirmed = confirmed.last().unwrap_or(0);
+            let confirmed = confirmed.next_back().unwrap_or(0);
             let sure = match (sent.contains(&name.as_str()), crash) {
                 // What a checkpoint is behind may wait in the spool.
                 (true, _) => confirmed,
@@ -93,10 +98,7 @@ impl Site {
     }
 
     /// What a host that never crashes makes of the same events: what it puts where, and the states at the end.
-    pub(super) fn reference(
-        &self,
-        graph: &Graph,
-    ) -> (BTreeMap<String, Vec<Item>>, Vec<(Arc<str>, State)>) {
+    pub(super) fn reference(&self, graph: &Graph) -> (Stores, States) {
         let history = self.memory.lock().history.clone();
         let now = history.last().map_or(self.now(), |record| record.now);
         let memory = Memory::holding(history);
