@@ -1,11 +1,16 @@
 //! Whole graphs of small nodes, run to the end.
 
+mod applies;
+mod applies_in_a_row;
 mod barriers;
+mod blueprint;
+mod crashed_applies;
 mod failed_applies;
 mod faults;
 mod lag;
 mod leaving_sinks;
 mod memory;
+mod model;
 mod nodes;
 mod recordings;
 mod replay;

@@ -84,7 +84,7 @@ impl Yard<'_> {
         let blocks =
             sink.blocks() || spool.is_some() && keep.is_some_and(|keep| keep.spools.blocks());
         let (retire, retired) = watch::channel(Retire::No);
-        let retained = keep.is_some() && delivery == Delivery::Kept || spool.is_some();
+        let retained = keep.is_some() && delivery != Delivery::Shown;
         let mut caller = self.caller(n, stream.id, sink, virtual_time, retained, retired);
         let own = caller.introduce();
         let confirmed = match (confirmed, keep) {

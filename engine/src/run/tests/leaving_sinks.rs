@@ -29,10 +29,28 @@ sinks:
     )
 }
 
+/// Settings of a sink without a spool.
+const NOT_SPOOLED: [&str; 5] = [
+    "lingers: false",
+    "keeps_position: true",
+    "lingers: true",
+    "shown: true",
+    "spool: 0B, sent: true",
+];
+
 fn sink(settings: &str) -> String {
+    let (queue, settings) = match settings.strip_prefix("spool: 0B, ") {
+        Some(settings) => ("size: 64KiB, spool: 0B", settings),
+        None => ("size: 64KiB", settings),
+    };
     pipeline(&format!(
-        "  it: {{ inputs: [sum], queue: {{ size: 64KiB }}, stash: {{ {settings} }} }}\n"
+        "  it: {{ inputs: [sum], queue: {{ {queue} }}, stash: {{ into: it, {settings} }} }}\n"
     ))
+}
+
+/// The same with a sink that is made anew.
+fn made_anew(yaml: &str) -> String {
+    yaml.replace("into: it", "into: it, version: 2")
 }
 
 /// What lies in the dead letters, as values.
@@ -112,8 +130,7 @@ fn apply_while_stuck(
 
 #[test]
 fn a_sink_of_another_part_that_takes_nothing_is_not_waited_for() {
-    let before = sink("")
-        .replace("inputs: [sum], queue: { size: 64KiB }, stash: {  }", "inputs: [b], stash: {}");
+    let before = sink("sent: false").replace("it: { inputs: [sum]", "it: { inputs: [b]");
     let after = before.replace("window: 1000000", "window: 2000000");
     assert_ne!(before, after);
     for mode in STUCK {
@@ -129,7 +146,7 @@ fn a_sink_of_another_part_that_takes_nothing_is_not_waited_for() {
 
 #[test]
 fn what_a_sink_did_not_take_that_is_removed_goes_to_the_dead_letters() {
-    for settings in ["", "keeps_position: true", "sent: true", "lingers: true"] {
+    for settings in NOT_SPOOLED.into_iter().chain(["sent: true"]) {
         for mode in STUCK {
             for batch in [5, 900] {
                 let site = Site::new();
@@ -153,14 +170,12 @@ fn what_a_sink_did_not_take_that_is_removed_goes_to_the_dead_letters() {
 
 #[test]
 fn what_a_sink_did_not_take_that_is_replaced_is_its_successors_or_a_dead_letter() {
-    for settings in ["", "keeps_position: true", "lingers: true"] {
+    for settings in NOT_SPOOLED {
         for mode in STUCK {
             for batch in [5, 900] {
                 let site = Site::new();
                 let before = sink(settings);
-                let after = sink(&format!("version: 2, {settings}"))
-                    .replace(", }", " }")
-                    .replace(",  }", " }");
+                let after = made_anew(&before);
                 let (said, all) = apply_while_stuck(&site, (&before, &after), mode, batch);
                 said.unwrap();
                 let found = kept_and_buried(&site, settings);
@@ -174,7 +189,7 @@ fn what_a_sink_did_not_take_that_is_replaced_is_its_successors_or_a_dead_letter(
 /// Somebody who writes a wrong address has to be able to write the right one.
 #[test]
 fn the_spool_of_a_sink_that_is_replaced_is_its_successors() {
-    let (before, after) = (sink("sent: true"), sink("sent: true, version: 2"));
+    let (before, after) = (sink("sent: true"), made_anew(&sink("sent: true")));
     for mode in [Mode::Fails, Mode::FlushFails] {
         for batch in [5, 900] {
             for (before, after) in [
@@ -183,7 +198,7 @@ fn the_spool_of_a_sink_that_is_replaced_is_its_successors() {
                     before.clone(),
                     after
                         .replace("  it: {", "  new: { renamed_from: it,")
-                        .replace("version: 2", "into: it"),
+                        .replace(", version: 2", ""),
                 ),
             ] {
                 let site = Site::new();
@@ -205,11 +220,7 @@ fn the_spool_of_a_sink_that_is_replaced_is_its_successors() {
 /// A spool, or none: what waits is not lost, whichever of the two it waits in.
 #[test]
 fn a_spool_that_is_added_or_taken_away_loses_nothing() {
-    let with = sink("sent: true");
-    let without = with.replace(
-        "  it: { inputs: [sum], queue: { size: 64KiB }",
-        "  it: { inputs: [sum], queue: { size: 64KiB, spool: 0B }",
-    );
+    let (with, without) = (sink("sent: true"), sink("spool: 0B, sent: true"));
     assert_ne!(with, without);
     for (before, after) in [(&with, &without), (&without, &with)] {
         for mode in [Mode::Fine, Mode::Slow(400)] {
@@ -252,7 +263,7 @@ fn a_crash_leaves_no_spool_behind_that_nobody_empties() {
 /// What it had refused before is where it was; nothing is refused for the sake of the apply.
 #[test]
 fn a_sink_that_refuses_something_is_replaced_like_any_other() {
-    let (before, after) = (sink(""), sink("version: 2"));
+    let (before, after) = (sink("sent: false"), made_anew(&sink("sent: false")));
     for batch in [5, 900] {
         let site = Site::new();
         let (said, all) =

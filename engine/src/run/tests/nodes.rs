@@ -241,9 +241,9 @@ pub(super) struct Tally {
     panic_at: i64,
     reject_at: i64,
     /// Another kind of state.
-    version: u32,
+    pub(super) version: u32,
     /// It passes readings on as they are, and says nothing itself.
-    through: bool,
+    pub(super) through: bool,
     broken: bool,
 }
 
@@ -338,18 +338,33 @@ impl Transform for TallyNode {
     }
 }
 
+/// What a tally keeps, as a checkpoint has it.
+#[derive(Debug, Default)]
+pub(super) struct TallyState {
+    pub(super) hash: i64,
+    pub(super) sum: i64,
+}
+
+impl TallyState {
+    pub(super) fn of(state: &State) -> TallyState {
+        let read = state.read_series::<(), (i64, i64, Option<i64>)>(state.version);
+        let (_, (hash, sum, _)) = read.expect("the state of a tally");
+        TallyState { hash, sum }
+    }
+}
+
 /// A sink of any kind.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Stash {
     /// Where it puts things.
-    into: String,
+    pub(super) into: String,
     /// Another side has to take it.
     sent: bool,
     /// It is only shown.
-    shown: bool,
+    pub(super) shown: bool,
     /// It keeps its position with what it keeps.
-    keeps_position: bool,
+    pub(super) keeps_position: bool,
     /// It has a thread of its own.
     blocks: bool,
     /// It gathers for ten seconds before it is flushed.

@@ -56,7 +56,15 @@ pub(super) struct Site {
     pub(super) stands: bool,
     now: Mutex<Timestamp>,
     /// What ran, or was to run, under which revision.
-    graphs: Mutex<BTreeMap<u64, Graph>>,
+    revisions: Mutex<BTreeMap<u64, Revision>>,
+}
+
+/// A revision that ran or was to run.
+#[derive(Debug, Clone)]
+pub(super) struct Revision {
+    pub(super) graph: Graph,
+    /// How many dead letters there were before.
+    pub(super) letters: usize,
 }
 
 /// One life of a host.
@@ -83,7 +91,7 @@ impl Site {
             keeps: true,
             stands: false,
             now: Mutex::new(now),
-            graphs: Mutex::default(),
+            revisions: Mutex::default(),
         }
     }
 
@@ -140,18 +148,17 @@ impl Site {
 
     /// The first life of all: it writes a checkpoint, so that what comes after a crash is of the same streams.
     pub(super) fn begin(&self, graph: &Graph) {
-        self.graphs.lock().unwrap().insert(0, graph.clone());
+        self.revisions.lock().unwrap().insert(0, Revision { graph: graph.clone(), letters: 0 });
         self.live(graph, async |life| life.topology.checkpoint().await.unwrap());
     }
 
-    /// The graph of a revision.
-    pub(super) fn graph_of(&self, revision: u64) -> Graph {
-        self.graphs.lock().unwrap()[&revision].clone()
+    pub(super) fn revision(&self, revision: u64) -> Revision {
+        self.revisions.lock().unwrap()[&revision].clone()
     }
 
     /// The graph that the last checkpoint names.
     pub(super) fn graph(&self) -> Graph {
-        self.graph_of(self.memory.latest().map_or(0, |checkpoint| checkpoint.revision))
+        self.revision(self.memory.latest().map_or(0, |checkpoint| checkpoint.revision)).graph
     }
 
     pub(super) fn crash(&self, crash: Crash) {
@@ -210,7 +217,8 @@ impl Life<'_> {
     pub(super) async fn apply(&mut self, new: &Graph) -> Result<Applied, NotApplied> {
         let transition = transition(self.topology.graph(), new);
         let revision = self.topology.checkpoint_state().number + 100;
-        self.site.graphs.lock().unwrap().insert(revision, new.clone());
+        let (graph, letters) = (new.clone(), self.site.letters.all().len());
+        self.site.revisions.lock().unwrap().insert(revision, Revision { graph, letters });
         self.topology.apply(new.clone(), &transition, revision).await
     }
 
