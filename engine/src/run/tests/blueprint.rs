@@ -132,9 +132,10 @@ impl Blueprint {
         id
     }
 
-    /// Who speaks to its sources, all that there ever were.
+    /// Who speaks to its sources.
     pub(super) fn senders(&self) -> Vec<String> {
-        (0..self.next).map(sender).collect()
+        let sources = self.nodes.iter().filter(|one| one.what == What::Source);
+        sources.map(|one| sender(one.id)).collect()
     }
 
     /// Where its sinks put things now.
@@ -197,76 +198,55 @@ impl Blueprint {
     /// An edit that has nothing to do here does nothing.
     fn edit_once(&mut self, edit: Edit) {
         let Edit { what, which, other } = edit;
-        let full = self.nodes.len() >= NODES_MAX;
+        let adds = matches!(what, Kind::AddTransform | Kind::AddBranch | Kind::AddSource);
+        let Some(at) = self.pick(which, what).filter(|_| !adds || self.nodes.len() < NODES_MAX)
+        else {
+            return;
+        };
+        let tally = |through| What::Tally { window: 1_000_000, through };
+        let one = &mut self.nodes[at];
         match what {
             Kind::Retune => {
-                let Some(one) = self.pick(which, |what| matches!(what, What::Tally { .. })) else {
-                    return;
-                };
-                let What::Tally { window, through } = &mut self.nodes[one].what else { return };
-                *window = 1_000_000 * (1 + other as i64 % 3);
-                *through ^= other % 2 == 0;
+                let through = matches!(one.what, What::Tally { through, .. } if through);
+                let window = 1_000_000 * (1 + other as i64 % 3);
+                one.what = What::Tally { window, through: through ^ (other % 2 == 0) };
             }
-            Kind::Reset => {
-                let Some(one) = self.pick(which, |what| matches!(what, What::Tally { .. })) else {
-                    return;
-                };
-                self.nodes[one].version += 1;
-            }
-            Kind::Remake => {
-                let Some(one) = self.pick(which, |what| !matches!(what, What::Tally { .. })) else {
-                    return;
-                };
-                self.nodes[one].version += 1;
-            }
-            Kind::Rename => {
-                let Some(one) = self.pick(which, |_| true) else { return };
-                if self.nodes[one].just_renamed {
-                    return;
-                }
-                self.nodes[one].renamed += 1;
-                self.nodes[one].just_renamed = true;
-            }
+            Kind::Reset | Kind::Remake => one.version += 1,
+            Kind::Rename if one.just_renamed => {}
+            Kind::Rename => (one.renamed, one.just_renamed) = (one.renamed + 1, true),
             Kind::Rewire => {
-                let Some(one) = self.pick(which, |what| what != What::Source) else { return };
-                let input = self.input_for(one, other);
-                let inputs = &mut self.nodes[one].inputs;
+                let input = self.input_for(at, other);
+                let inputs = &mut self.nodes[at].inputs;
                 match inputs.iter().position(|one| *one == input) {
                     Some(at) if inputs.len() > 1 => drop(inputs.remove(at)),
                     Some(_) => {}
                     None => inputs.push(input),
                 }
             }
-            Kind::AddTransform if !full => {
+            Kind::AddTransform => {
                 // Between two that were neighbours.
-                let Some(one) = self.pick(which, |what| what != What::Source) else { return };
-                let input = self.nodes[one].inputs[other % self.nodes[one].inputs.len()];
-                let id = self.add(What::Tally { window: 1_000_000, through: true }, &[input]);
-                let new = self.nodes.pop().into_iter();
-                self.nodes.splice(one..one, new);
-                let inputs = &mut self.nodes[one + 1].inputs;
+                let input = one.inputs[other % one.inputs.len()];
+                let id = self.add(tally(true), &[input]);
+                let inputs = &mut self.nodes[at].inputs;
                 inputs.iter_mut().filter(|one| **one == input).for_each(|one| *one = id);
+                self.nodes[at..].rotate_right(1);
             }
-            Kind::AddBranch if !full => {
+            Kind::AddBranch => {
                 let input = self.input_for(self.nodes.len(), which);
-                let id =
-                    self.add(What::Tally { window: 1_000_000, through: other % 2 == 0 }, &[input]);
+                let id = self.add(tally(other % 2 == 0), &[input]);
                 self.add(What::Sink { kind: KINDS[other % 4], spool: which % 2 == 0 }, &[id]);
             }
-            Kind::AddSource if !full => {
+            Kind::AddSource => {
                 let id = self.add(What::Source, &[]);
-                let new = self.nodes.pop().into_iter();
-                self.nodes.splice(0..0, new);
-                let Some(one) = self.pick(which, |what| what != What::Source) else { return };
-                self.nodes[one].inputs.push(id);
+                self.nodes[at].inputs.push(id);
+                self.nodes.rotate_right(1);
             }
             Kind::Remove => {
-                let Some(one) = self.pick(which, |_| true) else { return };
-                self.remove(&BTreeSet::from([self.nodes[one].id]));
+                let gone = BTreeSet::from([one.id]);
+                self.remove(&gone);
             }
             Kind::RemoveBranch => {
-                let Some(one) = self.pick(which, |_| true) else { return };
-                let mut gone = BTreeSet::from([self.nodes[one].id]);
+                let mut gone = BTreeSet::from([one.id]);
                 for node in &self.nodes {
                     if !node.inputs.is_empty() && node.inputs.iter().all(|one| gone.contains(one)) {
                         gone.insert(node.id);
@@ -275,22 +255,24 @@ impl Blueprint {
                 self.remove(&gone);
             }
             Kind::Spool => {
-                let Some(one) = self.pick(
-                    which,
-                    |what| matches!(what, What::Sink { kind, .. } if kind.contains("sent")),
-                ) else {
-                    return;
-                };
-                let What::Sink { spool, .. } = &mut self.nodes[one].what else { return };
-                *spool ^= true;
+                if let What::Sink { spool, .. } = &mut one.what {
+                    *spool ^= true;
+                }
             }
-            Kind::AddTransform | Kind::AddBranch | Kind::AddSource => {}
         }
     }
 
-    fn pick(&self, which: usize, fits: impl Fn(What) -> bool) -> Option<usize> {
+    /// One of the nodes that an edit can be done to.
+    fn pick(&self, which: usize, what: Kind) -> Option<usize> {
+        let fits = |one: &Drawn| match what {
+            Kind::Retune | Kind::Reset => matches!(one.what, What::Tally { .. }),
+            Kind::Remake => !matches!(one.what, What::Tally { .. }),
+            Kind::Spool => matches!(one.what, What::Sink { kind, .. } if kind.contains("sent")),
+            Kind::Rewire | Kind::AddTransform | Kind::AddSource => one.what != What::Source,
+            Kind::Rename | Kind::AddBranch | Kind::Remove | Kind::RemoveBranch => true,
+        };
         let fitting: Vec<usize> =
-            (0..self.nodes.len()).filter(|one| fits(self.nodes[*one].what)).collect();
+            (0..self.nodes.len()).filter(|at| fits(&self.nodes[*at])).collect();
         (!fitting.is_empty()).then(|| fitting[which % fitting.len()])
     }
 
