@@ -5,6 +5,7 @@ mod applies_in_a_row;
 mod barriers;
 mod blueprint;
 mod crashed_applies;
+mod equality;
 mod failed_applies;
 mod faults;
 mod lag;

@@ -119,10 +119,12 @@ impl<'a> Play<'a> {
                 assert!(resets, "{:?}", applied.resets);
                 true
             }
-            // Somebody does not take what came before, or cannot be closed.
-            Some(Err(NotApplied::NotKept(NoCheckpoint::Blocked(_)) | NotApplied::NotClosed(_))) => {
-                true
-            }
+            // Somebody does not take what came before, or cannot be closed, or what was before a crash is still replayed.
+            Some(Err(
+                NotApplied::NotKept(NoCheckpoint::Blocked(_))
+                | NotApplied::NotClosed(_)
+                | NotApplied::Busy(_),
+            )) => true,
             Some(Err(error)) => panic!("{error:?}"),
         }
     }
