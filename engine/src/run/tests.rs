@@ -17,6 +17,7 @@ mod recordings;
 mod replay;
 mod site;
 mod spools;
+mod troubles;
 mod truth;
 mod world;
 
