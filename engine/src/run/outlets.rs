@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 
+use super::command::Wires;
 use super::dead_letter::DeadLetters;
 use super::island::Outbox;
 use super::queue::Giver;
@@ -66,6 +67,20 @@ impl Outlets {
                 self.waits_for.set(None);
             }
             self.held = None;
+        }
+    }
+
+    /// Empties an outbox for the last time. What `comes_again` at the next start is not waited for when there is no more time.
+    pub(crate) async fn send_last(
+        &mut self,
+        outbox: &mut Outbox,
+        wires: &Wires,
+        comes_again: bool,
+    ) {
+        tokio::select! {
+            biased;
+            () = self.send(outbox) => {}
+            () = wires.hurry.cancelled(), if comes_again => {}
         }
     }
 

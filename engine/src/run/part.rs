@@ -225,12 +225,7 @@ impl LivePart {
         if finish {
             self.finish();
         }
-        tokio::select! {
-            biased;
-            () = self.outlets.send(&mut self.island.outbox) => {}
-            // It comes again at the next start.
-            () = wires.hurry.cancelled(), if self.journaled => {}
-        }
+        self.outlets.send_last(&mut self.island.outbox, wires, self.journaled).await;
     }
 
     fn finish(&mut self) {

@@ -81,18 +81,30 @@ impl Topology {
     pub(super) async fn join(
         &mut self,
         address: &Arc<str>,
-        mut task: JoinHandle<Result<(), String>>,
+        task: JoinHandle<Result<(), String>>,
         deadline: Instant,
     ) {
-        match timeout_at(deadline, &mut task).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(why))) => self.errors.push(why),
-            Ok(Err(error)) => self.errors.push(format!("a task failed: {error}")),
-            Err(_) => {
-                task.abort();
-                self.errors.push(format!("`{address}` did not return in time and was given up"));
-            }
+        if !self.has_ended(task, deadline).await {
+            self.errors.push(format!("`{address}` did not return in time and was given up"));
         }
+    }
+
+    /// The same. False when it did not end in time: it is aborted then, and nothing is noted.
+    pub(super) async fn has_ended(
+        &mut self,
+        mut task: JoinHandle<Result<(), String>>,
+        deadline: Instant,
+    ) -> bool {
+        let Ok(ended) = timeout_at(deadline, &mut task).await else {
+            task.abort();
+            return false;
+        };
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => self.errors.push(why),
+            Err(error) => self.errors.push(format!("a task failed: {error}")),
+        }
+        true
     }
 }
 

@@ -173,12 +173,9 @@ impl VirtualPart {
         if finish {
             self.finish();
         }
-        tokio::select! {
-            biased;
-            () = self.outlets.send(&mut self.island.outbox) => {}
-            // The recordings are read again from where the last checkpoint saw them.
-            () = wires.hurry.cancelled(), if self.ledger.journal.is_some() => {}
-        }
+        // The recordings are read again from where the last checkpoint saw them.
+        let comes_again = self.ledger.journal.is_some();
+        self.outlets.send_last(&mut self.island.outbox, wires, comes_again).await;
     }
 
     async fn step(

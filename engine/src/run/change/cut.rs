@@ -99,15 +99,9 @@ impl Topology {
             }
         }
         let mut busy = None;
-        for (address, mut task) in stopping {
-            match timeout_at(deadline, &mut task).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(why))) => self.errors.push(why),
-                Ok(Err(error)) => self.errors.push(format!("a task failed: {error}")),
-                Err(_) => {
-                    task.abort();
-                    busy = Some(address);
-                }
+        for (address, task) in stopping {
+            if !self.has_ended(task, deadline).await {
+                busy = Some(address);
             }
         }
         busy.map_or(Ok(()), |busy| Err(NotApplied::Busy(busy)))
