@@ -72,6 +72,9 @@ fn assert_as_lean_as_the_graph(life: &super::site::Life<'_>) {
     );
     let memory = &life.site.memory;
     assert!(memory.lock().bytes() < 20_000, "the journal: {} bytes", memory.lock().bytes());
+    assert_eq!(topology.sources.len(), count(Sources));
+    assert_eq!(topology.sinks.len(), count(Sinks));
+    assert_eq!(topology.barriers.gone, [], "spools that nobody empties");
     let spools = memory.spools();
     assert!(spools <= count(Sinks), "{spools} spools");
 }

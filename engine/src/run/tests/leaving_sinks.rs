@@ -305,3 +305,69 @@ fn a_source_that_had_ended_goes_on_where_it_is_changed_and_stays_ended_where_it_
         assert_eq!(site.world.values("beside"), (0..count).collect::<Vec<_>>());
     }
 }
+
+/// It was acknowledged, and the part that it entered could not take it before both its ends were gone.
+#[test]
+fn what_a_source_gave_that_is_removed_and_nobody_took_goes_to_the_dead_letters() {
+    let before = "
+sources:
+  a: { as: a, feed: {} }
+  b: { as: b, feed: {} }
+sinks:
+  it: { inputs: [a, b], queue: { size: 64KiB }, stash: {} }
+";
+    let after = before.replace("  a: { as: a, feed: {} }\n", "");
+    let after = after.replace("  it: { inputs: [a, b]", "  new: { inputs: [b]");
+    let (before, after) = (graph(before), graph(&after));
+    // What waits in memory, and what lies only in the journal.
+    for batches in [6, 20] {
+        let site = Site::new();
+        site.begin(&before);
+        site.world.set("it", Mode::Hangs);
+        site.live(&before, async |life| {
+            life.topology.release();
+            for batch in 0..batches {
+                site.world.send("a", batch * 900..(batch + 1) * 900);
+                site.world.send("b", 1_000_000 + batch * 900..1_000_000 + (batch + 1) * 900);
+                life.pass(0.3).await;
+            }
+            assert_eq!(life.topology.gauges().iter().any(|one| one.is_lagging()), batches == 20);
+            life.apply(&after).await.unwrap();
+            life.end().await;
+        });
+        let mut found = site.world.values("it");
+        found.extend(site.world.values("new"));
+        found.extend(buried(&site));
+        found.sort_unstable();
+        let all = (0..batches * 900).chain(1_000_000..1_000_000 + batches * 900);
+        assert!(found.iter().copied().eq(all), "{batches}: {}", found.len());
+        let of_a = site.letters.all().into_iter().filter(|letter| *letter.address == *"p/a");
+        assert!(of_a.count() > 0, "the source had given what nobody took");
+    }
+}
+
+/// A host that keeps nothing promises nothing; but an apply is no crash.
+#[test]
+fn where_nothing_is_kept_what_a_removed_sink_did_not_take_is_not_lost_either() {
+    let (before, after) = (graph(&sink("lingers: false")), graph(&pipeline("")));
+    for mode in [Mode::Hangs, Mode::Fails] {
+        for batch in [5, 900] {
+            let mut site = Site::new();
+            site.keeps = false;
+            let mut sender = Sender { batch, next: 0 };
+            site.live(&before, async |life| {
+                life.topology.release();
+                site.world.set("it", mode);
+                sender.send(life, 4).await;
+                life.apply(&after).await.unwrap();
+                life.rest().await;
+                assert_eq!(life.topology.stop().await, Vec::<String>::new());
+            });
+            let found = kept_and_buried(&site, "");
+            let enough = if batch == 5 { 20 } else { 1_800 };
+            assert!(found.len() >= enough, "{mode:?} {batch}: {}", found.len());
+            assert!(found.iter().copied().eq(0..found.len() as i64), "{mode:?} {batch}");
+            assert!(site.world.values("beside").iter().copied().eq(0..sender.next));
+        }
+    }
+}
