@@ -220,7 +220,10 @@ impl Topology {
         }
         let done = cuts.iter().flat_map(|(_, cut)| cut.sources.iter().map(|source| source.done));
         let free = done.min().unwrap_or(seq);
+        let dead = self.options.dead.clone();
         let written = on_a_thread(move || {
+            // What was refused is nowhere else once the journal is freed.
+            dead.persist()?;
             let bytes = keep.checkpoints.write(&checkpoint)?;
             keep.journal.free(free);
             Ok((bytes, keep.journal.fill().written))
