@@ -120,7 +120,7 @@ fn a_damaged_checkpoint_costs_nothing_as_the_one_before_takes_its_place() {
         life.apply(Version::First).await?;
         life.release().await;
         for _ in 0..3 {
-            life.send(50).await?;
+            life.send(500).await?;
             life.pass(Duration::from_secs(6)).await?;
             life.checkpoint().await?;
         }
@@ -138,4 +138,30 @@ fn a_damaged_checkpoint_costs_nothing_as_the_one_before_takes_its_place() {
     site.damaged = 1;
     site.end(title);
     assert!(site.log().contains("is put aside"), "it was not read");
+}
+
+#[test]
+fn a_letter_that_is_given_once_more_is_not_lost_on_its_way() {
+    for call in 0.. {
+        let title = format!("power cut at call {call} of giving letters again");
+        let mut site = Site::new(call, Durability::Process);
+        let lived = site.live(async |life| {
+            life.apply(Version::First).await?;
+            life.release().await;
+            life.send(12).await?;
+            life.pass(Duration::from_secs(6)).await?;
+            life.world.lock().takes_all = true;
+            life.world.set_away("out", true);
+            life.disk.fail_at(call, Fault::Crash(Crash::Power));
+            life.give_again("p/out").await
+        });
+        if let Err(ended @ (Ended::Failed(_) | Ended::NotBegun(_))) = &lived {
+            site.is_fine(&title, &[format!("the first life: {ended}")]);
+        }
+        site.crash_now(Crash::Power);
+        site.end(&title);
+        if lived.is_ok() {
+            break;
+        }
+    }
 }

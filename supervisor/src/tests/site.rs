@@ -7,9 +7,10 @@ use std::time::Duration as StdDuration;
 use smollama_engine::bytes::ByteSize;
 use smollama_engine::clock::Clock;
 use smollama_engine::context::Host;
-use smollama_engine::control::{ApplyRequest, Control, PlanRequest};
+use smollama_engine::control::{ApplyRequest, Control, LetterFilter, PlanRequest, Selection};
 use smollama_engine::disk::{Crash, SimulatedDisk, create_dir_durably};
 use smollama_engine::duration::Duration;
+use smollama_engine::glob::Glob;
 use smollama_engine::registry::Registry;
 use smollama_engine::run::Journal;
 use smollama_engine::time::Timestamp;
@@ -323,6 +324,18 @@ impl Life {
         match self.unless_crashed(applied).await? {
             Ok(reply) => Ok(reply.revision),
             Err(error) => Err(self.failed(&format!("{error}: {:?}", error.text))),
+        }
+    }
+
+    /// Gives the dead letters of a node to it once more.
+    pub(super) async fn give_again(&self, address: &str) -> Result<(), Ended> {
+        let address = Some(Glob::new(address).expect("a pattern"));
+        let letters = Selection::Filter(LetterFilter { address, ..LetterFilter::default() });
+        let given = self.supervisor.handle().replay_dead_letters(letters, "test");
+        match self.unless_crashed(given).await? {
+            Ok(done) if done.letters > 0 => Ok(()),
+            Ok(_) => Err(self.failed(&"there was no letter")),
+            Err(error) => Err(self.failed(&error)),
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Outside {
     clock: Option<Arc<dyn Clock>>,
     pub(super) senders: BTreeMap<String, Sender>,
     pub(super) desks: BTreeMap<String, Desk>,
+    /// What was refused is taken now.
+    pub(super) takes_all: bool,
     /// How many processes there were.
     pub(super) lives: usize,
     /// The version of the pipelines that whoever applied was last told runs.
@@ -61,6 +63,9 @@ pub(super) struct Sender {
     /// When each was acknowledged.
     pub(super) acked: BTreeMap<u32, Timestamp>,
 }
+
+/// What nobody at a desk takes: it goes to the dead letters, with what came in one piece with it.
+const REFUSED: i64 = 20;
 
 /// So many messages a sender has under way.
 const FLYING_MAX: usize = 3;
@@ -243,8 +248,9 @@ struct TapeSource {
     world: Arc<World>,
 }
 
-/// So many numbers are on it.
+/// So many numbers are on it, and beside one of them something that nobody understands: the last before the first life ends.
 pub(super) const ON_TAPE: u32 = 14;
+const TORN_AT: u32 = 11;
 
 impl NodeConfig for Tape {
     const SECTION: Section = Section::Sources;
@@ -275,7 +281,10 @@ impl Source for TapeSource {
         let items = Items::Readings(vec![Reading::new(time, self.series, i64::from(next))]);
         let place = Position { part: "tape".into(), offset: self.next.into(), line: 0 };
         let position = (self.next % 2 == 0).then_some(place);
-        Ok(Read::Batch(SourceBatch { items, rejects: Vec::new(), position, receipt: None }))
+        let reject =
+            Reject { reason: "rubbish".into(), origin: "tape".into(), bytes: b"?".to_vec() };
+        let rejects = (next == TORN_AT).then_some(reject).into_iter().collect();
+        Ok(Read::Batch(SourceBatch { items, rejects, position, receipt: None }))
     }
 
     async fn resume(&mut self, position: &Position) -> Result<(), NodeError> {
@@ -318,9 +327,14 @@ impl Sink for SentSink {
         let Items::Readings(readings) = &batch.items else { return Ok(()) };
         self.world
             .until(|outside| {
+                let takes_all = outside.takes_all;
                 let desk = outside.desks.entry(self.name.clone()).or_default();
                 if desk.away {
                     return Some(Err(NodeError::Retry("it is away".into())));
+                }
+                if !takes_all && readings.iter().any(|reading| reading.value == Value::Int(REFUSED))
+                {
+                    return Some(Err(NodeError::Reject("nobody wants it".into())));
                 }
                 for reading in readings {
                     let Value::Int(number) = reading.value else { panic!("whole numbers only") };
