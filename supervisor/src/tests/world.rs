@@ -65,7 +65,7 @@ pub(super) struct Sender {
 }
 
 /// What nobody at a desk takes: it goes to the dead letters, with what came in one piece with it.
-const REFUSED: i64 = 20;
+const REFUSED: i64 = 16;
 
 /// So many messages a sender has under way.
 const FLYING_MAX: usize = 3;
