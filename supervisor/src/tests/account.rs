@@ -250,6 +250,13 @@ impl Site {
                 wrong.push(format!("windows counted {counted} of {name}, and {kept} are kept"));
             }
         }
+        wrong.extend(self.compare_rest(found));
+        wrong
+    }
+
+    /// What has no sender that was told anything, and what is wrong in itself.
+    fn compare_rest(&self, found: &Found) -> Vec<String> {
+        let mut wrong = Vec::new();
         for number in 0..ON_TAPE {
             let count = found.tape.get(&("tape".into(), number.into())).copied().unwrap_or(0);
             if count != 1 {

@@ -79,7 +79,7 @@ fn nothing_acknowledged_is_lost_wherever_the_power_goes() {
 
 #[test]
 fn nothing_acknowledged_is_lost_wherever_the_process_is_killed_and_the_power_goes_later() {
-    for (call, seed) in calls(story_calls(Durability::Power), 3) {
+    for (call, seed) in calls(story_calls(Durability::Power), 4) {
         crash_at(call, Durability::Power, Crash::Kill, Then::PowerCut, seed);
     }
 }

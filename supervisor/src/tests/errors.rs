@@ -38,14 +38,14 @@ fn fails_at(call: u64, seed: u64, durability: Durability, fault: Fault) {
 
 #[test]
 fn an_error_at_any_call_costs_nothing() {
-    for (call, seed) in calls(story_calls(Durability::Power), 4) {
+    for (call, seed) in calls(story_calls(Durability::Power), 5) {
         fails_at(call, seed, Durability::Power, Fault::Error(io::ErrorKind::Other));
     }
 }
 
 #[test]
 fn a_write_torn_anywhere_costs_nothing() {
-    for (call, seed) in calls(story_calls(Durability::Process), 4) {
+    for (call, seed) in calls(story_calls(Durability::Process), 5) {
         fails_at(call, seed, Durability::Process, Fault::TornWrite);
     }
 }

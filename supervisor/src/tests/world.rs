@@ -280,7 +280,7 @@ impl Source for TapeSource {
             START.saturating_add(smollama_engine::duration::Duration::from_secs(next.into()));
         let items = Items::Readings(vec![Reading::new(time, self.series, i64::from(next))]);
         let place = Position { part: "tape".into(), offset: self.next.into(), line: 0 };
-        let position = (self.next % 2 == 0).then_some(place);
+        let position = self.next.is_multiple_of(2).then_some(place);
         let reject =
             Reject { reason: "rubbish".into(), origin: "tape".into(), bytes: b"?".to_vec() };
         let rejects = (next == TORN_AT).then_some(reject).into_iter().collect();
