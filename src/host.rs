@@ -8,7 +8,7 @@ use smollama_engine::config::host::{HostConfig, read_host};
 use smollama_engine::config::load;
 use smollama_engine::context::{Console, Host};
 use smollama_engine::diagnostic::{Diagnostics, Files};
-use smollama_engine::disk::{RealDisk, write_atomically};
+use smollama_engine::disk::{RealDisk, create_dir_durably, write_atomically};
 use smollama_engine::lease::Leases;
 use smollama_engine::series::SeriesTable;
 use uuid::Uuid;
@@ -122,7 +122,7 @@ pub(crate) fn open(global: &Global, console: Arc<dyn Console>) -> Result<Host, F
         ))
     };
     is_folder(&data_dir)?;
-    std::fs::create_dir_all(&data_dir).map_err(|error| failed("make a folder", error))?;
+    create_dir_durably(&RealDisk, &data_dir).map_err(|error| failed("make a folder", error))?;
     let id = host_id(&data_dir).map_err(|error| failed("keep the host's id", error))?;
     let name = variable("SMOLLAMA_NODE_NAME").or(config.name).or(config.node.name);
     Ok(Host {

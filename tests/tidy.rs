@@ -21,17 +21,25 @@ const DIRECTION: [(&str, &[&str]); 6] = [
     (".", &["engine", "store", "nodes", "dashboard", "supervisor"]),
 ];
 
-/// The dependency lines of a Cargo.toml, all kinds of them, as name and the rest.
+/// What the tests of a crate may depend on besides: those of the supervisor prove the whole on a simulated disk.
+const TESTS_ONLY: [(&str, &str); 1] = [("supervisor", "nodes")];
+
+/// The dependency lines of a Cargo.toml, all kinds of them, as name and the rest. What only tests may depend on is left out.
 fn dependencies(folder: &str) -> Vec<(String, String)> {
     let manifest = text(format!("{folder}/Cargo.toml"));
-    let mut within = false;
+    let (mut within, mut tests) = (false, false);
     let mut found = Vec::new();
     for line in manifest.lines().map(str::trim) {
         if let Some(section) = line.strip_prefix('[') {
             let section = section.trim_matches(['[', ']']);
             within = section.ends_with("dependencies") && section != "workspace.dependencies";
+            tests = section == "dev-dependencies";
         } else if within && let Some((name, rest)) = line.split_once('=') {
             let name = name.trim().trim_end_matches(".workspace").to_owned();
+            let ours = name.strip_prefix("smollama-").unwrap_or_default();
+            if tests && TESTS_ONLY.contains(&(folder, ours)) {
+                continue;
+            }
             found.push((name, line.split_once('.').map_or(rest, |_| line).to_owned()));
         }
     }

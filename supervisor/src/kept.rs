@@ -9,13 +9,14 @@ use smollama_engine::config::host::{DurabilityWord, JournalConfig};
 use smollama_engine::context::Host;
 use smollama_engine::duration::Duration;
 use smollama_engine::plan::{Cost, Graph, cost};
-use smollama_engine::run::{Checkpoint, Checkpoints, Keep};
+use smollama_engine::run::{Checkpoint, Checkpoints, Keep, Spools};
 use smollama_engine::time::Timestamp;
 use smollama_store::checkpoints::FileCheckpoints;
 use smollama_store::dead_letters::{BYTES_MAX, DeadLetterFile};
 use smollama_store::lock::{self, DataDirLock};
-use smollama_store::log::{Durability, LogJournal, LogSettings, LogSpools};
+use smollama_store::log::{Durability, LogJournal, LogSettings, LogSpools, boot_id};
 use smollama_store::revisions::Revisions;
+use uuid::Uuid;
 
 /// How things are kept.
 #[derive(Debug, Clone)]
@@ -72,6 +73,15 @@ pub enum KeptError {
     },
 }
 
+/// How logs are opened: by threads of their own, or so that a test sees the same calls each time.
+#[derive(Debug)]
+pub(crate) struct Manner {
+    pub(crate) journal: fn(&Arc<Host>, LogSettings, u64) -> io::Result<LogJournal>,
+    pub(crate) spools: fn(LogSpools) -> Arc<dyn Spools>,
+    /// What the machine calls the time since it was started.
+    pub(crate) boot: Option<Uuid>,
+}
+
 /// See the module. The data directory is locked as long as it lives.
 #[derive(Debug)]
 pub struct Kept {
@@ -98,6 +108,21 @@ impl Kept {
     /// # Errors
     /// Another engine runs there; the disk says no; a newer release wrote there.
     pub fn open(host: &Arc<Host>, settings: Settings, now: Timestamp) -> Result<Kept, KeptError> {
+        let manner = Manner {
+            journal: LogJournal::open,
+            spools: |spools| Arc::new(spools),
+            boot: boot_id(),
+        };
+        Kept::open_in(host, settings, now, &manner)
+    }
+
+    /// As [`Kept::open`], with logs of another manner.
+    pub(crate) fn open_in(
+        host: &Arc<Host>,
+        settings: Settings,
+        now: Timestamp,
+        manner: &Manner,
+    ) -> Result<Kept, KeptError> {
         let dir = host.data_dir.clone();
         let failed = |what: &'static str| {
             let dir = dir.clone();
@@ -109,19 +134,22 @@ impl Kept {
         let log = |folder: &str, cap| LogSettings {
             durability: settings.durability,
             flush: settings.flush,
+            boot: manner.boot,
             ..LogSettings::new(dir.join(folder), cap)
         };
         let least = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.seq);
-        let journal = LogJournal::open(host, log("journal", settings.journal), least)
+        let journal = (manner.journal)(host, log("journal", settings.journal), least)
             .map_err(failed("the journal"))?;
         let journal = Arc::new(journal);
-        let spools = LogSpools::new(host);
-        let letters = DeadLetterFile::open(host).map_err(failed("the dead letters"))?;
+        let spools = (manner.spools)(LogSpools::new(host).in_boot(manner.boot));
+        let letters = DeadLetterFile::open(host)
+            .map_err(failed("the dead letters"))?
+            .surviving(settings.durability);
         let revisions = Revisions::open(host)
             .map_err(|error| failed("the revisions")(io::Error::other(error)))?;
         Ok(Kept {
             host: host.clone(),
-            keep: Keep { journal: journal.clone(), spools: Arc::new(spools), checkpoints },
+            keep: Keep { journal: journal.clone(), spools, checkpoints },
             journal,
             revisions: Arc::new(revisions),
             letters: Arc::new(letters),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smollama_engine::batch::Items;
 use smollama_engine::control::{ControlError, Letter, LettersDone, Selection};
 use smollama_engine::json::parse_reading;
+use smollama_engine::run::Journal;
 use smollama_store::dead_letters::DeadLetterFile;
 use tokio::sync::oneshot;
 
@@ -87,7 +88,15 @@ pub(crate) async fn replay(
             }
         }
     }
-    blocking(kept, move |letters| letters.remove(&taken)).await?;
+    let journal = kept.journal.clone();
+    blocking(kept, move |letters| {
+        // A letter goes once what was given survives all that the letter would have survived.
+        if !taken.is_empty() {
+            journal.sync()?;
+        }
+        letters.remove(&taken)
+    })
+    .await?;
     match last {
         Some(why) if done.letters == 0 => Err(why),
         _ => Ok(done),

@@ -22,6 +22,8 @@ mod revision;
 mod status;
 mod supervisor;
 mod taps;
+#[cfg(test)]
+mod tests;
 
 pub use at_rest::AtRest;
 pub use handle::Handle;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use smollama_engine::clock::Clock;
 use smollama_engine::control::{
@@ -11,12 +10,13 @@ use smollama_engine::control::{
     RevisionRow, RollbackPlanRequest, RollbackRequest,
 };
 use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, rules};
+use smollama_engine::duration::Duration;
 use smollama_engine::node::{Node, State};
 use smollama_engine::plan::diff::StateFate;
 use smollama_engine::plan::{Changes, Graph, PlannedNode, diff};
 use smollama_engine::registry::Registry;
 use smollama_engine::run::{
-    BuildError, NoCheckpoint, NotApplied, NotStarted, Options, Topology, Watch,
+    BuildError, DeadLetters, NoCheckpoint, NotApplied, NotStarted, Options, Topology, Watch,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -25,7 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::candidate::{self, Candidate, Sources};
 use crate::handle::Handle;
 use crate::kept::Kept;
-use crate::letters::Inject;
+use crate::letters::{self, Inject};
 use crate::logs::Logs;
 use crate::revision::{self, Credit, load};
 use crate::status::Overview;
@@ -166,7 +166,7 @@ struct Engine {
 
 impl Engine {
     async fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
-        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut look = tokio::time::interval(LOOK_EVERY.to_std());
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut released = false;
         loop {
@@ -207,8 +207,20 @@ impl Engine {
         {
             tracing::warn!("no checkpoint was taken: {why}");
         }
+        self.sync_letters().await;
         self.overview.sample(self.clock.now(), self.topology.checkpoint_state());
         self.logs.expire();
+    }
+
+    /// What was refused waits no longer for a sync than what entered.
+    async fn sync_letters(&self) {
+        let Some(since) = self.kept.letters.unsynced_since() else { return };
+        let next_look = self.clock.now() + LOOK_EVERY;
+        if next_look.since(since) >= self.kept.settings.flush
+            && let Err(error) = letters::blocking(&self.kept, |letters| letters.persist()).await
+        {
+            tracing::warn!("{error}");
+        }
     }
 
     async fn answer(&mut self, ask: Ask) {
@@ -298,7 +310,7 @@ impl Engine {
         let changes = self.changes(&candidate.graph).await;
         let plan = self.reply(&candidate, &changes);
         let PlanReply { pending, changes: shown, text, diagnostics, .. } = plan;
-        let reply = |revision, began: Instant, disk: Duration| ApplyReply {
+        let reply = |revision, began: Instant, disk: std::time::Duration| ApplyReply {
             revision,
             changes: shown,
             text,
@@ -307,7 +319,7 @@ impl Engine {
             sync_ms: disk.as_secs_f64() * 1e3,
         };
         if !pending && self.revision > 0 {
-            return Ok(reply(self.revision, began, Duration::ZERO));
+            return Ok(reply(self.revision, began, std::time::Duration::ZERO));
         }
         let waiting = |_: &str| None;
         let shown = changes.plan(self.topology.graph(), &candidate.graph, &waiting);

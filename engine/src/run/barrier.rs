@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::command::Command;
-use super::keep::{Checkpoint, PartCut, SinkCut};
+use super::keep::{Checkpoint, Fill, PartCut, SinkCut};
 use super::topology::{Keep, Topology};
 use crate::clock::Clock;
 use crate::duration::Duration;
@@ -37,6 +37,8 @@ pub(super) struct Barriers {
     tried: Option<Timestamp>,
     /// The node that kept the last barrier from passing.
     blocked_by: Option<Arc<str>>,
+    /// What lies in the journal up to this number the newest checkpoint does not need.
+    superfluous: u64,
     /// The newest durable cut of each part, or how it began.
     cuts: Vec<(Vec<Arc<str>>, PartCut)>,
     /// Sinks that are no more and left a spool which is not empty yet.
@@ -89,6 +91,7 @@ impl Barriers {
             began: clock.now(),
             tried: None,
             blocked_by: None,
+            superfluous: checkpoint.map_or(0, superfluous),
             cuts: Vec::new(),
             gone: Vec::new(),
         }
@@ -218,11 +221,15 @@ impl Topology {
             let sinks = self.barriers.gone.clone();
             checkpoint.cuts.push(PartCut { sinks, ..PartCut::default() });
         }
-        let done = cuts.iter().flat_map(|(_, cut)| cut.sources.iter().map(|source| source.done));
-        let free = done.min().unwrap_or(seq);
+        let (before, superfluous) = (self.barriers.superfluous, superfluous(&checkpoint));
+        let dead = self.options.dead.clone();
         let written = on_a_thread(move || {
+            // What was refused is nowhere else once the journal is freed.
+            dead.persist()?;
             let bytes = keep.checkpoints.write(&checkpoint)?;
-            keep.journal.free(free);
+            // The one before can take its place should it be damaged, as long as there is room for what that needs.
+            let Fill { bytes: used, cap, .. } = keep.journal.fill();
+            keep.journal.free(if used * 2 > cap { superfluous } else { before });
             Ok((bytes, keep.journal.fill().written))
         })
         .await;
@@ -233,6 +240,7 @@ impl Topology {
                 self.barriers.revision = revision;
                 self.barriers.blocked_by = None;
                 self.barriers.tried = None;
+                self.barriers.superfluous = superfluous;
                 self.barriers.cuts = cuts;
                 Ok(())
             }
@@ -253,6 +261,12 @@ impl Topology {
             blocked_by: self.barriers.blocked_by.clone(),
         }
     }
+}
+
+/// Up to which number a checkpoint needs nothing of the journal.
+fn superfluous(checkpoint: &Checkpoint) -> u64 {
+    let sources = checkpoint.cuts.iter().flat_map(|cut| &cut.sources);
+    sources.map(|source| source.done).min().unwrap_or(checkpoint.seq)
 }
 
 /// Does what blocks on a thread for that.

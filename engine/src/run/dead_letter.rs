@@ -1,6 +1,7 @@
 //! What a node rejected, on its way to where it is kept.
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::batch::Items;
@@ -47,11 +48,40 @@ impl DeadContent {
 
 /// Where dead letters are kept.
 pub trait DeadLetters: fmt::Debug + Send + Sync {
-    /// Keeps a letter. May block for a write.
+    /// Takes a letter. May block for a write. What the disk does not take now may wait in memory.
     ///
     /// # Errors
-    /// It could not be kept; the caller counts and says so.
-    fn put(&self, letter: &DeadLetter) -> std::io::Result<()>;
+    /// It was not taken, as too much waits; the caller counts and says so.
+    fn put(&self, letter: &DeadLetter) -> io::Result<()>;
+
+    /// Makes sure that all letters survive what an acknowledgement stands for: a power cut, or the end of the process. May block.
+    ///
+    /// # Errors
+    /// The disk does not take them; they wait.
+    fn keep(&self) -> io::Result<()>;
+
+    /// Makes sure that all letters survive a power cut, whatever an acknowledgement stands for. May block.
+    ///
+    /// # Errors
+    /// The disk does not take them; they wait.
+    fn persist(&self) -> io::Result<()>;
+}
+
+/// Does what may block with the dead letters, on a thread for that.
+pub(crate) async fn on_a_thread(
+    dead: &Arc<dyn DeadLetters>,
+    work: fn(&dyn DeadLetters) -> io::Result<()>,
+) -> io::Result<()> {
+    let dead = dead.clone();
+    let done = tokio::task::spawn_blocking(move || work(&*dead)).await;
+    done.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// A letter of what a source could not understand.
+pub(crate) fn of_reject(address: &Arc<str>, now: Timestamp, reject: Reject) -> DeadLetter {
+    tracing::warn!(node = %address, "{}: {}", reject.origin, reject.reason);
+    let (address, reason) = (address.clone(), reject.reason.clone());
+    DeadLetter { address, time: now, reason, content: DeadContent::Raw(reject) }
 }
 
 /// Puts what a source could not understand to the dead letters.
@@ -62,11 +92,8 @@ pub(crate) fn bury_rejects(
     rejects: Vec<Reject>,
 ) {
     for reject in rejects {
-        tracing::warn!(node = %address, "{}: {}", reject.origin, reject.reason);
-        let (address, reason) = (address.clone(), reject.reason.clone());
-        let content = DeadContent::Raw(reject);
-        if let Err(error) = dead.put(&DeadLetter { address, time: now, reason, content }) {
-            tracing::error!("a dead letter could not be kept: {error}");
+        if let Err(error) = dead.put(&of_reject(address, now, reject)) {
+            tracing::error!(node = %address, "a dead letter could not be kept: {error}");
         }
     }
 }
@@ -84,8 +111,14 @@ impl KeptLetters {
 }
 
 impl DeadLetters for KeptLetters {
-    fn put(&self, letter: &DeadLetter) -> std::io::Result<()> {
+    fn put(&self, letter: &DeadLetter) -> io::Result<()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(letter.clone());
+        Ok(())
+    }
+    fn keep(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn persist(&self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::dead_letter::{DeadLetters, bury_rejects};
+use super::dead_letter::{DeadLetters, bury_rejects, of_reject, on_a_thread};
 use super::inbox::{Entrance, Given, Reached};
 use super::retry::{Backoff, RetrySpec};
 use super::slot::{panic_text, too_often};
@@ -17,7 +17,7 @@ use super::stats::NodeStats;
 use crate::batch::Items;
 use crate::clock::Clock;
 use crate::duration::Duration;
-use crate::node::{NodeError, Read, Receipt, Source, SourceBatch};
+use crate::node::{NodeError, Read, Receipt, Reject, Source, SourceBatch};
 use crate::registry::Pace;
 use crate::time::Timestamp;
 
@@ -25,6 +25,9 @@ use crate::time::Timestamp;
 const AHEAD_MAX: Duration = Duration::from_mins(5);
 /// A live reading dated before 2015-01-01T00:00:00Z, when the clock of a machine was probably never set, too.
 const BEFORE: Timestamp = Timestamp::from_micros(1_420_070_400_000_000);
+
+/// How long until it is tried again to keep what could not be understood.
+const KEEP_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Makes a source anew.
 pub(crate) type RebuildSource = Box<dyn Fn() -> Result<Box<dyn Source>, String> + Send + Sync>;
@@ -294,8 +297,12 @@ impl SourceRun {
     async fn enter(&mut self, entrance: &Entrance, received: Received) -> bool {
         let Received { batch, at } = received;
         let SourceBatch { items, rejects, position, receipt } = batch;
-        // The sender hears of what could not be understood only once that is kept too.
-        bury_rejects(&*self.dead, &self.asked.address, at, rejects);
+        match receipt {
+            None => bury_rejects(&*self.dead, &self.asked.address, at, rejects),
+            // The sender hears of what could not be understood only once that is kept too.
+            Some(_) if !self.keep_rejects(at, rejects).await => return false,
+            Some(_) => {}
+        }
         // A place is worth keeping even where nothing lies before it.
         if items.is_empty() && position.is_none() {
             receipt.into_iter().for_each(Receipt::kept);
@@ -316,6 +323,39 @@ impl SourceRun {
                 () = self.stop.cancelled() => return false,
                 () = entrance.room() => {}
             }
+        }
+    }
+}
+
+impl SourceRun {
+    /// Puts what could not be understood to the dead letters, and waits until it is kept there. False when it is time to stop.
+    async fn keep_rejects(&mut self, now: Timestamp, rejects: Vec<Reject>) -> bool {
+        if rejects.is_empty() {
+            return true;
+        }
+        for reject in rejects {
+            let letter = of_reject(&self.asked.address, now, reject);
+            while let Err(error) = self.dead.put(&letter) {
+                if !self.waits_for_the_disk(&error).await {
+                    return false;
+                }
+            }
+        }
+        while let Err(error) = on_a_thread(&self.dead, |dead| dead.keep()).await {
+            if !self.waits_for_the_disk(&error).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits a little before the dead letters are tried again. False when it is time to stop.
+    async fn waits_for_the_disk(&mut self, error: &std::io::Error) -> bool {
+        tracing::warn!(node = %self.asked.address, "a dead letter is not kept yet: {error}");
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(KEEP_AGAIN) => true,
         }
     }
 }

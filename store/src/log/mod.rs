@@ -37,7 +37,7 @@ use smollama_engine::run::Fill;
 
 pub use self::journal::LogJournal;
 pub use self::open::NewerFormat;
-pub use self::settings::{Durability, LogSettings};
+pub use self::settings::{Durability, LogSettings, boot_id};
 pub use self::spool::{LogSpool, LogSpools};
 
 use self::encode::Encoder;

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex};
 
 use smollama_engine::context::Host;
-use smollama_engine::disk::Disk;
+use smollama_engine::disk::create_dir_durably;
 
 use super::Log;
 use super::files::{Files, OpenFile, number_of};
@@ -56,7 +56,7 @@ impl Log {
         settings: LogSettings,
         least: u64,
     ) -> io::Result<Arc<Log>> {
-        create_folder(&*host.disk, &settings.folder)?;
+        create_dir_durably(&*host.disk, &settings.folder)?;
         let found = list(host, &settings)?;
         for path in &found.leftovers {
             // What cannot be removed is in nobody's way: it is made again when its name is needed.
@@ -167,23 +167,6 @@ impl Log {
         // After a power cut it might be there again, beyond the cap.
         file.sync()
     }
-}
-
-/// Makes a folder and what is missing above it, and makes their names durable.
-fn create_folder(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
-    let mut missing = Vec::new();
-    for above in folder.ancestors() {
-        if above.as_os_str().is_empty() || disk.exists(above)? {
-            break;
-        }
-        missing.push(above);
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    disk.create_dir_all(folder)?;
-    let parents = missing.iter().rev().filter_map(|folder| folder.parent());
-    parents.filter(|parent| !parent.as_os_str().is_empty()).try_for_each(|one| disk.sync_dir(one))
 }
 
 fn list(host: &Host, settings: &LogSettings) -> io::Result<Listing> {

@@ -69,7 +69,9 @@ impl LogSettings {
     }
 }
 
-fn boot_id() -> Option<Uuid> {
+/// What the kernel calls the time since the machine was started; `None` where it does not say.
+#[must_use]
+pub fn boot_id() -> Option<Uuid> {
     // The kernel's own, not a file of the host: it is no business of the disk's.
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     text.trim().parse().ok()

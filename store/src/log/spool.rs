@@ -9,11 +9,12 @@ use smollama_engine::batch::Batch;
 use smollama_engine::bytes::ByteSize;
 use smollama_engine::context::Host;
 use smollama_engine::run::{Fill, Spool, SpoolError, Spools};
+use uuid::Uuid;
 
 use super::Log;
 use super::decode::{Decoder, Spooled};
 use super::records::Records;
-use super::settings::LogSettings;
+use super::settings::{LogSettings, boot_id};
 use super::wire::{self, Wire};
 
 /// When so much waits in memory, it is written.
@@ -26,13 +27,20 @@ const NAME_MAX: usize = 255;
 pub struct LogSpools {
     host: Arc<Host>,
     folder: PathBuf,
+    boot: Option<Uuid>,
 }
 
 impl LogSpools {
     /// Where the spools of a host are made. The folder is made with the first.
     #[must_use]
     pub fn new(host: &Arc<Host>) -> LogSpools {
-        LogSpools { host: host.clone(), folder: host.data_dir.join("spool") }
+        LogSpools { host: host.clone(), folder: host.data_dir.join("spool"), boot: boot_id() }
+    }
+
+    /// The same for a machine that was started at another time ([`LogSettings::boot`]).
+    #[must_use]
+    pub fn in_boot(self, boot: Option<Uuid>) -> LogSpools {
+        LogSpools { boot, ..self }
     }
 
     /// The folder of a spool: its name, with all that a file name may not have as `%` and two digits.
@@ -55,7 +63,8 @@ impl LogSpools {
 
 impl Spools for LogSpools {
     fn open(&self, name: &str, cap: ByteSize) -> io::Result<Box<dyn Spool>> {
-        let settings = LogSettings::new(self.folder_of(name)?, cap);
+        let settings =
+            LogSettings { boot: self.boot, ..LogSettings::new(self.folder_of(name)?, cap) };
         Ok(Box::new(LogSpool::open(&self.host, settings)?))
     }
 

@@ -92,16 +92,25 @@ impl Topology {
                 }
             }
         }
+        if let Err(error) = self.options.dead.persist() {
+            tracing::error!(
+                "what was removed is in the dead letters, and they cannot be made durable yet: {error}"
+            );
+        }
     }
 
     /// Buries what lies in the spool of a sink that is no more, and removes it. What fails is done at the next start.
     fn empty(&mut self, address: &Arc<str>, mut spool: Box<dyn Spool>, name: Option<&str>) {
         spool.rewind();
         let emptied = (|| -> io::Result<()> {
+            let mut end = None;
             while let Some(batch) = spool.next()? {
                 self.bury(address, REMOVED, batch.items)?;
-                spool.confirm(batch.end);
+                end = Some(batch.end);
             }
+            // It is nowhere else once the spool has forgotten it.
+            self.options.dead.persist()?;
+            end.into_iter().for_each(|end| spool.confirm(end));
             Ok(())
         })();
         drop(spool);

@@ -16,7 +16,7 @@ use crate::batch::{Batch, ItemKind, Items};
 use crate::clock::Clock;
 use crate::duration::Duration;
 use crate::node::{NodeError, Refused, Sink};
-use crate::run::dead_letter::{DeadContent, DeadLetter, DeadLetters};
+use crate::run::dead_letter::{DeadContent, DeadLetter, DeadLetters, on_a_thread};
 use crate::run::retry::{Backoff, RetrySpec};
 use crate::run::slot::{panic_text, too_often};
 use crate::run::stats::NodeStats;
@@ -74,6 +74,8 @@ pub(crate) struct Caller {
     /// When it was last said that items go to the dead letters, and how many went since.
     said: Option<Instant>,
     buried: usize,
+    /// What it buried may not survive a power cut.
+    unsure: bool,
 }
 
 /// What became of a batch.
@@ -110,6 +112,7 @@ impl Caller {
             failed: None,
             said: None,
             buried: 0,
+            unsure: false,
         }
     }
 
@@ -357,12 +360,32 @@ impl Caller {
         }
     }
 
+    /// Whether something it buried may not survive a power cut. It must not be confirmed before that.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.unsure
+    }
+
+    /// Makes sure that what it buried survives a power cut. False when the disk does not take it.
+    pub(crate) async fn makes_sure_of_letters(&mut self) -> bool {
+        if !self.unsure {
+            return true;
+        }
+        match on_a_thread(&self.with.dead, |dead| dead.persist()).await {
+            Ok(()) => self.unsure = false,
+            Err(error) => {
+                tracing::warn!(node = %self.with.address, "a dead letter is not kept yet: {error}");
+            }
+        }
+        !self.unsure
+    }
+
     pub(crate) fn bury(&mut self, batch: &Batch, reason: String) {
         self.bury_items(batch.items.clone(), reason);
     }
 
     fn bury_items(&mut self, items: Items, reason: String) {
         self.with.stats.add_rejected(items.len());
+        self.unsure = true;
         // A queue that goes the same way says so once a second, not once a batch.
         self.buried += items.len();
         if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {

@@ -225,7 +225,7 @@ impl DirectSink {
         };
         self.look_after();
         if flushed && (full || !keeps) {
-            self.is_durable();
+            self.is_durable().await;
         }
     }
 
@@ -245,7 +245,7 @@ impl DirectSink {
         if passed {
             self.barrier_until = None;
             self.unflushed = 0;
-            self.is_durable();
+            self.is_durable().await;
             self.ties.pass(&self.caller, number);
         }
     }
@@ -257,12 +257,16 @@ impl DirectSink {
         let closed = self.caller.close().await;
         self.look_after();
         if closed.is_ok() {
-            self.is_durable();
+            self.is_durable().await;
         }
         closed
     }
 
-    fn is_durable(&mut self) {
+    /// What was written is durable, or lies in the dead letters.
+    async fn is_durable(&mut self) {
+        if !self.caller.makes_sure_of_letters().await {
+            return;
+        }
         self.sure = self.written;
         self.retained.clear();
         self.retained_bytes = 0;

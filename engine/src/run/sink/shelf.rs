@@ -305,6 +305,19 @@ impl Shelf {
         }
     }
 
+    /// All in flight lies in the dead letters from now on; gives what did not.
+    pub(crate) fn bury_flight(&mut self) -> Vec<Batch> {
+        let mut buried = Vec::new();
+        for (batch, place) in self.flight.iter_mut().filter(|(_, place)| *place != Place::Buried) {
+            if *place == Place::Disk {
+                self.buried.push(batch.end);
+            }
+            *place = Place::Buried;
+            buried.push(batch.clone());
+        }
+        buried
+    }
+
     /// All in flight is done with. The offset after it, if there was anything.
     pub(crate) fn confirm(&mut self) -> Option<u64> {
         let end = self.flight.iter().map(|(batch, _)| batch.end).max()?;

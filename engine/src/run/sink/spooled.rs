@@ -6,7 +6,6 @@ use std::time::Duration as StdDuration;
 
 use tokio::sync::oneshot;
 
-use super::shelf::Place;
 use super::{Caller, FLUSH_EVERY, Remains, Shelf, SinkCommand, Ties, Wrote, told};
 use crate::batch::Batch;
 use crate::duration::Duration;
@@ -84,7 +83,9 @@ impl SpooledSink {
             if let Ok(SinkCommand::Retire { reply, .. }) = self.ties.commands.try_recv() {
                 return Next::Retire(reply);
             }
-            if !self.caller.retires() && !self.caller.hurries() {
+            // Nor more than can be buried.
+            let takes = !self.caller.retires() && !self.caller.hurries();
+            if takes && !self.caller.is_unsure() {
                 match self.shelf.take() {
                     Ok(Some(batch)) => return Next::Batch(batch),
                     Ok(None) => {}
@@ -123,7 +124,7 @@ impl SpooledSink {
             Wrote::Buried => self.shelf.is_buried(),
             Wrote::Retired => self.shelf.put_back(),
         }
-        self.look_after();
+        self.look_after().await;
         let soon = self.caller.linger() <= Duration::from_millis(100);
         let due = soon || self.caller.now().since(self.flushed) >= FLUSH_EVERY;
         if matches!(wrote, Wrote::Taken | Wrote::Buried) && due {
@@ -135,39 +136,40 @@ impl SpooledSink {
         self.flushed = self.caller.now();
         let SpooledSink { caller, shelf, ties, .. } = self;
         let flushed = meanwhile(caller.address().clone(), shelf, ties, caller.flush()).await;
-        self.look_after();
+        self.look_after().await;
         if flushed {
-            self.confirm();
+            self.confirm().await;
         }
     }
 
     async fn close(&mut self) -> Result<(), String> {
         let closed = self.caller.close().await;
-        self.look_after();
+        self.look_after().await;
         if closed.is_ok() {
-            self.confirm();
+            self.confirm().await;
         }
         closed
     }
 
-    /// All in flight has arrived.
-    fn confirm(&mut self) {
+    /// All in flight has arrived, or lies in the dead letters.
+    async fn confirm(&mut self) {
+        if !self.caller.makes_sure_of_letters().await {
+            return;
+        }
         if let Some(end) = self.shelf.confirm() {
             self.ties.confirm(&self.caller, end);
         }
     }
 
     /// What a sink had that broke comes again, or goes to the dead letters where it is given up.
-    fn look_after(&mut self) {
+    async fn look_after(&mut self) {
         let given_up = self.caller.given_up().cloned();
         let anew = self.caller.take_anew();
         if let Some(why) = given_up {
-            for (batch, place) in &self.shelf.flight {
-                if *place != Place::Buried {
-                    self.caller.bury(batch, why.clone());
-                }
+            for batch in self.shelf.bury_flight() {
+                self.caller.bury(&batch, why.clone());
             }
-            self.confirm();
+            self.confirm().await;
         } else if anew.is_some() {
             self.shelf.put_back();
         }

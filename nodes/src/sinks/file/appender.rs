@@ -120,6 +120,11 @@ impl Appender {
         }
     }
 
+    /// Whether a sync of the file has failed: then it may not be synced any more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     /// Makes the rows in the file durable. After an error it must be opened anew: which rows are lost is not known.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if self.broken {
@@ -154,7 +159,7 @@ impl Appender {
         Ok(head == bytes)
     }
 
-    /// Gives the file another name and begins a new one. Nothing may be waiting.
+    /// Gives the file another name and begins a new one: what waits comes to that.
     pub(super) fn rename_to(&mut self, name: &Path) -> io::Result<()> {
         self.disk.rename(&self.path, name)?;
         // From here on the old handle would write into the renamed file.

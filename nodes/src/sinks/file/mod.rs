@@ -36,7 +36,8 @@ use row::Rows;
 ///
 /// An existing file is continued. What a crash or a power cut left damaged at its end is cut off when the file is opened: a line
 /// half-written, or zeros in place of lines. At each checkpoint of the host the rows are made durable; those that came after the last one
-/// come again from the host's journal after a power cut, so that none is lost and some are in the file twice. A CSV file with other columns
+/// come again from the host's journal after a power cut, so that none is lost and some are in the file twice. When the disk fails to make
+/// a file durable, it is put aside under a name with the time and not relied on: what came since the last checkpoint comes again. A CSV file with other columns
 /// than now wanted is put aside under a name with the time, and a new one begun. When the disk is full, the row that
 /// did not fit leaves nothing behind and is tried again.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -187,6 +188,7 @@ impl NodeConfig for FileConfig {
             step,
             header: None,
             compared: false,
+            doubtful: false,
         })))
     }
 }
@@ -242,6 +244,8 @@ struct FileSink {
     header: Option<Vec<u8>>,
     /// Whether the file was found to begin with that header.
     compared: bool,
+    /// A sync has failed: the host has to give again what came since the last one.
+    doubtful: bool,
 }
 
 impl FileSink {
@@ -279,7 +283,7 @@ impl FileSink {
         let over = self.step.is_some() && step > self.step;
         if !self.out.is_empty() && (full || over || self.is_foreign()?) {
             // From then on nobody syncs the old file any more.
-            self.settle(self.config.sync != Sync::Never)?;
+            self.settle(self.config.sync != Sync::Never, now)?;
             self.put_aside(now).map_err(|error| self.retry(&error))?;
         }
         self.step = step;
@@ -297,15 +301,33 @@ impl FileSink {
     }
 
     /// Everything that waits is written, and durable where that is wanted.
-    fn settle(&mut self, durable: bool) -> Result<(), NodeError> {
+    fn settle(&mut self, durable: bool, now: Timestamp) -> Result<(), NodeError> {
+        self.leave_doubtful_file(now)?;
         self.out.write_out().map_err(|error| self.retry(&error))?;
         if !durable {
             return Ok(());
         }
-        self.out.sync().map_err(|error| {
-            let path = self.out.path().display();
-            NodeError::Fatal(format!("`{path}` was not made durable: {error}"))
-        })
+        let Err(error) = self.out.sync() else { return Ok(()) };
+        if !self.out.is_broken() {
+            return Err(self.retry(&error));
+        }
+        tracing::error!(file = %self.out.path().display(), %error, "the file was not made durable");
+        self.doubtful = true;
+        self.leave_doubtful_file(now)
+    }
+
+    /// After a failed sync the kernel may have dropped rows, and would say at the next one that all is well, also to whoever opens the
+    /// file again. So it is put aside as it is, and what came since the last sync comes again, into a new one.
+    fn leave_doubtful_file(&mut self, now: Timestamp) -> Result<(), NodeError> {
+        if !self.doubtful {
+            return Ok(());
+        }
+        if self.out.is_broken() {
+            self.put_aside(now).map_err(|error| self.retry(&error))?;
+        }
+        self.out.write_out().map_err(|error| self.retry(&error))?;
+        let path = self.out.path().display();
+        Err(NodeError::Fatal(format!("`{path}` could not be synced, and was put aside")))
     }
 
     fn put_aside(&mut self, now: Timestamp) -> io::Result<()> {
@@ -385,16 +407,16 @@ impl Sink for FileSink {
     }
 
     async fn flush(&mut self, now: Timestamp) -> Result<(), NodeError> {
-        self.settle(self.config.sync == Sync::OnFlush)?;
+        self.settle(self.config.sync == Sync::OnFlush, now)?;
         self.turn(now)
     }
 
-    async fn checkpoint(&mut self, _: Timestamp) -> Result<(), NodeError> {
-        self.settle(self.config.sync != Sync::Never)
+    async fn checkpoint(&mut self, now: Timestamp) -> Result<(), NodeError> {
+        self.settle(self.config.sync != Sync::Never, now)
     }
 
     async fn close(&mut self, now: Timestamp) -> Result<(), NodeError> {
-        self.settle(self.config.sync != Sync::Never)?;
+        self.settle(self.config.sync != Sync::Never, now)?;
         self.turn(now)
     }
 

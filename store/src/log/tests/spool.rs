@@ -282,3 +282,29 @@ fn a_crash_at_any_call_leaves_what_was_persisted() {
         }
     }
 }
+
+#[test]
+fn a_folder_that_a_killed_process_had_just_made_survives_a_later_power_cut() {
+    for call in 0..12 {
+        for seed in 0..8 {
+            let disk = SimulatedDisk::new(seed);
+            disk.create_dir_all(Path::new("/data")).unwrap();
+            disk.sync_dir(Path::new("/")).unwrap();
+            disk.fail_at(call, Fault::Crash(Crash::Kill));
+            let host = host(&disk);
+            if let Ok(mut spool) = LogSpools::new(&host).open(NAME, CAP) {
+                let _ = spool.append(&batch(&host, 2, 2));
+                let _ = spool.persist();
+            }
+            let disk = disk.restart();
+            // Others look after the names in the data directory.
+            disk.sync_dir(Path::new("/data")).unwrap();
+            let (host, mut spool) = open(&disk);
+            spool.append(&batch(&host, 4, 2)).unwrap();
+            spool.persist().unwrap();
+            disk.crash(Crash::Power);
+            let (_, mut spool) = open(&disk.restart());
+            assert_eq!(rest(&mut *spool).last(), Some(&4), "killed at call {call}, seed {seed}");
+        }
+    }
+}

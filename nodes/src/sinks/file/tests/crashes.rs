@@ -196,6 +196,32 @@ fn a_sync_that_failed_is_not_tried_again_on_that_file() {
 }
 
 #[test]
+fn what_a_failed_sync_may_have_lost_comes_again_into_a_new_file() {
+    let disk = SimulatedDisk::new(0);
+    let settings = settings(false, "on_flush", false);
+    let mut life = Life::begin(&disk, &settings);
+    life.write(0..10).unwrap();
+    life.flush().unwrap();
+    life.write(10..20).unwrap();
+    // Behind the write the sync fails; then, for a while, everything.
+    disk.fail_at(1, Fault::Error(io::ErrorKind::Other));
+    disk.fail_at(2, Fault::Error(io::ErrorKind::Other));
+    assert!(matches!(life.flush(), Err(NodeError::Retry(_))), "it cannot be put aside yet");
+    assert!(matches!(life.flush(), Err(NodeError::Fatal(_))));
+    // The host makes the sink anew, and gives again what was not durable.
+    let mut life = Life::begin(&disk, &settings);
+    life.write(10..20).unwrap();
+    life.checkpoint().unwrap();
+    disk.crash(Crash::Power);
+    let disk = disk.restart();
+    drop(Life::begin(&disk, &settings));
+    let text = disk.read(Path::new("/data/logs/x.jsonl")).unwrap();
+    assert_eq!(String::from_utf8(text).unwrap().lines().count(), 10);
+    assert_eq!(disk.list(Path::new("/data/logs")).unwrap().len(), 2);
+    assert_eq!(disk.violations(), [""; 0]);
+}
+
+#[test]
 fn zeros_in_place_of_rows_are_cut_off_with_what_is_behind_them() {
     let row = r#"{"time":"2026-01-01T00:00:00Z","source":"t:a","value":1,"count":1}"#;
     for (csv, found, kept) in [

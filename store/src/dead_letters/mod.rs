@@ -1,4 +1,8 @@
-//! Dead letters on disk: JSON lines in one file, and one older file behind it, so that they never take more than twice the cap.
+//! Dead letters on disk: JSON lines in one file, and one older file behind it.
+
+mod appender;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,17 +13,23 @@ use serde::Deserialize;
 use smollama_engine::bytes::ByteSize;
 use smollama_engine::context::Host;
 use smollama_engine::control::{Letter, LetterFilter, LetterPage, LetterRow, Selection};
-use smollama_engine::disk::{DiskFile, write_atomically};
+use smollama_engine::disk::{Disk, create_dir_durably, write_atomically};
 use smollama_engine::json::write_item;
 use smollama_engine::reading::write_json_text;
 use smollama_engine::run::{DeadContent, DeadLetter, DeadLetters};
 use smollama_engine::time::Timestamp;
 use uuid::Uuid;
 
-/// How large one of the two files may grow.
-const FILE_MAX: ByteSize = ByteSize::mib(4);
+use self::appender::{Appender, folder};
+use crate::log::Durability;
+
 /// How many bytes all of them may take on disk.
-pub const BYTES_MAX: ByteSize = ByteSize(2 * FILE_MAX.0);
+pub const BYTES_MAX: ByteSize = ByteSize::mib(8);
+/// How many bytes of letters may be in memory because a power cut would take them.
+const TAIL_MAX: usize = 1 << 20;
+/// When one of the two files has so many bytes, another is begun. What waits in memory then still comes to it; and there is room for a copy
+/// of one while it is written anew.
+const FILE_MAX: u64 = BYTES_MAX.0 / 3 - TAIL_MAX as u64;
 /// How many of the original bytes are kept of what could not be understood.
 const BYTES_KEPT: usize = 4096;
 
@@ -28,12 +38,13 @@ const BYTES_KEPT: usize = 4096;
 pub struct DeadLetterFile {
     host: Arc<Host>,
     path: PathBuf,
+    durability: Durability,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    open: Option<Box<dyn DiskFile>>,
+    file: Appender,
     /// Letters and bytes in the file, and in the older one.
     now: (u64, u64),
     old: (u64, u64),
@@ -78,18 +89,41 @@ impl DeadLetterFile {
     /// The dead letters of a host. The file is made when the first letter comes. A line that a crash left half written is cut off.
     ///
     /// # Errors
-    /// The folder cannot be made, or the files not read.
+    /// The folder cannot be made, or the files not read or synced.
     pub fn open(host: &Arc<Host>) -> io::Result<DeadLetterFile> {
         let folder = host.data_dir.join("dead_letters");
-        host.disk.create_dir_all(&folder)?;
+        create_dir_durably(&*host.disk, &folder)?;
         let path = folder.join("letters.jsonl");
-        let letters = DeadLetterFile { host: host.clone(), path, state: Mutex::default() };
-        letters.mend()?;
+        mend(&*host.disk, &path)?;
+        let letters = DeadLetterFile {
+            host: host.clone(),
+            durability: Durability::default(),
+            state: Mutex::new(State {
+                file: Appender::new(path.clone(), 0),
+                now: (0, 0),
+                old: (0, 0),
+            }),
+            path,
+        };
         let mut state = letters.lock();
         state.now = letters.measure(&letters.path)?;
         state.old = letters.measure(&letters.old())?;
+        let durable = state.now.1;
+        state.file.forget(durable);
         drop(state);
         Ok(letters)
+    }
+
+    /// The same where what counts as kept ([`DeadLetters::keep`]) survives this; at first that is a power cut.
+    #[must_use]
+    pub fn surviving(self, durability: Durability) -> DeadLetterFile {
+        DeadLetterFile { durability, ..self }
+    }
+
+    /// Since when there are letters that a power cut would take.
+    #[must_use]
+    pub fn unsynced_since(&self) -> Option<Timestamp> {
+        self.lock().file.unsynced_since()
     }
 
     /// Where the letters lie.
@@ -111,16 +145,6 @@ impl DeadLetterFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             read => read,
         }
-    }
-
-    fn mend(&self) -> io::Result<()> {
-        let bytes = self.read(&self.path)?;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        if whole < bytes.len() {
-            tracing::warn!(path = %self.path.display(), "a dead letter was half written, and is cut off");
-            self.host.disk.append(&self.path)?.set_len(whole as u64)?;
-        }
-        Ok(())
     }
 
     fn measure(&self, path: &Path) -> io::Result<(u64, u64)> {
@@ -196,7 +220,7 @@ impl DeadLetterFile {
         }
         let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
         let mut state = self.lock();
-        state.open = None;
+        state.file.persist(&*self.host.disk)?;
         let mut number = 0;
         for path in [self.old(), self.path.clone()] {
             let bytes = self.read(&path)?;
@@ -217,6 +241,8 @@ impl DeadLetterFile {
         }
         state.now = self.measure(&self.path)?;
         state.old = self.measure(&self.old())?;
+        let durable = state.now.1;
+        state.file.forget(durable);
         Ok(())
     }
 
@@ -258,126 +284,49 @@ impl DeadLetterFile {
 
 impl DeadLetters for DeadLetterFile {
     fn put(&self, letter: &DeadLetter) -> io::Result<()> {
-        let line = self.line(letter);
+        let (disk, line) = (&*self.host.disk, self.line(letter));
         let mut state = self.lock();
-        let disk = &self.host.disk;
-        let mut file = match state.open.take() {
-            Some(file) => file,
-            None => disk.append(&self.path)?,
-        };
-        let len = file.len()?;
-        if len > 0 && len + line.len() as u64 > FILE_MAX.0 {
-            disk.rename(&self.path, &self.old())?;
-            state.old = std::mem::take(&mut state.now);
-            file = disk.append(&self.path)?;
+        if state.file.is_full_for(&line) {
+            match state.file.turn(disk, &self.old()) {
+                Ok(()) => state.old = std::mem::take(&mut state.now),
+                Err(error) if !state.file.has_room_for(&line) => return Err(error),
+                Err(_) => state.file.keep_for_later(&line, letter.time),
+            }
         }
-        // A line that could not be written whole is taken back, so that the next one begins on a line of its own.
-        let before = file.len()?;
-        if let Err(error) = file.write_all(&line) {
-            file.set_len(before)?;
-            return Err(error);
+        if !state.file.is_full_for(&line) {
+            state.file.put(disk, &line, letter.time)?;
         }
-        state.now = (state.now.0 + 1, before + line.len() as u64);
-        state.open = Some(file);
+        state.now = (state.now.0 + 1, state.file.len());
         Ok(())
+    }
+
+    fn keep(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        match self.durability {
+            Durability::Process => state.file.write_out(&*self.host.disk),
+            Durability::Power => state.file.persist(&*self.host.disk),
+        }
+    }
+
+    fn persist(&self) -> io::Result<()> {
+        self.lock().file.persist(&*self.host.disk)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use smollama_engine::batch::Items;
-    use smollama_engine::node::Reject;
-    use smollama_engine::reading::Reading;
-    use smollama_engine::series::{Series, SourceKey};
-    use smollama_engine::time::Timestamp;
-
-    use super::*;
-
-    #[test]
-    fn letters_say_why_and_hold_what_was_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let host = Arc::new(Host::for_tests(folder.path()));
-        let letters = DeadLetterFile::open(&host).unwrap();
-        let series = host.series.intern(&Series::new(SourceKey::local("t", "a"))).unwrap();
-        let reject =
-            Reject { reason: String::new(), origin: "a.csv:3".into(), bytes: b"x,y".to_vec() };
-        let items = Items::Readings(vec![Reading::new(Timestamp::EPOCH, series, 1.5)]);
-        for content in [DeadContent::Raw(reject), DeadContent::Items(items)] {
-            let letter = DeadLetter {
-                address: "p/n".into(),
-                time: Timestamp::EPOCH,
-                reason: "no \"number\"".into(),
-                content,
-            };
-            letters.put(&letter).unwrap();
+/// Cuts off a line that a crash left half written, and makes durable what is there: a process that was killed may not have come to that.
+fn mend(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let bytes = match disk.read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return disk.sync_dir(folder(path));
         }
-        let text = std::fs::read_to_string(letters.path()).unwrap();
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines[0]["bytes"], "x,y");
-        assert_eq!(lines[0]["reason"], "no \"number\"");
-        assert_eq!(lines[1]["items"][0]["value"], 1.5);
+        read => read?,
+    };
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let mut file = disk.append(path)?;
+    if whole < bytes.len() {
+        tracing::warn!(path = %path.display(), "a dead letter was half written, and is cut off");
+        file.set_len(whole as u64)?;
     }
-
-    #[test]
-    fn letters_are_found_shown_and_removed_by_their_id() {
-        let folder = tempfile::tempdir().unwrap();
-        let host = Arc::new(Host::for_tests(folder.path()));
-        let letters = DeadLetterFile::open(&host).unwrap();
-        for name in ["p/a", "p/b", "p/a"] {
-            let reject = Reject { reason: String::new(), origin: "x".into(), bytes: b"y".to_vec() };
-            let (time, content) = (Timestamp::EPOCH, DeadContent::Raw(reject));
-            letters
-                .put(&DeadLetter { address: name.into(), time, reason: "no".into(), content })
-                .unwrap();
-        }
-        let filter = LetterFilter {
-            address: Some(smollama_engine::glob::Glob::new("p/a").unwrap()),
-            ..LetterFilter::default()
-        };
-        let page = letters.page(&filter, 1).unwrap();
-        assert_eq!((page.letters.len(), page.total), (1, 2));
-        let id = page.letters[0].id.clone();
-        assert_eq!(letters.letter(&id).unwrap().unwrap().bytes.as_deref(), Some("y"));
-        letters.remove(std::slice::from_ref(&id)).unwrap();
-        assert!(letters.letter(&id).unwrap().is_none());
-        assert_eq!(letters.count().0, 2);
-        assert_eq!(DeadLetterFile::open(&host).unwrap().count(), letters.count());
-    }
-
-    #[test]
-    fn a_letter_that_a_crash_cut_in_two_does_not_spoil_the_next() {
-        let folder = tempfile::tempdir().unwrap();
-        let host = Arc::new(Host::for_tests(folder.path()));
-        let path = DeadLetterFile::open(&host).unwrap().path().to_owned();
-        std::fs::write(&path, "{\"time\":\"2026-01-01T00:00:00Z\",\"addr").unwrap();
-        let letters = DeadLetterFile::open(&host).unwrap();
-        let reject = Reject { reason: String::new(), origin: "x".into(), bytes: b"y".to_vec() };
-        let (time, content) = (Timestamp::EPOCH, DeadContent::Raw(reject));
-        letters
-            .put(&DeadLetter { address: "p/a".into(), time, reason: "no".into(), content })
-            .unwrap();
-        assert_eq!(letters.page(&LetterFilter::default(), 9).unwrap().total, 1);
-    }
-
-    #[test]
-    fn two_files_at_most_are_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let host = Arc::new(Host::for_tests(folder.path()));
-        let letters = DeadLetterFile::open(&host).unwrap();
-        let bytes = vec![b'x'; BYTES_KEPT];
-        let reject = Reject { reason: String::new(), origin: String::new(), bytes };
-        for _ in 0..3 * FILE_MAX.0 / BYTES_KEPT as u64 {
-            let letter = DeadLetter {
-                address: "p/n".into(),
-                time: Timestamp::EPOCH,
-                reason: "why".into(),
-                content: DeadContent::Raw(reject.clone()),
-            };
-            letters.put(&letter).unwrap();
-        }
-        let entries = host.disk.list(&folder.path().join("dead_letters")).unwrap();
-        assert_eq!(entries.len(), 2);
-        assert!(entries.iter().all(|entry| entry.len <= FILE_MAX.0));
-    }
+    file.sync()?;
+    disk.sync_dir(folder(path))
 }
