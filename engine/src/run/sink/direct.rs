@@ -254,6 +254,10 @@ impl DirectSink {
         if self.caller.given_up().is_some() {
             return Ok(());
         }
+        // On its own, so that what is out is known to be even if the rest of closing fails; it would be given to a successor again.
+        if self.written > self.sure {
+            self.flush().await;
+        }
         let closed = self.caller.close().await;
         self.look_after();
         if closed.is_ok() {

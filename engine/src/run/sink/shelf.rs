@@ -329,23 +329,29 @@ impl Shelf {
 
     /// What is in flight comes again, from the spool or from memory.
     pub(crate) fn put_back(&mut self) {
+        while !self.flight.is_empty() {
+            self.put_back_last();
+        }
+    }
+
+    /// The batch taken last comes again; those before it are on their way still.
+    pub(crate) fn put_back_last(&mut self) {
         self.spool.rewind();
-        while let Some((batch, place)) = self.flight.pop_back() {
-            let begin = batch.end.saturating_sub(batch.items.len() as u64);
-            match place {
-                Place::Memory => {
-                    self.taken = self.taken.min(begin);
-                    self.tail_bytes += batch.items.bytes();
-                    self.tail.push_front(batch);
-                }
-                Place::Disk => self.taken = self.taken.min(begin),
-                // It comes by again, and is not sent.
-                Place::Buried if self.buried.contains(&batch.end) => {
-                    self.taken = self.taken.min(begin);
-                }
-                Place::Buried => {}
-                Place::Dropped => self.stats.add_dropped(batch.items.len()),
+        let Some((batch, place)) = self.flight.pop_back() else { return };
+        let begin = batch.end.saturating_sub(batch.items.len() as u64);
+        match place {
+            Place::Memory => {
+                self.taken = self.taken.min(begin);
+                self.tail_bytes += batch.items.bytes();
+                self.tail.push_front(batch);
             }
+            Place::Disk => self.taken = self.taken.min(begin),
+            // It comes by again, and is not sent.
+            Place::Buried if self.buried.contains(&batch.end) => {
+                self.taken = self.taken.min(begin);
+            }
+            Place::Buried => {}
+            Place::Dropped => self.stats.add_dropped(batch.items.len()),
         }
     }
 

@@ -122,7 +122,8 @@ impl SpooledSink {
         match wrote {
             Wrote::Taken | Wrote::Again => {}
             Wrote::Buried => self.shelf.is_buried(),
-            Wrote::Retired => self.shelf.put_back(),
+            // What was written before it may arrive yet, when the sink is closed.
+            Wrote::Retired => self.shelf.put_back_last(),
         }
         self.look_after().await;
         let soon = self.caller.linger() <= Duration::from_millis(100);
@@ -143,6 +144,10 @@ impl SpooledSink {
     }
 
     async fn close(&mut self) -> Result<(), String> {
+        // On its own, so that what arrived is known to have even if the rest of closing fails; it would be sent again.
+        if !self.shelf.flight.is_empty() {
+            self.flush().await;
+        }
         let closed = self.caller.close().await;
         self.look_after().await;
         if closed.is_ok() {

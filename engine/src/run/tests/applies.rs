@@ -14,7 +14,7 @@ use super::model::{Model, values_in};
 use super::nodes::TallyState;
 use super::site::{Life, Site};
 use super::truth::{Owes, States};
-use super::world::Mode;
+use super::world::{Item, Mode};
 use crate::run::{NoCheckpoint, NotApplied};
 
 /// Something that happens. Senders and stores are chosen among those there are.
@@ -225,12 +225,7 @@ pub(super) fn check(site: &Site, crashes: &[Crash], states: &States) {
         }
         if crashes.is_empty() || stream.owes != Owes::AtLeastOnce {
             let ordered = mine.is_sorted_by(|one, next| one.end < next.end);
-            assert!(
-                ordered,
-                "{} in order, and nothing twice: {:?}",
-                stream.store,
-                mine.iter().map(|one| one.end).collect::<Vec<_>>()
-            );
+            assert!(ordered, "{} in order, and nothing twice: {:?}", stream.store, Disorder(&mine));
         }
         if stream.owes == Owes::AtMostOnce && !crashes.is_empty() {
             continue;
@@ -257,6 +252,21 @@ pub(super) fn check(site: &Site, crashes: &[Crash], states: &States) {
         (address.clone(), (state.hash, state.sum))
     });
     assert_eq!(decoded.collect::<BTreeMap<_, _>>(), model.states);
+}
+
+/// Where items of a stream do not follow each other: the offsets, and the number of the sink that wrote them.
+struct Disorder<'a>(&'a [&'a Item]);
+
+impl std::fmt::Debug for Disorder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |item: &&Item| format!("{} by {}", item.end, item.by);
+        let breaks = self.0.windows(2).enumerate().filter(|(_, pair)| pair[0].end >= pair[1].end);
+        let around =
+            breaks.map(|(at, _)| &self.0[at.saturating_sub(3)..(at + 5).min(self.0.len())]);
+        f.debug_list()
+            .entries(around.map(|items| items.iter().map(shown).collect::<Vec<_>>()))
+            .finish()
+    }
 }
 
 /// After a power cut offsets say nothing; but what entered and came through as it was has to be there.

@@ -10,10 +10,9 @@ use super::site::Site;
 /// How many applies are done.
 const APPLIES: usize = 1_000;
 
-/// What the steps are drawn with, unless `SMOLLAMA_SEED` says otherwise. Known to fail: 3, where a sink is given two items a
-/// second time; why is not known yet.
+/// What the steps are drawn with, unless `SMOLLAMA_SEED` says otherwise.
 fn seed() -> u64 {
-    std::env::var("SMOLLAMA_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
+    std::env::var("SMOLLAMA_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(3)
 }
 
 /// Steps without end, the same for the same seed.

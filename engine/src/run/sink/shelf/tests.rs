@@ -106,6 +106,18 @@ fn what_goes_to_the_spool_is_joined_and_what_comes_back_is_not_taken_apart() {
 }
 
 #[test]
+fn what_was_written_stays_under_way_when_the_next_is_put_back() {
+    let (mut shelf, _) = shelf(vec![batch(0..500), batch(500..1_000), batch(1_000..1_500)]);
+    for offsets in [0..500, 500..1_000] {
+        assert_eq!(shelf.take().unwrap().map(|batch| self::offsets(&batch)), Some(offsets));
+    }
+    shelf.put_back_last();
+    assert_eq!(shelf.confirm(), Some(500), "the first has arrived");
+    let rest: Vec<_> = shelf.leave().iter().map(offsets).collect();
+    assert_eq!(rest, [500..1_000, 1_000..1_500]);
+}
+
+#[test]
 fn what_is_larger_than_the_spool_goes_there_in_parts() {
     let (mut shelf, kept) = shelf(vec![batch(0..80), batch(80..130)]);
     assert!(!shelf.spill(), "only 100 fit");
