@@ -8,7 +8,13 @@ mod cli;
 mod control;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod kill;
 mod pipelines;
+#[cfg(test)]
+mod place;
 #[cfg(test)]
 mod project;
 #[cfg(test)]
