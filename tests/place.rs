@@ -7,20 +7,29 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// A folder with a data directory in it.
-pub(crate) struct Place(tempfile::TempDir);
+/// A folder with a data directory in it, or beside it.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+    data: PathBuf,
+}
 
 impl Place {
     pub(crate) fn new() -> Place {
-        Place(tempfile::tempdir().expect("a folder for the test"))
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        Place { data: folder.path().join("data"), folder }
+    }
+
+    /// With this data directory.
+    pub(crate) fn at(data: PathBuf) -> Place {
+        Place { data, ..Place::new() }
     }
 
     pub(crate) fn folder(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
@@ -34,7 +43,7 @@ impl Place {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smollama"));
-        command.args(args).arg("--data-dir").arg(self.path("data")).current_dir(self.0.path());
+        command.args(args).arg("--data-dir").arg(&self.data).current_dir(self.folder.path());
         command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());
         command
     }
@@ -85,7 +94,7 @@ impl Place {
 
     /// Leaves the folder where it is, for whoever wants to know why a test failed.
     pub(crate) fn keep(&mut self) {
-        self.0.disable_cleanup(true);
+        self.folder.disable_cleanup(true);
     }
 }
 
