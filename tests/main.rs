@@ -24,6 +24,8 @@ mod rules;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
+mod systemd;
+#[cfg(test)]
 mod test_command;
 #[cfg(test)]
 mod tidy;
