@@ -1,6 +1,8 @@
 //! Tests of the whole: what bad input gets, shipped pipelines, commands, the shape of the source tree, the generated reference, and
 //! the schemas. `cfg(test)` says to the lints that small functions of a module are tests, too.
 
+#[cfg(test)]
+mod api;
 mod bad_input;
 #[cfg(test)]
 mod cli;
@@ -12,6 +14,8 @@ mod faults;
 mod http;
 #[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod limits;
 mod pipelines;
 #[cfg(test)]
 mod place;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use serde_json::json;
 
 use super::sender::Round;
-use super::{Asks, Random, Situation};
+use super::{Asks, Situation};
 use crate::http::ask_engine;
 use crate::place::Place;
 
@@ -22,7 +22,6 @@ pub(super) struct Asker {
     data: PathBuf,
     file: PathBuf,
     receiver: SocketAddr,
-    random: Random,
     /// How often the pipeline was edited.
     edits: usize,
     /// The newest revision of which the engine said that it runs.
@@ -32,14 +31,9 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    pub(super) fn new(
-        situation: Situation,
-        place: &Place,
-        receiver: SocketAddr,
-        random: Random,
-    ) -> Asker {
+    pub(super) fn new(situation: Situation, place: &Place, receiver: SocketAddr) -> Asker {
         let (data, file) = (place.path("data"), place.path("k.yaml"));
-        Asker { situation, data, file, receiver, random, edits: 0, revision: 0, answered: 0 }
+        Asker { situation, data, file, receiver, edits: 0, revision: 0, answered: 0 }
     }
 
     /// Writes the pipeline as it is after some edits: a node comes and goes, and settings of others change.
@@ -75,20 +69,20 @@ impl Asker {
     /// Asks until the engine is no more.
     pub(super) fn ask(&mut self, round: &Round) {
         let asks = match self.situation.asks {
-            Asks::Little => usize::from(self.random.below(3) == 0),
+            Asks::Little => usize::from(round.rests),
             Asks::Checkpoints | Asks::Applies => usize::MAX,
         };
-        let mut answered = 0;
-        while answered < asks && !round.over.load(Ordering::Relaxed) {
+        let answered = || round.answers.load(Ordering::Relaxed);
+        while answered() < asks && !round.over.load(Ordering::Relaxed) {
             // It does not listen yet, or it does not listen any more.
             let applies = self.situation.asks == Asks::Applies;
             let done = if applies { self.apply() } else { self.checkpoint() };
-            answered += usize::from(done);
+            round.answers.fetch_add(usize::from(done), Ordering::Relaxed);
             if !done {
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
         }
-        self.answered += answered;
+        self.answered += answered();
     }
 
     fn checkpoint(&self) -> bool {

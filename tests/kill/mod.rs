@@ -8,7 +8,7 @@
 //! `scripts/soak.sh` does it a thousand times.
 
 mod asker;
-mod receiver;
+pub(crate) mod receiver;
 mod sender;
 mod verdict;
 
@@ -23,8 +23,14 @@ use asker::Asker;
 use receiver::{Mood, Receiver};
 use sender::{Round, Sender};
 
+/// Every so many rounds one is long enough for a checkpoint: else there would never be any, and ever more to replay.
+const REST: usize = 6;
+
 /// Kills of a situation unless `SMOLLAMA_KILLS` says otherwise.
 const KILLS: usize = 30;
+
+/// How the other side of the sink `away` is: there as often as not.
+const MOODS: [Mood; 4] = [Mood::There, Mood::There, Mood::Away, Mood::Mute];
 
 /// What goes on while the engine is killed.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +53,7 @@ struct Situation {
 /// What else is asked of the engine while senders talk to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asks {
-    /// In every third round one checkpoint, so that the journal does not grow for ever.
+    /// One checkpoint in rounds that rest.
     Little,
     /// One checkpoint after the other: files of the history, segments of the journal.
     Checkpoints,
@@ -112,6 +118,7 @@ struct Field {
     senders: Vec<Sender>,
     receiver: Arc<Receiver>,
     asker: Asker,
+    rounds: usize,
     kills: usize,
     began: Instant,
 }
@@ -121,12 +128,12 @@ impl Field {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
         let seed = number_of("SMOLLAMA_SEED").unwrap_or(since.as_micros() as usize);
         println!("{}: SMOLLAMA_SEED={seed}", situation.name);
-        let mut random = Random::new(seed as u64);
+        let random = Random::new(seed as u64);
         let (place, receiver) = (Place::new(), Receiver::start());
-        let asker = Asker::new(situation, &place, receiver.address, random.fork());
+        let asker = Asker::new(situation, &place, receiver.address);
         let senders = (0..situation.senders).map(|name| Sender::new(name, situation.step));
         let (senders, began) = (senders.collect(), Instant::now());
-        Field { situation, place, random, senders, receiver, asker, kills: 0, began }
+        Field { situation, place, random, senders, receiver, asker, rounds: 0, kills: 0, began }
     }
 
     fn run(mut self) {
@@ -151,9 +158,10 @@ impl Field {
             self.kills += 1;
             engine = self.start();
         }
-        self.receiver.any_mood(&mut self.random);
+        self.receiver.be(MOODS[self.random.below(MOODS.len())]);
         let pause = Duration::from_micros(self.random.below(120_000) as u64);
-        let round = Round::default();
+        self.rounds += 1;
+        let round = Round { rests: self.rounds.is_multiple_of(REST), ..Round::default() };
         let socket = self.place.path("data/in.sock");
         let Field { senders, asker, random, .. } = self;
         std::thread::scope(|scope| {
@@ -167,7 +175,8 @@ impl Field {
             scope.spawn(move || asker.ask(round));
             wait_until("something is acknowledged", || {
                 end.1.check_alive();
-                round.acknowledgements.load(Ordering::Relaxed) > 0
+                let rested = !round.rests || round.answers.load(Ordering::Relaxed) > 0;
+                round.acknowledgements.load(Ordering::Relaxed) > 0 && rested
             });
             std::thread::sleep(pause);
             end.1.check_alive();

@@ -9,41 +9,43 @@ use std::sync::{Arc, Mutex};
 /// How it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Mood {
+pub(crate) enum Mood {
     /// 204.
     There,
     /// 503, and nothing is taken.
     Away,
     /// It takes what comes and hangs up.
     Mute,
+    /// 422, and nothing is taken.
+    Refusing,
 }
 
-const MOODS: [Mood; 3] = [Mood::There, Mood::Away, Mood::Mute];
+const MOODS: [Mood; 4] = [Mood::There, Mood::Away, Mood::Mute, Mood::Refusing];
 
 #[derive(Debug)]
-pub(super) struct Receiver {
-    pub(super) address: SocketAddr,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
     mood: AtomicU8,
     taken: Mutex<Taken>,
 }
 
 /// What came.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(crate) struct Taken {
     /// The id of the stream: there is one for as long as the sink is the same.
     stream: Option<String>,
     /// How far it has come: all that a receiver has to remember that wants nothing twice.
     known: u64,
     /// Its items by their numbers, each once.
-    pub(super) items: BTreeMap<u64, String>,
+    pub(crate) items: BTreeMap<u64, String>,
     /// How many items came that were known by their number.
-    pub(super) repeated: usize,
+    pub(crate) repeated: usize,
     /// What must not come, in words.
-    pub(super) wrong: Vec<String>,
+    pub(crate) wrong: Vec<String>,
 }
 
 impl Receiver {
-    pub(super) fn start() -> Arc<Receiver> {
+    pub(crate) fn start() -> Arc<Receiver> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the test");
         let receiver = Arc::new(Receiver {
             address: listener.local_addr().expect("an address"),
@@ -61,16 +63,11 @@ impl Receiver {
         receiver
     }
 
-    pub(super) fn be(&self, mood: Mood) {
+    pub(crate) fn be(&self, mood: Mood) {
         self.mood.store(mood as u8, Ordering::Relaxed);
     }
 
-    /// There as often as not.
-    pub(super) fn any_mood(&self, random: &mut super::Random) {
-        self.be(*MOODS.get(random.below(4)).unwrap_or(&Mood::There));
-    }
-
-    pub(super) fn taken(&self) -> std::sync::MutexGuard<'_, Taken> {
+    pub(crate) fn taken(&self) -> std::sync::MutexGuard<'_, Taken> {
         self.taken.lock().expect("no thread failed")
     }
 
@@ -96,7 +93,7 @@ impl Receiver {
             let mut body = vec![0; length];
             reader.read_exact(&mut body)?;
             let mood = MOODS[usize::from(self.mood.load(Ordering::Relaxed))];
-            if mood != Mood::Away {
+            if matches!(mood, Mood::There | Mood::Mute) {
                 self.taken().take(&key, &String::from_utf8(body).expect("text"));
             }
             let mut stream = stream;
@@ -104,6 +101,10 @@ impl Receiver {
                 Mood::There => stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?,
                 Mood::Away => {
                     let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+                    stream.write_all(answer)?;
+                }
+                Mood::Refusing => {
+                    let answer = b"HTTP/1.1 422 Unprocessable Content\r\ncontent-length: 0\r\n\r\n";
                     stream.write_all(answer)?;
                 }
                 Mood::Mute => return stream.shutdown(std::net::Shutdown::Both),

@@ -23,6 +23,10 @@ const SPURT: usize = 200;
 pub(super) struct Round {
     /// How many acknowledgements there were.
     pub(super) acknowledgements: AtomicUsize,
+    /// How many checkpoints or applies were answered.
+    pub(super) answers: AtomicUsize,
+    /// At least one of them is waited for.
+    pub(super) rests: bool,
     /// The engine is about to be killed: from now on it may hang up.
     pub(super) ending: AtomicBool,
     /// The engine was killed.

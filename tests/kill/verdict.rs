@@ -28,10 +28,13 @@ struct Count {
 
 /// Fails unless everything acknowledged is everywhere, and twice only where it may be.
 pub(super) fn check(field: &Field) {
-    let file = lines(field, "out", &in_order(field));
-    let out = count(field, "out", &rows(field, &file), true);
-    let mut kept_files = listed(field, "data/history/readings");
-    kept_files.sort();
+    let mut out_files = listed(field, "data");
+    out_files.retain(|path| name(path).starts_with("out"));
+    let file = lines(field, "out", &out_files);
+    // Files that were put aside bear the time of their last readings: those of a replay stand among those of before.
+    let in_order = field.situation.out.is_empty();
+    let out = count(field, "out", &rows(field, &file), in_order);
+    let kept_files = listed(field, "data/history/readings");
     let kept = lines(field, "kept", &kept_files);
     let mut kept = count(field, "kept", &rows(field, &kept), false);
     if kept.doubled > 0 {
@@ -143,20 +146,6 @@ fn check_state(field: &Field) -> Vec<String> {
         }
     }
     wrong
-}
-
-/// The files of the sink `out`, in the order in which they were written.
-fn in_order(field: &Field) -> Vec<PathBuf> {
-    let mut files = listed(field, "data");
-    files.retain(|path| name(path).starts_with("out"));
-    // `out-20261121T010203Z.jsonl.gz`, `out-20261121T010203Z-2.jsonl.gz`, and at last `out.jsonl`.
-    files.sort_by_key(|path| {
-        let name = name(path);
-        let mut parts = name.split(".jsonl").next().unwrap_or_default().split('-').skip(1);
-        let time = parts.next().map_or("~".to_owned(), str::to_owned);
-        (time, parts.next().map_or(1, |number| number.parse().expect("a number")))
-    });
-    files
 }
 
 fn listed(field: &Field, folder: &str) -> Vec<PathBuf> {
