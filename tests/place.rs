@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -114,9 +114,19 @@ impl Engine {
 
     pub(crate) fn stop(&mut self) {
         signal(&self.process, "TERM");
-        let ended = self.process.wait().expect("it ends");
+        let ended = self.ends();
         let log = || fs::read_to_string(&self.log).unwrap_or_default();
         assert!(ended.success(), "it did not stop well: {}", log());
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ends(&mut self) -> ExitStatus {
+        let mut ended = None;
+        wait_until("the engine ends", || {
+            ended = self.process.try_wait().expect("its state");
+            ended.is_some()
+        });
+        ended.expect("it has ended")
     }
 
     /// `kill -9`.

@@ -66,7 +66,7 @@ fn systemd_hears_of_the_start_life_reloads_and_the_stop() {
 
     signal(&engine.process, "TERM");
     assert_eq!(manager.hears_news().trim(), "STOPPING=1");
-    let ended = engine.process.wait().expect("it ends");
+    let ended = engine.ends();
     assert!(ended.success(), "{}", place.read("engine.log"));
 }
 
@@ -80,7 +80,7 @@ fn a_stop_in_the_first_moments_of_a_start_is_a_stop() {
         std::thread::sleep(Duration::from_millis(moment));
         signal(&engine.process, "TERM");
         let began = Instant::now();
-        let ended = engine.process.wait().expect("it ends");
+        let ended = engine.ends();
         let log = place.read("engine.log");
         let terminated = ended.signal() == Some(15);
         assert!(ended.success() || terminated, "after {moment} ms: {ended}, {log}");

@@ -40,7 +40,7 @@ impl Asker {
     pub(super) fn write(&self) {
         let Situation { out, finalize, away, .. } = self.situation;
         let (connections, spare) = (64 + self.edits % 900, self.edits % 3);
-        let sync = if self.edits / 2 % 2 == 0 { "on_flush" } else { "on_checkpoint" };
+        let sync = if self.edits % 4 < 2 { "on_flush" } else { "on_checkpoint" };
         let mut text = format!(
             "pipeline: k\n\
              sources:\n  in: {{ as: s, socket: {{ unix: in.sock, connections: {connections} }} }}\n\

@@ -14,7 +14,7 @@ mod verdict;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -125,8 +125,7 @@ struct Field {
 
 impl Field {
     fn new(situation: Situation) -> Field {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-        let seed = number_of("SMOLLAMA_SEED").unwrap_or(since.as_micros() as usize);
+        let seed = number_of("SMOLLAMA_SEED").unwrap_or(uuid::Uuid::new_v4().as_u128() as usize);
         println!("{}: SMOLLAMA_SEED={seed}", situation.name);
         let random = Random::new(seed as u64);
         let (place, receiver) = (Place::new(), Receiver::start());
