@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
+
+use crate::place::{Place, signal, text, wait_until};
 
 const HOME: &str = "\
 pipeline: home
@@ -17,102 +17,6 @@ transforms:
 sinks:
   out: { inputs: [news], file: { path: air.jsonl } }
 ";
-
-/// A folder with a data directory in it.
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new() -> Place {
-        Place(tempfile::tempdir().expect("a folder for the test"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("a file for the test");
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_smollama"));
-        command.args(args).arg("--data-dir").arg(self.path("data")).current_dir(self.0.path());
-        command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().expect("the binary runs")
-    }
-
-    /// What a command prints, which must succeed.
-    fn says(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
-        serde_json::from_str(&self.says(&args)).expect("JSON")
-    }
-
-    /// An engine that runs `home.yaml` and answers.
-    fn engine(&self, yaml: &str) -> Engine {
-        self.write("home.yaml", yaml);
-        self.start(&["run", "home.yaml", "--no-dashboard"])
-    }
-
-    fn start(&self, args: &[&str]) -> Engine {
-        let log = fs::File::create(self.path("engine.log")).expect("a log");
-        let mut command = self.command(args);
-        let engine = command.stdout(Stdio::null()).stderr(log).spawn().expect("the binary runs");
-        let mut engine = Engine(engine);
-        wait_until("the engine answers", || {
-            let ended = engine.0.try_wait().expect("its state");
-            let log = || fs::read_to_string(self.path("engine.log")).unwrap_or_default();
-            assert!(ended.is_none(), "the engine ended: {}", log());
-            self.run(&["status"]).status.success()
-        });
-        engine
-    }
-}
-
-/// An engine that is told to stop when the test is over.
-struct Engine(Child);
-
-impl Engine {
-    fn stop(&mut self) {
-        signal(&self.0, "TERM");
-        assert!(self.0.wait().expect("it ends").success());
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // It has ended already where the test stopped it.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Waits for a condition; the time-out only bounds how long a failing test hangs.
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "the signal was sent");
-}
 
 #[test]
 fn without_an_engine_every_command_says_so_and_fails() {
@@ -264,7 +168,7 @@ sinks: { out: { inputs: [saved], file: { path: again.jsonl } } }
     let args = ["run", "--once", "--json", "again.yaml", "--data-dir", "other"];
     let replayed = Command::new(env!("CARGO_BIN_EXE_smollama"))
         .args(args)
-        .current_dir(place.0.path())
+        .current_dir(place.folder())
         .output()
         .expect("the binary runs");
     let summary: Value = serde_json::from_slice(&replayed.stdout).expect("a summary in JSON");

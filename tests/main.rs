@@ -1,6 +1,8 @@
 //! Tests of the whole: what bad input gets, shipped pipelines, commands, the shape of the source tree, the generated reference, and
 //! the schemas. `cfg(test)` says to the lints that small functions of a module are tests, too.
 
+#[cfg(test)]
+mod api;
 mod bad_input;
 #[cfg(test)]
 mod cli;
@@ -8,7 +10,15 @@ mod cli;
 mod control;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod limits;
 mod pipelines;
+#[cfg(test)]
+mod place;
 #[cfg(test)]
 mod project;
 #[cfg(test)]
@@ -17,6 +27,8 @@ mod reference;
 mod rules;
 #[cfg(test)]
 mod schema;
+#[cfg(test)]
+mod systemd;
 #[cfg(test)]
 mod test_command;
 #[cfg(test)]

@@ -265,7 +265,8 @@ impl Claim {
     /// A socket of the file system.
     pub const SOCKET: &'static str = "the listening socket";
 
-    /// Whether others reach the node there.
+    /// Whether others reach the node there. A node leases such a thing of the host ([`crate::lease`]): one of the same type
+    /// that takes its place is made while it still has it.
     #[must_use]
     pub fn is_listening(&self) -> bool {
         matches!(self.what, Claim::PORT | Claim::SOCKET)

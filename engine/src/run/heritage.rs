@@ -24,12 +24,14 @@ pub(crate) struct Stream {
     pub(crate) sent: u64,
     pub(crate) spool: Option<String>,
     pub(crate) known: [u64; 3],
+    /// Of a stream that began in an earlier life of the host: an offset up to which it is known to have come.
+    pub(crate) former: Option<u64>,
 }
 
 impl Stream {
     /// A new one.
     pub(crate) fn begin() -> Stream {
-        Stream { id: Uuid::new_v4(), sent: 0, spool: None, known: [0; 3] }
+        Stream { id: Uuid::new_v4(), sent: 0, spool: None, known: [0; 3], former: None }
     }
 }
 
@@ -108,7 +110,13 @@ impl Heritage {
                         heritage.cuts.entry(node).or_default().push_back(seq);
                     }
                 }
-                Event::Tick { .. } | Event::Resumed { .. } => {}
+                Event::Resumed { stream, end } => {
+                    let mut streams = heritage.streams.values_mut();
+                    if let Some(resumed) = streams.find(|known| known.id == stream) {
+                        resumed.former = resumed.former.max(Some(end));
+                    }
+                }
+                Event::Tick { .. } => {}
             }
         }
         Ok(heritage)
@@ -138,7 +146,8 @@ impl Heritage {
         for sink in &cut.sinks {
             self.places.insert(sink.address.clone(), place);
             let (id, spool) = (sink.stream, sink.spool.clone());
-            let stream = Stream { id, sent: sink.sent, spool, known: [0; 3] };
+            let (sent, former) = (sink.sent, Some(sink.sent));
+            let stream = Stream { id, sent, spool, known: [0; 3], former };
             self.streams.insert(sink.address.clone(), stream);
         }
     }
@@ -203,8 +212,8 @@ impl Heritage {
         }
         for exit in exits {
             self.places.insert(exit.address.clone(), place);
-            let stream =
-                Stream { id: exit.stream, sent: exit.sent, spool: exit.spool, known: exit.known };
+            let (id, sent, known) = (exit.stream, exit.sent, exit.known);
+            let stream = Stream { id, sent, spool: exit.spool, known, former: None };
             self.streams.insert(exit.address, stream);
         }
     }

@@ -7,7 +7,7 @@ use petgraph::stable_graph::NodeIndex;
 
 use super::Transition;
 use crate::config::Section;
-use crate::plan::Graph;
+use crate::plan::{Graph, PlannedNode};
 use crate::registry::Claim;
 use crate::run::raise::in_virtual_time;
 
@@ -23,7 +23,7 @@ pub(super) struct Scope {
     pub(super) new_nodes: BTreeSet<NodeIndex>,
     /// The nodes to be made.
     pub(super) to_make: Vec<NodeIndex>,
-    /// What old nodes hold that do not live on.
+    /// What old nodes hold that do not live on, and what no new node of their type takes over while they still have it.
     pub(super) given_up: BTreeSet<Claim>,
     /// Old addresses, and new ones.
     pub(super) renames: BTreeMap<Arc<str>, Arc<str>>,
@@ -70,7 +70,17 @@ impl Scope {
         let wanted: BTreeSet<&Claim> =
             scope.to_make.iter().flat_map(|n| &new.dag[*n].profile.claims).collect();
         for (_, node) in old.nodes().filter(|(_, node)| !lives_on(&node.address)) {
-            scope.given_up.extend(node.profile.claims.iter().cloned());
+            // Where it listens is leased: made before the old one stops, the new one has it without a moment in between.
+            let taken_over = |claim: &Claim| {
+                let mut made = scope.to_make.iter().map(|n| &new.dag[*n]);
+                let successor = |new: &PlannedNode| {
+                    new.type_name == node.type_name && new.profile.claims.contains(claim)
+                };
+                claim.is_listening() && made.any(successor)
+            };
+            let claims = node.profile.claims.iter();
+            let given_up: Vec<_> = claims.filter(|claim| !taken_over(claim)).cloned().collect();
+            scope.given_up.extend(given_up);
             let address = node.address.clone();
             match (node.section, successors.get(&address)) {
                 (Section::Sources, successor) => {

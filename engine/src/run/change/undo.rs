@@ -74,7 +74,10 @@ impl Topology {
     pub(super) fn put_back(&mut self, scope: &Scope, raised: Vec<Raised>, undo: Undo) {
         let Undo { mut heritage, aside, mut remains, late, stats, stopped, ended, finished } = undo;
         let renamed = !raised.is_empty();
+        // What they lease is still theirs when the old ones are made again.
+        let mut leases = Vec::new();
         for part in raised {
+            leases.push(part.sources);
             for sink in part.sinks {
                 let left = sink.run.into_remains();
                 remains.insert(sink.address, left);
@@ -120,6 +123,7 @@ impl Topology {
                 }
             }
         }
+        drop(leases);
         let handles = self.sources.iter().chain(&stopped);
         let entrances = handles
             .filter_map(|(address, handle)| Some((address.clone(), handle.entrance.clone()?)))

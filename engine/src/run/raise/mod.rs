@@ -99,6 +99,9 @@ impl Yard<'_> {
                 let left = remains.remove(address);
                 let confirmed = heritage.confirmed.get(&stream.id).copied();
                 let (start, giver) = self.sink(n, sink, left, confirmed, virtual_time, &mut stream);
+                if giver.is_some() && !virtual_time {
+                    self.note_known(n, &mut stream, heritage.replay_until > 0);
+                }
                 heritage.givers.extend(giver.map(|giver| (address.clone(), giver)));
                 sinks.push(start);
             }

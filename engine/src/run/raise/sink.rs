@@ -104,9 +104,6 @@ impl Yard<'_> {
             if let Some(last) = spool.as_ref().and_then(|spool| spool.last_end()) {
                 stream.known = stream.known.map(|known| known.max(last));
             }
-            if !virtual_time {
-                self.note_known(stream);
-            }
         } else if caller.keeps_position {
             forget_known(&mut unwritten, own);
         }
@@ -183,17 +180,30 @@ impl Yard<'_> {
         }
     }
 
-    /// Notes what a sink has, which a replay may not be able to repeat.
-    fn note_known(&self, stream: &Stream) {
+    /// Notes from where on the items of a stream are counted that are new in this life of the host: behind what the sink has, which a
+    /// replay may not be able to repeat; and where the other side may remember numbers, behind all that an earlier life can have sent
+    /// and lost, for under a number that was used before they would be taken for a repeat.
+    pub(super) fn note_known(&self, n: NodeIndex, stream: &mut Stream, replays: bool) {
+        let sends = self.graph.dag[n].profile.delivery == Delivery::Sent;
+        let former = stream.former.take().filter(|_| sends);
         let known = stream.known.iter().copied().filter(|known| *known < u64::MAX).max();
-        let (Some(journal), Some(end)) = (&self.ledger.journal, known) else { return };
-        if end <= stream.sent {
+        let known = known.unwrap_or(0).max(stream.sent);
+        let end = former.map_or(known, |former| next_life(former.max(known)));
+        let Some(journal) = self.ledger.journal.as_ref().filter(|_| end > stream.sent) else {
             return;
+        };
+        if !replays {
+            stream.sent = end;
         }
         let event = Event::Resumed { stream: stream.id, end };
         if journal.append(self.options.clock.now(), &event, None).is_err() {
             tracing::error!(
                 "the journal is full; a crash before the next checkpoint may cost what enters until then"
+            );
+        } else if let Some(Err(error)) = former.map(|_| journal.sync()) {
+            // Not only in the page cache: nothing may be sent under these numbers that the next life does not know to be used.
+            tracing::error!(
+                "the journal is not durable; a crash may cost what enters until then: {error}"
             );
         }
     }
@@ -230,6 +240,14 @@ impl Yard<'_> {
             }
         }
     }
+}
+
+/// How many numbers each life of the host has: more than it can send between two checkpoints.
+const LIFE: u64 = 1 << 32;
+
+/// The offset behind which the next life of the host counts, where earlier ones came at least to this one.
+fn next_life(former: u64) -> u64 {
+    (former / LIFE + 1).saturating_mul(LIFE)
 }
 
 /// Up to where a sink has what a replay repeats.

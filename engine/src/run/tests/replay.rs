@@ -127,6 +127,7 @@ fn play(site: &Site, graph: &Graph, steps: &[Step], like: Like) {
         let lost = site.world.acked(sender).into_iter().find(|value| !values.contains(value));
         assert_eq!(lost, None, "of {sender}, at {store}");
     }
+    site.assert_no_number_is_used_twice("post");
     if like == Like::NothingLost {
         return;
     }

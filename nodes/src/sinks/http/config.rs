@@ -27,8 +27,8 @@ use super::template;
 ///
 /// Requests can come twice: where the answer was lost, or after a crash. Each has a header `idempotency-key` with the stream's id
 /// and the numbers of its first and its last item: `9f0c7f3e58f14f3c8d5e1f3f0a1b2c3d-501-1000`. Items are counted from 1 since the stream
-/// began, whatever is sent of them, and the count goes on over restarts. A receiver that remembers the last number of a stream knows what it
-/// has already, however requests are cut. Without a data directory to count in (`run --once`) there is no such header.
+/// began, whatever is sent of them. The count goes on over restarts, behind a gap: what was sent just before a crash may not be known any more,
+/// and no number is given twice. A receiver that remembers the last number of a stream knows what it has already, however requests are cut. Without a data directory to count in (`run --once`) there is no such header.
 ///
 /// Settings of the environment such as `HTTPS_PROXY` are ignored. The address is never shown beyond its host, and what is a secret never at all.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]

@@ -113,7 +113,7 @@ struct ParquetSink {
     folder: PathBuf,
     host: Arc<Host>,
     writer: Option<Writer>,
-    /// When the first of the items in memory came.
+    /// The first flush that found items in memory. When they were received says nothing: what a replay brings is old already.
     waiting_since: Option<Timestamp>,
     /// When merging and removing was last seen to.
     maintained: Option<Timestamp>,
@@ -177,16 +177,16 @@ impl Sink for ParquetSink {
         }
         let host = self.host.clone();
         let writer = self.writer()?;
-        writer.append(batch, &host.series).map_err(node_error)?;
-        self.waiting_since.get_or_insert(batch.received);
-        Ok(())
+        writer.append(batch, &host.series).map_err(node_error)
     }
 
     /// Finalizes what has waited long enough. A file for every pause of the input would be too many.
     async fn flush(&mut self, now: Timestamp) -> Result<(), NodeError> {
-        let waited = self.waiting_since.map(|since| now.since(since));
-        if waited.is_some_and(|waited| waited >= self.config.finalize) {
-            self.finalize()?;
+        if self.writer.as_ref().is_some_and(|writer| writer.rows_in_memory() > 0) {
+            let since = *self.waiting_since.get_or_insert(now);
+            if now.since(since) >= self.config.finalize {
+                self.finalize()?;
+            }
         }
         self.maintain(now)
     }

@@ -41,6 +41,7 @@ async fn items_are_finalized_when_they_have_waited_and_at_the_end() {
     let host = Arc::new(Host::for_tests(folder.path()));
     let mut sink = sink(&ParquetConfig::default(), &host);
     sink.write(&batch(readings(&host, 0..10), 10)).await.unwrap();
+    sink.flush(START + Duration::from_secs(10)).await.unwrap();
     sink.flush(START + Duration::from_secs(309)).await.unwrap();
     assert_eq!(kept(&host), 0);
     sink.flush(START + Duration::from_secs(310)).await.unwrap();
@@ -52,6 +53,22 @@ async fn items_are_finalized_when_they_have_waited_and_at_the_end() {
     assert_eq!(kept(&host), 15);
 }
 
+/// What comes late, out of a journal or a spool, is gathered like anything else: not a file for each pause.
+#[tokio::test]
+async fn what_was_received_long_ago_waits_as_long_as_what_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Arc::new(Host::for_tests(folder.path()));
+    let mut sink = sink(&ParquetConfig::default(), &host);
+    for second in 0..10 {
+        sink.write(&batch(readings(&host, second..second + 1), second)).await.unwrap();
+        sink.flush(START + Duration::from_secs(7_200 + second)).await.unwrap();
+    }
+    assert_eq!(kept(&host), 0);
+    sink.flush(START + Duration::from_secs(7_500)).await.unwrap();
+    let files = host.disk.list(&folder.path().join("history/readings")).unwrap().len();
+    assert_eq!((files, kept(&host)), (1, 10));
+}
+
 #[tokio::test]
 async fn files_of_a_day_that_is_over_are_merged_as_time_goes_by() {
     let folder = tempfile::tempdir().unwrap();
@@ -60,6 +77,7 @@ async fn files_of_a_day_that_is_over_are_merged_as_time_goes_by() {
     for hour in 0..4 {
         let start = hour * 3_600;
         sink.write(&batch(readings(&host, start..start + 10), start)).await.unwrap();
+        sink.flush(START + Duration::from_secs(start)).await.unwrap();
         sink.flush(START + Duration::from_secs(start + 600)).await.unwrap();
     }
     let files = || host.disk.list(&folder.path().join("history/readings")).unwrap().len();

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Kills the real process N times in each situation (`kill -9` at random moments) and prints what was missing and doubled:
+#   scripts/soak.sh 1000                       all situations
+#   scripts/soak.sh 100 load backlog           some: load, apply, rotation, compaction, backlog
+#   PROFILE=release scripts/soak.sh 1000       with the release build
+#   SMOLLAMA_SEED=17 scripts/soak.sh 30 apply  with the pauses of an earlier run
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+kills=${1:?how many kills of each situation}
+shift
+filters=()
+for situation in "${@:-all}"; do
+    case $situation in
+        all) filters+=(p1_kill_9) ;;
+        load) filters+=(moment_under_load) ;;
+        apply) filters+=(moment_of_an_apply) ;;
+        rotation) filters+=(moment_while_files_rotate) ;;
+        compaction) filters+=(moment_while_the_history_is_merged) ;;
+        backlog) filters+=(moment_with_a_backlog) ;;
+        *) echo "there is no situation $situation" >&2; exit 2 ;;
+    esac
+done
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+SMOLLAMA_KILLS=$kills cargo test --profile "${PROFILE:-dev}" --test all -- --nocapture "${filters[@]}" >"$log" 2>&1 || status=$?
+echo '| situation | kills | acknowledged | missing | doubled | time |'
+echo '|---|---|---|---|---|---|'
+grep '^| ' "$log" || true
+if [ "$status" != 0 ]; then
+    cat "$log" >&2
+fi
+exit "$status"
