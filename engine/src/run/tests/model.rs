@@ -22,7 +22,9 @@ pub(super) struct Stream {
     pub(super) owes: Owes,
     pub(super) store: String,
     /// By offset.
-    pub(super) values: Vec<i64>,
+    pub(super) values: BTreeMap<u64, i64>,
+    /// The last offset counted.
+    sent: u64,
 }
 
 /// See the module.
@@ -44,6 +46,13 @@ struct Entered {
     values: Vec<i64>,
 }
 
+/// From here on a stream is counted behind an offset.
+struct Resumed {
+    seq: u64,
+    stream: Uuid,
+    end: u64,
+}
+
 /// From one commit to the next.
 struct Segment {
     graph: Graph,
@@ -58,6 +67,12 @@ impl Segment {
         let sources = self.checkpoint.cuts.iter().flat_map(|cut| &cut.sources);
         sources.map(|one| (one.key.clone(), (one.address.clone(), one.done))).collect()
     }
+
+    /// How far streams had come when it began.
+    fn streams(&self) -> BTreeMap<Uuid, u64> {
+        let sinks = self.checkpoint.cuts.iter().flat_map(|cut| &cut.sinks);
+        sinks.map(|one| (one.stream, one.sent)).collect()
+    }
 }
 
 fn settings<T: 'static>(graph: &Graph, node: NodeIndex) -> &T {
@@ -68,7 +83,7 @@ fn settings<T: 'static>(graph: &Graph, node: NodeIndex) -> &T {
 impl Model {
     /// What the sinks of a site must have.
     pub(super) fn of(site: &Site) -> Model {
-        let (events, segments) = history(site);
+        let (events, mut resumed, segments) = history(site);
         let letters = site.letters.all();
         let mut model = Model::default();
         let mut before: Option<&Segment> = None;
@@ -79,14 +94,14 @@ impl Model {
             let ends = next.map(Segment::sources);
             let sources = segment.sources();
             let gone = next.map(|next| buried_by(next, &letters, segments.get(index + 2)));
-            let (mut later, mut now) = (Vec::new(), Vec::new());
+            let (mut waits, mut now) = (Vec::new(), Vec::new());
             for event in rest {
                 let until = ends.as_ref().map(|ends| ends.get(&event.key).map(|(_, done)| *done));
                 match (sources.get(&event.key), until) {
-                    (None, Some(_)) => later.push(event),
+                    (None, Some(_)) => waits.push(event),
                     (None, None) => panic!("{} entered and is nowhere", event.key),
                     (Some((_, done)), _) if event.seq <= *done => {}
-                    (Some(_), Some(Some(until))) if event.seq > until => later.push(event),
+                    (Some(_), Some(Some(until))) if event.seq > until => waits.push(event),
                     (Some(_), Some(None))
                         if gone.as_ref().is_some_and(|gone| {
                             event.values.iter().any(|one| gone.contains(one))
@@ -98,13 +113,26 @@ impl Model {
                 }
             }
             let ways = model.ways(&segment.graph);
+            let until = next.map(Segment::streams);
+            let (mut counts, later): (Vec<_>, Vec<_>) = resumed.into_iter().partition(|one| {
+                // The next graph may not have it any more; or it may begin later still.
+                let known = model.streams.contains_key(&one.stream);
+                until.as_ref().is_none_or(|until| {
+                    until.get(&one.stream).map_or(known, |sent| one.end <= *sent)
+                })
+            });
+            resumed = later;
             for event in now {
+                for one in counts.extract_if(.., |one| one.seq < event.seq) {
+                    model.count_from(&one);
+                }
                 let source = segment.graph.find(&sources[&event.key].0).expect("a source");
                 for value in event.values {
                     model.enter(&ways, source, value);
                 }
             }
-            rest = later;
+            counts.iter().for_each(|one| model.count_from(one));
+            rest = waits;
             before = Some(segment);
         }
         model
@@ -144,9 +172,16 @@ impl Model {
             let new = self.streams.entry(stream);
             let known = matches!(new, std::collections::btree_map::Entry::Occupied(_));
             assert_eq!(known, old.is_some(), "a new sink has a new stream: {}", node.address);
-            new.or_insert(Stream { owes, store, values: Vec::new() });
+            new.or_insert(Stream { owes, store, values: BTreeMap::new(), sent: 0 });
         }
         self.of_sink = of_sink;
+    }
+
+    /// A new life of the host counts a stream from there.
+    fn count_from(&mut self, resumed: &Resumed) {
+        if let Some(stream) = self.streams.get_mut(&resumed.stream) {
+            stream.sent = stream.sent.max(resumed.end);
+        }
     }
 
     /// Lets one value go through a graph.
@@ -170,7 +205,9 @@ impl Model {
             match to {
                 To::Transform(at) => waiting.entry(*at).or_default().push(value),
                 To::Sink(stream) => {
-                    self.streams.get_mut(stream).expect("a stream").values.push(value);
+                    let stream = self.streams.get_mut(stream).expect("a stream");
+                    stream.sent += 1;
+                    stream.values.insert(stream.sent, value);
                 }
             }
         }
@@ -215,13 +252,17 @@ enum To {
     Sink(Uuid),
 }
 
-/// What entered, and which graph ran from when on.
-fn history(site: &Site) -> (Vec<Entered>, Vec<Segment>) {
+/// What entered, from where streams were counted, and which graph ran from when on.
+fn history(site: &Site) -> (Vec<Entered>, Vec<Resumed>, Vec<Segment>) {
     let inner = site.memory.lock();
     let events = inner.history.iter().filter_map(|record| match &record.event {
         Event::Items { source, items, .. } => {
             Some(Entered { seq: record.seq, key: source.clone(), values: values_of(items) })
         }
+        _ => None,
+    });
+    let resumed = inner.history.iter().filter_map(|record| match record.event {
+        Event::Resumed { stream, end } => Some(Resumed { seq: record.seq, stream, end }),
         _ => None,
     });
     let mut segments: Vec<Segment> = Vec::new();
@@ -232,7 +273,7 @@ fn history(site: &Site) -> (Vec<Entered>, Vec<Segment>) {
             segments.push(Segment { graph, checkpoint: checkpoint.clone(), letters });
         }
     }
-    (events.collect(), segments)
+    (events.collect(), resumed.collect(), segments)
 }
 
 /// What an apply put to the dead letters of what sources had given that it removed.

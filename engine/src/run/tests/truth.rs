@@ -128,8 +128,8 @@ impl Site {
         let mut latest = 0;
         // Each life may count from behind a gap; what lacks nothing is then known by the order of its numbers.
         let numbers: BTreeSet<u64> = match owes {
-            Owes::AtLeastOnce => kept.iter().map(|item| item.end).collect(),
-            Owes::Once | Owes::AtMostOnce => (1..=expected.len() as u64).collect(),
+            Owes::Once | Owes::AtLeastOnce => kept.iter().map(|item| item.end).collect(),
+            Owes::AtMostOnce => (1..=expected.len() as u64).collect(),
         };
         let places: BTreeMap<u64, usize> = numbers.into_iter().zip(0..).collect();
         for item in &kept {
