@@ -1,6 +1,8 @@
 //! Tests of the whole: what bad input gets, shipped pipelines, commands, the shape of the source tree, the generated reference, and
 //! the schemas. `cfg(test)` says to the lints that small functions of a module are tests, too.
 
+#[cfg(test)]
+mod backtest;
 mod bad_input;
 #[cfg(test)]
 mod cli;
