@@ -200,17 +200,15 @@ impl Backtest {
                 running: running.as_ref().zip(pair.running.as_ref()),
                 candidate: pair.candidate.as_ref().map(|address| (&candidate, address)),
             };
-            let Some((section, address, type_name)) =
-                sides.candidate.or(sides.running).and_then(|(side, address)| side.facts(address))
-            else {
-                continue;
-            };
+            let Some((side, address)) = sides.candidate.or(sides.running) else { continue };
+            let Some((section, address, type_name)) = side.facts(address) else { continue };
             match section {
                 Section::Sources => report.sources.push(SourceRow {
                     address,
                     readings: sides.map(|(side, address)| side.given(address)),
                 }),
                 Section::Transforms => report.transforms.push(TransformRow {
+                    makes_windows: side.makes_windows(&address),
                     address,
                     type_name,
                     done: sides.map(|(side, address)| side.done(address)),

@@ -89,6 +89,8 @@ pub struct TransformRow {
     /// Its type.
     #[serde(rename = "type")]
     pub type_name: Arc<str>,
+    /// Whether it makes windows.
+    pub makes_windows: bool,
     /// What it did.
     pub done: Both<Done>,
 }

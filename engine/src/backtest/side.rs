@@ -227,6 +227,11 @@ impl Side {
         self.facts.get(address).cloned()
     }
 
+    /// Whether a transform makes windows.
+    pub(super) fn makes_windows(&self, address: &str) -> bool {
+        self.causes.ports.iter().any(|(of, _)| **of == *address)
+    }
+
     /// How many readings a source node was given.
     pub(super) fn given(&self, address: &str) -> u64 {
         self.given.get(address).map_or(0, |&(part, entry)| self.parts[part].given[entry])

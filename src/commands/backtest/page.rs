@@ -65,11 +65,8 @@ fn table(outcome: &Outcome) -> Table {
         table.row(cells);
     };
     let none = || Cell::new("");
-    let is_window = |done: &Both<Done>| {
-        [&done.running, &done.candidate].into_iter().flatten().any(|done| !done.windows.is_empty())
-    };
     let (windows, kept): (Vec<_>, Vec<_>) =
-        report.transforms.iter().partition(|row| is_window(&row.done));
+        report.transforms.iter().partition(|row| row.makes_windows);
     if !kept.is_empty() {
         table.line("readings kept");
     }
@@ -128,7 +125,8 @@ fn windows_text(done: &Done) -> String {
     let causes = |windows: &BTreeMap<&str, u64>| {
         windows.iter().map(|(cause, number)| format!("{number} {cause}")).collect::<Vec<_>>()
     };
-    refused(done, format!("{all}: {}", causes(&done.windows).join(", ")))
+    let causes = causes(&done.windows).join(", ");
+    refused(done, if all == 0 { "none".into() } else { format!("{all}: {causes}") })
 }
 
 fn sent_text(sent: &Sent) -> String {
