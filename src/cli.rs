@@ -106,11 +106,13 @@ pub(crate) enum Command {
     Validate(commands::Paths),
     /// Run the pipelines' own tests in virtual time
     Test(commands::Test),
+    /// Run changed pipelines over recorded history, beside what runs, and show what would differ
+    Backtest(commands::Backtest),
     /// Draw pipelines
     Graph(commands::Graph),
     /// List the types of node, or show one
     Nodes(commands::Nodes),
-    /// Print the JSON Schema of pipeline files, of config.yaml, or of items
+    /// Print the JSON Schema of pipeline files, of config.yaml, of items, or of a backtest
     Schema(commands::Schema),
     /// Explain a type, a setting, an engine word or a rule: `explain dedup.deadband`, `explain SM0071`
     Explain(commands::Explain),
@@ -119,6 +121,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) mod commands {
+    use super::look::Moment;
     use super::{Args, PathBuf, ValueEnum};
 
     #[derive(Debug, Args)]
@@ -225,6 +228,35 @@ pub(crate) mod commands {
     }
 
     #[derive(Debug, Args)]
+    pub(crate) struct Backtest {
+        #[command(flatten)]
+        pub(crate) paths: Paths,
+        /// From when on: a time, or a span before now such as `12h` [default: 7d; with `--from` all there is]
+        #[arg(long, value_name = "TIME")]
+        pub(crate) since: Option<Moment>,
+        /// Up to when [default: now; with `--from` all there is]
+        #[arg(long, value_name = "TIME")]
+        pub(crate) until: Option<Moment>,
+        /// Recordings in place of what this host recorded: files as the source `replay` reads them, folders of a history, or `SOURCE=FILE`
+        /// for a file that does not say what its readings are of
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        pub(crate) from: Vec<PathBuf>,
+        /// Show the items that are missed (-) and gained (+), so many of each for every sink [default: 20]
+        #[arg(
+            long,
+            value_name = "N",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "20",
+            hide_default_value = true
+        )]
+        pub(crate) diff: Option<usize>,
+        /// Take the paths for the whole set: what runs and lies elsewhere is removed
+        #[arg(long)]
+        pub(crate) all: bool,
+    }
+
+    #[derive(Debug, Args)]
     pub(crate) struct Graph {
         #[command(flatten)]
         pub(crate) paths: Paths,
@@ -265,6 +297,8 @@ pub(crate) mod commands {
         Config,
         /// Readings, windows and observations as JSON
         Items,
+        /// What `backtest --json` prints
+        Backtest,
     }
 
     #[derive(Debug, Args)]

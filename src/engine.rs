@@ -175,16 +175,21 @@ impl Engine<'_> {
     }
 
     fn cannot_build(&self, errors: &[BuildError]) -> Failure {
-        let mut found = Diagnostics::new();
-        for BuildError { address, span, problem } in errors {
-            let message = format!("`{address}` cannot be made: {}", problem.message);
-            let error = Diagnostic::error(&rules::NODE_CANNOT_START, *span, message);
-            found.push(match &problem.help {
-                Some(help) => error.help(help.clone()),
-                None => error,
-            });
-        }
-        let _ = terminal::diagnostics(&found, self.files);
-        Failure::BadInput
+        cannot_build(errors, self.files)
     }
+}
+
+/// Shows which nodes cannot be made, and why.
+pub(crate) fn cannot_build(errors: &[BuildError], files: &Files) -> Failure {
+    let mut found = Diagnostics::new();
+    for BuildError { address, span, problem } in errors {
+        let message = format!("`{address}` cannot be made: {}", problem.message);
+        let error = Diagnostic::error(&rules::NODE_CANNOT_START, *span, message);
+        found.push(match &problem.help {
+            Some(help) => error.help(help.clone()),
+            None => error,
+        });
+    }
+    let _ = terminal::diagnostics(&found, files);
+    Failure::BadInput
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use smollama_engine::config::host::{HostConfig, read_host};
 use smollama_engine::config::load;
-use smollama_engine::context::{Console, Host};
+use smollama_engine::context::{Console, Discarded, Host};
 use smollama_engine::diagnostic::{Diagnostics, Files};
 use smollama_engine::disk::{RealDisk, create_dir_durably, write_atomically};
 use smollama_engine::lease::Leases;
@@ -124,8 +124,21 @@ pub(crate) fn open(global: &Global, console: Arc<dyn Console>) -> Result<Host, F
     is_folder(&data_dir)?;
     create_dir_durably(&RealDisk, &data_dir).map_err(|error| failed("make a folder", error))?;
     let id = host_id(&data_dir).map_err(|error| failed("keep the host's id", error))?;
+    Ok(host(config, data_dir, id, console))
+}
+
+/// The host as far as it is known, for whoever only looks: nothing is made.
+pub(crate) fn look(global: &Global) -> Result<Host, Failure> {
+    let data_dir = locate(global)?.data_dir;
+    let config = read(global).config.unwrap_or_default();
+    let id = std::fs::read_to_string(data_dir.join("host_id")).ok();
+    let id = id.and_then(|text| text.trim().parse().ok()).unwrap_or_default();
+    Ok(host(config, data_dir, id, Arc::new(Discarded)))
+}
+
+fn host(config: HostConfig, data_dir: PathBuf, id: Uuid, console: Arc<dyn Console>) -> Host {
     let name = variable("SMOLLAMA_NODE_NAME").or(config.name).or(config.node.name);
-    Ok(Host {
+    Host {
         name: name.unwrap_or_else(host_name),
         id,
         timezone: config.timezone.map_or_else(TimeZone::system, |zone| zone.0),
@@ -135,7 +148,7 @@ pub(crate) fn open(global: &Global, console: Arc<dyn Console>) -> Result<Host, F
         aliases: config.aliases,
         leases: Leases::default(),
         data_dir,
-    })
+    }
 }
 
 fn host_id(data_dir: &Path) -> std::io::Result<Uuid> {

@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 mod api;
+#[cfg(test)]
+mod backtest;
 mod bad_input;
 #[cfg(test)]
 mod cli;

@@ -117,3 +117,24 @@ fn yaml_under(folder: &Path) -> Vec<PathBuf> {
     paths.sort();
     paths
 }
+
+/// A host that is killed in the middle of a test gives what one gives that is not.
+#[test]
+fn every_example_passes_its_tests_on_a_host_that_is_killed() {
+    for node in smollama_nodes::registry().iter() {
+        let folder = root().join("nodes/src").join(node.section.key()).join(node.name);
+        for (how, at) in [("kill", "61s"), ("stop", "10m1s")] {
+            let faults = format!("\n    faults: [{{ restart: {how}, at: {at} }}]\n    expect:");
+            let yaml = node.example.replace("\n    expect:", &faults);
+            assert!(yaml.contains("faults:"), "{}", node.name);
+            let planned =
+                plan_loaded(text(&folder.join("example.yaml"), &yaml), &smollama_nodes::registry());
+            let found = planned.diagnostics.render(&planned.files, false);
+            let graph = planned.graph.unwrap_or_else(|| panic!("{found}"));
+            for case in testing::tests(&graph) {
+                let failures = testing::run(&graph, &case);
+                assert!(failures.is_empty(), "{} {how}: {}: {failures:#?}", node.name, case.name());
+            }
+        }
+    }
+}

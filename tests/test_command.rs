@@ -153,3 +153,51 @@ fn junit_is_xml_that_others_read() {
     assert_eq!(failure.attribute("message"), Some("`news` gives no item at 1m"));
     assert!(failure.text().unwrap().starts_with("./bad.yaml:9: `news` gives no item at 1m\n"));
 }
+
+/// Real nodes on a host that is disturbed: what is promised of each sink holds, and a test that asks for more fails with what is missing.
+const DISTURBED: &str = "\
+pipeline: cave
+sources:
+  air: { as: air, replay: { path: tape.csv } }
+  door: { as: door, simulate: {} }
+transforms:
+  news: { inputs: [air], dedup: { deadband: 0.5 } }
+  hours: { inputs: [news, door], window: { length: 1h } }
+sinks:
+  history: { inputs: [news, hours], parquet: {} }
+  file: { inputs: [air, hours], file: { path: air.jsonl } }
+  alerts: { inputs: [news], http: { url: \"http://localhost:1/\" } }
+tests:
+  - name: a dark day
+    given:
+      - { node: air, from: 0s, every: 2m, count: 90, value: 20.0 }
+      - { node: air, from: 1m, every: 2m, count: 90, value: 25.0 }
+      - { node: door, from: 30s, every: 1m, count: 180, value: 1 }
+    faults:
+      - { sink: alerts, at: 10m10s, down: 40m }
+      - { restart: kill, at: 20m15s }
+      - { disk: full, at: 1h5m, for: 20s }
+      - { node: hours, at: 1h30m30s, panic: 1 }
+      - { restart: power_cut, at: 1h40m20s }
+      - { restart: stop, at: 2h0m15s }
+    expect:
+      - { node: history, doubled: 0 }
+      - { node: alerts, lost: 0 }
+      - { node: hours, dead: 0 }
+      - { node: news, count: 180 }
+";
+
+#[test]
+fn a_pipeline_proves_what_it_promises_on_a_host_that_is_disturbed() {
+    let folder = folder(&[("cave.yaml", DISTURBED)]);
+    std::fs::write(folder.path().join("tape.csv"), "time,value\n").unwrap();
+    let output = smollama(folder.path(), &["test", "cave.yaml"]);
+    assert_eq!(stdout(&output), "cave  cave.yaml\n  ok      a dark day\n1 passed, 0 failed\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "no panic and no log is shown");
+    let asks = DISTURBED.replace("alerts, lost: 0", "alerts, lost: 3").replace("power_cut", "kill");
+    std::fs::write(folder.path().join("cave.yaml"), asks).unwrap();
+    let output = smollama(folder.path(), &["test", "cave.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stdout(&output);
+    assert!(said.contains(": `alerts` lost 0 items, expected 3\n"), "{said}");
+}

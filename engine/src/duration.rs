@@ -75,6 +75,12 @@ impl Duration {
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
+    /// Both together, or the longest there is.
+    #[must_use]
+    pub const fn saturating_add(self, more: Duration) -> Duration {
+        Duration::from_micros(self.as_micros().saturating_add(more.as_micros()))
+    }
+
     /// This span times a factor, to the nearest microsecond; never less than nothing.
     #[must_use]
     pub fn mul_f64(self, factor: f64) -> Duration {

@@ -4,6 +4,7 @@
 //! flows ([`reading`], [`window`], [`observation`], in [`batch`]es), what a node is ([`node`]), and where types of node are found
 //! ([`registry`]).
 
+pub mod backtest;
 pub mod batch;
 pub mod bytes;
 pub mod clock;

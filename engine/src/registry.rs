@@ -93,6 +93,8 @@ pub struct Profile {
     pub stateful: bool,
     /// What a sink owes to what it takes.
     pub delivery: Delivery,
+    /// Whether a sink keeps its position together with what it keeps ([`crate::node::Sink::keeps_position`]): then every item is there once.
+    pub keeps_position: bool,
     /// The files it reads, as its settings name them: relative to the pipeline file.
     pub reads: Vec<PathBuf>,
     /// How much disk what it keeps may take, where that has a bound.
@@ -136,6 +138,13 @@ impl Profile {
     #[must_use]
     pub fn delivery(mut self, delivery: Delivery) -> Profile {
         self.delivery = delivery;
+        self
+    }
+
+    /// A sink that keeps its position together with what it keeps.
+    #[must_use]
+    pub fn keeps_position(mut self) -> Profile {
+        self.keeps_position = true;
         self
     }
 

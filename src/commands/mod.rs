@@ -2,6 +2,7 @@
 
 mod apply;
 mod at_rest;
+mod backtest;
 pub(crate) mod change;
 mod completions;
 mod dlq;
@@ -56,6 +57,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Dlq(args) => dlq::dlq(global, &args),
         Command::Run(args) => run::run(global, &args),
         Command::Test(args) => test::test(global, &args),
+        Command::Backtest(args) => backtest::backtest(global, &args),
         Command::Validate(args) => validate::validate(global, &args),
         Command::Graph(args) => graph::graph(global, &args),
         Command::Nodes(args) => nodes::nodes(global, &args),

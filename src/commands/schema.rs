@@ -12,5 +12,6 @@ pub(crate) fn schema(args: &Schema) -> Result<ExitCode, Failure> {
         SchemaOf::Pipeline => schema::pipeline_schema(&smollama_nodes::registry()),
         SchemaOf::Config => schema::config_schema(),
         SchemaOf::Items => schema::items_schema(),
+        SchemaOf::Backtest => schema::backtest_schema(),
     })
 }

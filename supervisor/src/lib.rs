@@ -5,6 +5,7 @@
 //! Supervisor::start(..)           resumes the revision that ran; a task that owns the topology             supervisor.rs
 //! Handle                          implements `Control`: what the API, the command line and signals use      handle.rs
 //! candidate(..)                   the graph that an apply would make, out of files and of what runs        candidate.rs
+//! Comparison::new(..)                   what runs and a candidate, to be run over recorded readings      comparison.rs
 //! AtRest::open(host)              the same data directory where no engine runs: plans, history, dead letters  at_rest.rs
 //! stage(..), load(..)             what a revision keeps of it                                              revision.rs
 //! ```
@@ -14,6 +15,7 @@
 
 mod at_rest;
 mod candidate;
+mod comparison;
 mod handle;
 mod kept;
 mod letters;
@@ -26,6 +28,7 @@ mod taps;
 mod tests;
 
 pub use at_rest::AtRest;
+pub use comparison::Comparison;
 pub use handle::Handle;
 pub use kept::{Kept, KeptError, Settings};
 pub use logs::{LogTap, Logs};

@@ -33,6 +33,7 @@ pub fn pages(registry: &Registry) -> Vec<Page> {
         ("pipeline", schema::pipeline_schema(registry)),
         ("config", schema::config_schema()),
         ("items", schema::items_schema()),
+        ("backtest", schema::backtest_schema()),
     ];
     // `{:#}` of a JSON value is the same value with line breaks.
     all.extend(

@@ -10,6 +10,7 @@ mod inbox;
 mod island;
 mod keep;
 mod making;
+pub(crate) mod memory;
 mod outlets;
 mod part;
 mod queue;

@@ -10,7 +10,6 @@ mod failed_applies;
 mod faults;
 mod lag;
 mod leaving_sinks;
-mod memory;
 mod model;
 mod nodes;
 mod recordings;
@@ -29,7 +28,7 @@ use proptest::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{KeptLetters, Options, Topology};
+use super::{KeptLetters, Options, Topology, memory};
 use crate::batch::{Batch, ItemKind, Items};
 use crate::clock::SystemClock;
 use crate::config::Loader;

@@ -13,6 +13,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::backtest::Outcome;
 use crate::config::host::{HostConfig, ORIGINAL_SECTIONS};
 
 pub(crate) use self::editor::unwrapped;
@@ -39,6 +40,16 @@ pub fn config_schema() -> Value {
             let text = "Of the Python original; means nothing to this version.";
             properties.insert(section.into(), json!({ "description": text, "deprecated": true }));
         }
+    }
+    schema
+}
+
+/// The schema of what `smollama backtest --json` prints.
+#[must_use]
+pub fn backtest_schema() -> Value {
+    let mut schema = generator().into_root_schema_for::<Outcome>().to_value();
+    if let Some(map) = schema.as_object_mut() {
+        map.insert("title".into(), "Smollama backtest".into());
     }
     schema
 }

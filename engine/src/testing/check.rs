@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::faults::{FAULTS_MAX, Fault};
 use super::given::{READINGS_MAX, Supply, Wrong, source_of, wrong};
-use super::spec::{ExpectSpec, GivenSpec, TestSpec};
+use super::spec::{ExpectSpec, FaultSpec, GivenSpec, TestSpec};
 use crate::batch::ItemKind;
 use crate::config::{self, Address, Node as Tree, PipelineSpec, Section, Spanned, Value};
 use crate::diagnostic::{Diagnostic, Diagnostics, Rule, Span, nearest, quoted, rules};
@@ -97,8 +98,49 @@ impl Checker<'_> {
             let error = Diagnostic::error(&rules::BAD_TEST, span, message);
             diagnostics.push(error.help(format!("give {READINGS_MAX} at most")));
         }
+        if test.faults.len() > FAULTS_MAX {
+            let message = format!("{} faults are more than a test may have", test.faults.len());
+            let error = Diagnostic::error(&rules::BAD_FAULT, span, message);
+            diagnostics.push(error.help(format!("write {FAULTS_MAX} at most, or several tests")));
+        }
+        for fault in &test.faults {
+            self.fault(pipeline, fault, diagnostics);
+        }
         for expect in &test.expect {
             self.expect(pipeline, expect, diagnostics);
+            if let Some(wrong) = without_faults(test, expect) {
+                push(&rules::BAD_FAULT, expect.span, wrong, diagnostics);
+            }
+        }
+    }
+
+    fn fault(&self, pipeline: &str, fault: &Spanned<FaultSpec>, diagnostics: &mut Diagnostics) {
+        let named = match Fault::new(fault) {
+            Err(wrong) => return push(&rules::BAD_FAULT, fault.span, wrong, diagnostics),
+            Ok(Fault::Down { sink, .. }) => (sink, true),
+            Ok(Fault::Breaks { node, .. }) => (node, false),
+            Ok(Fault::Full { .. } | Fault::Clock(_) | Fault::Restart(_)) => return,
+        };
+        let (written, only_sinks) = named;
+        let Some((address, node)) = self.node(pipeline, written, false, diagnostics) else {
+            return;
+        };
+        let section = node.spec.section;
+        let wrong = if let Some(port) = &address.port {
+            Some(wrong(
+                format!("a fault is of a node, not of its port `{port}`"),
+                format!("write `{}`", address.node),
+            ))
+        } else if only_sinks && section != Section::Sinks {
+            Some(wrong(
+                format!("`{}` is {}, and has no other side", address.node, section.with_article()),
+                "name a sink, or write `node` in place of `sink`",
+            ))
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            push(&rules::BAD_FAULT, written.span, wrong, diagnostics);
         }
     }
 
@@ -189,6 +231,12 @@ impl Checker<'_> {
                 return;
             }
         };
+        if port != Port::Input && (expect.lost.is_some() || expect.doubled.is_some()) {
+            let message =
+                format!("`{}` is no sink: nothing is lost or doubled there", address.node);
+            let error = wrong(message, "name a sink");
+            push(&rules::BAD_FAULT, expect.node.span, error, diagnostics);
+        }
         let wanted = [
             (ItemKind::Readings, "reading", expect.reading.is_some()),
             (ItemKind::Windows, "window", expect.window.is_some()),
@@ -279,6 +327,34 @@ impl Checker<'_> {
 
 fn push(rule: &'static Rule, span: Span, wrong: Wrong, diagnostics: &mut Diagnostics) {
     diagnostics.push(Diagnostic::error(rule, span, wrong.message).help(wrong.help));
+}
+
+/// What is expected of faults, where there is none, or where it means nothing.
+fn without_faults(test: &TestSpec, expect: &ExpectSpec) -> Option<Wrong> {
+    let keys = [
+        ("lost", expect.lost.is_some()),
+        ("doubled", expect.doubled.is_some()),
+        ("dead", expect.dead.is_some()),
+    ];
+    let (key, _) = keys.into_iter().find(|(_, given)| *given)?;
+    if test.faults.is_empty() {
+        let message = format!("`{key}` is expected, and nothing goes wrong");
+        return Some(wrong(message, "say what goes wrong: `faults: [...]`"));
+    }
+    let others = [
+        expect.at.is_some(),
+        expect.by.is_some(),
+        expect.between.is_some(),
+        expect.reading.is_some(),
+        expect.window.is_some(),
+        expect.observation.is_some(),
+        expect.count.is_some(),
+        expect.none,
+    ];
+    others.contains(&true).then(|| {
+        let help = "write an expectation of its own for each";
+        wrong(format!("`{key}` is about all items, not only about some"), help)
+    })
 }
 
 /// Settings of an expectation that say two things at once.

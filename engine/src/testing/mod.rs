@@ -2,8 +2,11 @@
 //! pipelines ([`TestSpec`], [`tests`], [`run`]).
 
 mod check;
+mod disturbed;
+mod faults;
 mod given;
 mod judge;
+mod lives;
 mod rig;
 mod runner;
 mod seen;
@@ -16,5 +19,8 @@ mod tests;
 pub(crate) use check::check;
 pub use rig::{Rig, START};
 pub use runner::{TestCase, TestFailure, Variation, run, tests, trace};
-pub use spec::{ExpectSpec, GivenSpec, ObservationSpec, ReadingSpec, TestSpec, WindowSpec};
+pub use spec::{
+    DiskFault, ExpectSpec, FaultSpec, GivenSpec, Jump, ObservationSpec, ReadingSpec, Restart,
+    TestSpec, WindowSpec,
+};
 pub use wanted::{Bounds, Wanted};

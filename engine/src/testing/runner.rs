@@ -7,6 +7,7 @@ use std::sync::Arc;
 use petgraph::stable_graph::NodeIndex;
 
 use super::check::{port_of, read};
+use super::faults::Fault;
 use super::given::{Arrival, Noise, readings};
 use super::judge::Judge;
 use super::seen::Seen;
@@ -33,7 +34,7 @@ pub struct TestCase {
     pub file: PathBuf,
     /// Where the test stands.
     pub span: Span,
-    spec: TestSpec,
+    pub(super) spec: TestSpec,
 }
 
 impl TestCase {
@@ -74,6 +75,9 @@ pub struct TestFailure {
 #[must_use]
 pub fn run(graph: &Graph, case: &TestCase) -> Vec<TestFailure> {
     let mut run = Run::new(graph, case, Variation::default());
+    if !case.spec.faults.is_empty() {
+        return run.with_faults();
+    }
     let places: Vec<_> = run.expected.iter().flatten().cloned().collect();
     let seen = Arc::new(Seen::at(places));
     run.all_parts(&seen);
@@ -95,7 +99,8 @@ impl Default for Variation {
     }
 }
 
-/// Runs a test and writes down everything that passes any port, as JSON lines by address: the same bytes whatever the variation.
+/// Runs a test without its faults and writes down everything that passes any port, as JSON lines by address: the same bytes whatever the
+/// variation.
 #[must_use]
 pub fn trace(graph: &Graph, case: &TestCase, variation: Variation) -> Vec<u8> {
     let mut run = Run::new(graph, case, variation);
@@ -124,14 +129,14 @@ pub fn trace(graph: &Graph, case: &TestCase, variation: Variation) -> Vec<u8> {
     out
 }
 
-struct Run<'a> {
-    graph: &'a Graph,
-    case: &'a TestCase,
+pub(super) struct Run<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) case: &'a TestCase,
     variation: Variation,
-    host: Arc<Host>,
+    pub(super) host: Arc<Host>,
     /// Where each expectation looks.
-    expected: Vec<Option<(Arc<str>, Port)>>,
-    failures: Vec<TestFailure>,
+    pub(super) expected: Vec<Option<(Arc<str>, Port)>>,
+    pub(super) failures: Vec<TestFailure>,
 }
 
 impl<'a> Run<'a> {
@@ -162,19 +167,19 @@ impl<'a> Run<'a> {
         run
     }
 
-    fn find(&self, written: &str) -> Option<(NodeIndex, Address)> {
+    pub(super) fn find(&self, written: &str) -> Option<(NodeIndex, Address)> {
         let address = Address::parse(written).ok()?;
         let pipeline = address.pipeline.as_ref().unwrap_or(&self.case.pipeline);
         let node = self.graph.find(&format!("{pipeline}/{}", address.node))?;
         Some((node, address))
     }
 
-    fn fail(&mut self, span: Span, message: String) {
+    pub(super) fn fail(&mut self, span: Span, message: String) {
         self.failures.push(TestFailure { span, message, seen: Vec::new() });
     }
 
-    /// Runs every part of the graph that the test names.
-    fn all_parts(&mut self, seen: &Arc<Seen>) {
+    /// What the sources say, and when the input ends. Nothing comes back where that cannot be played.
+    pub(super) fn input(&mut self) -> Option<(BTreeMap<NodeIndex, Vec<Arrival>>, Timestamp)> {
         let spec = &self.case.spec;
         let mut arrivals: BTreeMap<NodeIndex, Vec<Arrival>> = BTreeMap::new();
         for (entry, given) in spec.given.iter().enumerate() {
@@ -192,17 +197,31 @@ impl<'a> Run<'a> {
         {
             let message = format!("the first reading is of {early}, before the start of the test");
             self.fail(self.case.span, format!("{message}: set `start`, or `from`"));
-            return;
+            return None;
         }
         let end = self.end(&arrivals);
+        Some((arrivals, end))
+    }
+
+    /// The parts of the graph that the test names.
+    pub(super) fn named_parts(
+        &self,
+        arrivals: &BTreeMap<NodeIndex, Vec<Arrival>>,
+    ) -> Vec<Vec<NodeIndex>> {
         let expected = self.expected.iter().flatten();
         let mut named: BTreeSet<NodeIndex> =
             expected.filter_map(|(address, _)| self.graph.find(address)).collect();
         named.extend(arrivals.keys());
-        for part in self.graph.parts() {
-            if part.iter().any(|node| named.contains(node)) {
-                self.part(&Part::new(self.graph, &part), &mut arrivals, end, seen);
-            }
+        let mut parts = self.graph.parts();
+        parts.retain(|part| part.iter().any(|node| named.contains(node)));
+        parts
+    }
+
+    /// Runs every part of the graph that the test names.
+    fn all_parts(&mut self, seen: &Arc<Seen>) {
+        let Some((mut arrivals, end)) = self.input() else { return };
+        for part in self.named_parts(&arrivals) {
+            self.part(&Part::new(self.graph, &part), &mut arrivals, end, seen);
         }
     }
 
@@ -214,7 +233,12 @@ impl<'a> Run<'a> {
             let between = expect.between.map(|[_, to]| to);
             [expect.at, expect.by, between, window.and_then(|window| window.end)]
         });
-        let named = expected.chain([spec.until]).flatten().max().unwrap_or(Duration::ZERO);
+        let faults = spec.faults.iter().map(|fault| {
+            let lasts = Fault::new(fault).map_or(Duration::ZERO, |fault| fault.lasts());
+            Some(fault.at.saturating_add(lasts))
+        });
+        let named =
+            expected.chain(faults).chain([spec.until]).flatten().max().unwrap_or(Duration::ZERO);
         let given = arrivals.values().flatten().map(|arrival| arrival.at).max();
         given.unwrap_or(spec.start).max(spec.start + named)
     }

@@ -44,8 +44,91 @@ pub struct TestSpec {
     /// What the sources say. Sources that are not named say nothing.
     #[serde(default)]
     pub given: Vec<Spanned<GivenSpec>>,
+    /// What goes wrong meanwhile. A test with faults runs on a whole host in virtual time: with journal, checkpoints, queues, spools and
+    /// retries.
+    #[serde(default)]
+    pub faults: Vec<Spanned<FaultSpec>>,
     /// What must come out.
     pub expect: Vec<Spanned<ExpectSpec>>,
+}
+
+/// Something that goes wrong: the other side of a sink (`sink`), the disk (`disk`), the clock (`clock`), a node (`node`), or the host
+/// (`restart`).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FaultSpec {
+    /// When, since the start of the test.
+    pub at: Duration,
+    /// A sink whose other side is away: what it is sent is refused, and tried again as `retry` says.
+    #[serde(default)]
+    pub sink: Option<Spanned<String>>,
+    /// With `sink`: for how long.
+    #[serde(default)]
+    pub down: Option<Duration>,
+    /// `full`: journal, spools, checkpoints and sinks that keep things on this host can write nothing more.
+    #[serde(default)]
+    pub disk: Option<DiskFault>,
+    /// With `disk`: for how long.
+    #[serde(default, rename = "for")]
+    pub lasts: Option<Duration>,
+    /// By how much the host's clock jumps: `+1h`, `-10m`.
+    #[serde(default)]
+    pub clock: Option<Jump>,
+    /// A node that breaks when it is called next.
+    #[serde(default)]
+    pub node: Option<Spanned<String>>,
+    /// With `node`: so many calls fail, and each time it is made anew.
+    #[serde(default)]
+    pub error: Option<u32>,
+    /// With `node`: so many calls panic, and each time it is made anew.
+    #[serde(default)]
+    pub panic: Option<u32>,
+    /// The host ends, and begins again at once: `stop` is a clean end, `kill` leaves what was written, `power_cut` only what was synced.
+    #[serde(default)]
+    pub restart: Option<Restart>,
+}
+
+/// What is wrong with the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskFault {
+    /// It has no space left.
+    Full,
+}
+
+/// How a life of the host ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Restart {
+    /// It is stopped, with a checkpoint.
+    Stop,
+    /// `kill -9`: what was written is there.
+    Kill,
+    /// Only what was synced is there.
+    PowerCut,
+}
+
+/// By how much a clock jumps: a span with its sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+pub struct Jump {
+    /// Microseconds, below 0 for back.
+    #[schemars(skip)]
+    pub(super) micros: i64,
+}
+
+impl TryFrom<String> for Jump {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Jump, String> {
+        let (sign, span) = match (text.strip_prefix('+'), text.strip_prefix('-')) {
+            (Some(span), _) => (1, span),
+            (_, Some(span)) => (-1, span),
+            _ => return Err(format!("`{text}` has no sign; write `+1h` or `-10m`")),
+        };
+        let span: Duration = span.trim().parse().map_err(|error| format!("{error}"))?;
+        Ok(Jump { micros: sign * span.as_micros() })
+    }
 }
 
 /// Readings of one source: one (`at`), a run of them (`from`, `every` and `count`, or `values`), or a recording (`file`).
@@ -131,6 +214,15 @@ pub struct ExpectSpec {
     /// There is none: the same as `count: 0`. Default: `false`.
     #[serde(default)]
     pub none: bool,
+    /// At a sink, in a test with faults: how many items do not lie on its other side that would without the faults.
+    #[serde(default)]
+    pub lost: Option<Wanted<f64>>,
+    /// At a sink, in a test with faults: how many items lie there more often than they would without the faults.
+    #[serde(default)]
+    pub doubled: Option<Wanted<f64>>,
+    /// In a test with faults: how many items of this node went to the dead letters.
+    #[serde(default)]
+    pub dead: Option<Wanted<f64>>,
 }
 
 /// What a reading must be like. All that is given must hold.

@@ -7,7 +7,7 @@ use crate::client::Call;
 use crate::text::{Paint, count, plain, span};
 
 /// One line for each item, and one below for each series of a window. What is no item stands as it is.
-pub(super) fn readable(lines: &[u8], call: &Call<'_>) -> String {
+pub(in crate::commands) fn readable(lines: &[u8], call: &Call<'_>) -> String {
     let mut out = String::new();
     for line in String::from_utf8_lossy(lines).lines() {
         match serde_json::from_str::<Value>(line) {

@@ -1,6 +1,6 @@
 //! `tap`: what leaves a node, as it comes.
 
-mod line;
+pub(super) mod line;
 #[cfg(test)]
 mod tests;
 

@@ -50,6 +50,50 @@ impl FileCheckpoints {
         Ok(FileCheckpoints { host: host.clone(), folder, newest: Mutex::new(0), damaged })
     }
 
+    /// The revision that the newest readable one names, without touching anything: an engine may be at work here. `None` where there is
+    /// none.
+    ///
+    /// # Errors
+    /// Whatever the disk says; a newer release wrote it.
+    pub fn revision(host: &Arc<Host>) -> io::Result<Option<u64>> {
+        let folder = host.data_dir.join("checkpoints");
+        if !host.disk.exists(&folder)? {
+            return Ok(None);
+        }
+        let (newest, damaged) = (Mutex::new(0), AtomicU64::new(0));
+        let kept = FileCheckpoints { host: host.clone(), folder, newest, damaged };
+        for number in kept.numbers()?.into_iter().rev() {
+            match kept.read(number) {
+                // One that was removed since the names were read has a successor, unless it is the last one tried.
+                Err(Failed::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(Failed::Unreadable(Unreadable::Damaged(_))) => {}
+                Err(failed) => return Err(kept.failed(number, failed)),
+                Ok(checkpoint) => return Ok(Some(checkpoint.revision)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&self, number: u64) -> Result<Checkpoint, Failed> {
+        let bytes = self.disk().read(&self.path(number)).map_err(Failed::Disk)?;
+        let checkpoint = form::decode(&bytes, &self.host).map_err(Failed::Unreadable)?;
+        if checkpoint.number == number {
+            return Ok(checkpoint);
+        }
+        let reason = format!("it is number {}", checkpoint.number);
+        Err(Failed::Unreadable(Unreadable::Damaged(reason)))
+    }
+
+    fn failed(&self, number: u64, failed: Failed) -> io::Error {
+        match failed {
+            Failed::Disk(error) => error,
+            Failed::Unreadable(reason) => {
+                let message = format!("`{}` {reason}", self.path(number).display());
+                io::Error::new(io::ErrorKind::Unsupported, message)
+            }
+        }
+    }
+
     /// How many were found damaged, and put aside, since it was opened.
     #[must_use]
     pub fn damaged(&self) -> u64 {
@@ -133,6 +177,12 @@ impl FileCheckpoints {
     }
 }
 
+/// Why one cannot be read.
+enum Failed {
+    Disk(io::Error),
+    Unreadable(Unreadable),
+}
+
 /// The number that the name of a checkpoint says.
 fn number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".ckpt")?;
@@ -159,24 +209,15 @@ impl Checkpoints for FileCheckpoints {
     fn latest(&self) -> io::Result<Option<Checkpoint>> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         for number in self.numbers()?.into_iter().rev() {
-            let path = self.path(number);
-            let bytes = self.disk().read(&path)?;
-            let read = form::decode(&bytes, &self.host).and_then(|checkpoint| {
-                if checkpoint.number == number {
-                    return Ok(checkpoint);
-                }
-                Err(Unreadable::Damaged(format!("it is number {}", checkpoint.number)))
-            });
-            match read {
+            match self.read(number) {
                 Ok(checkpoint) => {
                     *newest = number;
                     return Ok(Some(checkpoint));
                 }
-                Err(reason @ Unreadable::Newer { .. }) => {
-                    let message = format!("`{}` {reason}", path.display());
-                    return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+                Err(Failed::Unreadable(reason @ Unreadable::Damaged(_))) => {
+                    self.put_aside(&self.path(number), &reason);
                 }
-                Err(reason @ Unreadable::Damaged(_)) => self.put_aside(&path, &reason),
+                Err(failed) => return Err(self.failed(number, failed)),
             }
         }
         Ok(None)

@@ -1,5 +1,7 @@
 //! Parquet to rows: only the row groups and pages that can hold what was asked for are read.
 
+mod groups;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use parquet::file::statistics::Statistics;
 use smollama_engine::disk::Disk;
 use smollama_engine::glob::Glob;
 
+pub(crate) use self::groups::GroupFacts;
 use super::chunk::Chunks;
 use super::columns::{Cells, Column, Columns};
 use super::error::{Error, Result};
@@ -144,6 +147,10 @@ impl TableFile {
         self.table
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn row_count(&self) -> usize {
         usize::try_from(self.parquet().file_metadata().num_rows()).unwrap_or(0)
     }
@@ -192,6 +199,7 @@ impl TableFile {
             .with_row_selection(RowSelection::from(selectors))
             .build()
             .map_err(Error::damaged(&self.path))?;
+        let wanted = Some(wanted);
         Ok(TableRows { path: self.path, table: self.table, reader, wanted, ended: false })
     }
 
@@ -291,7 +299,8 @@ pub(crate) struct TableRows {
     path: PathBuf,
     table: &'static Table,
     reader: ParquetRecordBatchReader,
-    wanted: Wanted,
+    /// `None` for all.
+    wanted: Option<Wanted>,
     ended: bool,
 }
 
@@ -319,6 +328,7 @@ impl Iterator for TableRows {
 
 impl TableRows {
     fn only_wanted(&self, rows: Columns) -> Columns {
+        let Some(wanted) = &self.wanted else { return rows };
         let mut last: Option<(ByteArray, bool)> = None;
         let mut source_wanted = |row: usize| {
             let Some(source) = self.table.source.and_then(|column| rows.text(column, row)) else {
@@ -327,13 +337,13 @@ impl TableRows {
             if let Some((_, wanted)) = last.as_ref().filter(|(last, _)| *last == source) {
                 return *wanted;
             }
-            let wanted = source.as_utf8().is_ok_and(|source| self.wanted.sources.has(source));
-            last = Some((source, wanted));
-            wanted
+            let is = source.as_utf8().is_ok_and(|source| wanted.sources.has(source));
+            last = Some((source, is));
+            is
         };
-        let wanted =
-            |row: &usize| self.wanted.times.contains(&rows.time(*row)) && source_wanted(*row);
-        let kept: Vec<usize> = (0..rows.rows()).filter(wanted).collect();
+        let row_wanted =
+            |row: &usize| wanted.times.contains(&rows.time(*row)) && source_wanted(*row);
+        let kept: Vec<usize> = (0..rows.rows()).filter(row_wanted).collect();
         if kept.len() == rows.rows() {
             return rows;
         }

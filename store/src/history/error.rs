@@ -85,6 +85,10 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether what was to be read is no longer there.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Error::Disk { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
     pub(super) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Disk { action, path: path.to_owned(), source }
     }

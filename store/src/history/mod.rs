@@ -9,7 +9,7 @@
 //!
 //! [`Writer`] gathers rows in memory and finalizes them as small files; [`Writer::maintain`] merges the files of a day, a month and a
 //! year once it is over, until a file has 8 MiB or may grow no longer without outstaying its welcome, and removes what is too old or
-//! too much. [`Reader`] reads them back. [`foreign`] reads Parquet files from elsewhere.
+//! too much. [`Reader`] reads them back, [`Timeline`] in the order of time. [`foreign`] reads Parquet files from elsewhere.
 //!
 //! What holds at every moment, and after any crash:
 //! - A file under its final name is whole and never changes: it was written under a hidden name, synced and renamed.
@@ -40,12 +40,14 @@ mod progress;
 mod reader;
 mod readings;
 mod table;
+mod timeline;
 mod windows;
 mod writer;
 
 pub use decode::Sources;
 pub use error::{Error, Result};
-pub use reader::{Reader, Rows};
+pub use reader::{Reader, RowBytes, Rows};
+pub use timeline::Timeline;
 pub use writer::{BYTES_MAX_LEAST, Settings, Writer};
 
 #[cfg(test)]

@@ -77,6 +77,31 @@ impl Reader {
         })
     }
 
+    /// The bytes that a row takes in the files as they are now: of the newest of them, all included. `None` where there is none yet.
+    ///
+    /// # Errors
+    /// A folder cannot be listed.
+    pub fn row_bytes(&self) -> Result<RowBytes> {
+        let of = |table: &'static Table| -> Result<Option<f64>> {
+            let files = Files::look(self.disk.clone(), self.folder.join(table.name), table)?;
+            let (mut bytes, mut rows) = (0, 0);
+            for file in files.list().iter().rev().take(MEASURED_MAX) {
+                // One that cannot be read says nothing about the others.
+                let Ok(opened) = TableFile::open(&*self.disk, &files.path(file), table) else {
+                    continue;
+                };
+                bytes += file.len;
+                rows += opened.row_count() as u64;
+            }
+            Ok((rows > 0).then(|| bytes as f64 / rows as f64))
+        };
+        Ok(RowBytes {
+            readings: of(&READINGS)?,
+            windows: of(&WINDOWS)?,
+            observations: of(&OBSERVATIONS)?,
+        })
+    }
+
     fn rows<'a, T>(
         &self,
         table: &'static Table,
@@ -100,6 +125,20 @@ impl Reader {
         })
     }
 }
+
+/// What a row costs on disk, by data set.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct RowBytes {
+    /// A reading.
+    pub readings: Option<f64>,
+    /// A window of one series.
+    pub windows: Option<f64>,
+    /// An observation.
+    pub observations: Option<f64>,
+}
+
+/// So many files of a data set tell what a row costs.
+const MEASURED_MAX: usize = 32;
 
 type Convert<'a, T> = Box<dyn Fn(&Columns, &Path) -> Result<Vec<T>> + 'a>;
 

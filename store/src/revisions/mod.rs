@@ -70,6 +70,13 @@ impl Revisions {
         Ok(Revisions { host, folder, key: Mutex::default(), staged: Mutex::default() })
     }
 
+    /// The revisions of a host, for reading alone: nothing is made and nothing removed, as an engine may be at work there.
+    #[must_use]
+    pub fn look(host: &Arc<Host>) -> Revisions {
+        let folder = host.data_dir.join("revisions");
+        Revisions { host: host.clone(), folder, key: Mutex::default(), staged: Mutex::default() }
+    }
+
     fn disk(&self) -> &dyn Disk {
         &*self.host.disk
     }

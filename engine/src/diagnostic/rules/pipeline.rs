@@ -16,6 +16,7 @@ pub(super) static ALL: &[&Rule] = &[
     &NO_NODES,
     &BAD_TEST,
     &TEST_UNKNOWN_NODE,
+    &BAD_FAULT,
 ];
 
 /// A document is not a pipeline.
@@ -238,4 +239,16 @@ pub static TEST_UNKNOWN_NODE: Rule = Rule {
         checked with it (`pipeline/node`).",
     example: "",
     fix: Fix::Words("Use a name that stands in the pipeline."),
+};
+
+/// A fault of a test that means nothing.
+pub static BAD_FAULT: Rule = Rule {
+    id: "SM0062",
+    name: "bad-fault",
+    title: "a fault of a test that means nothing",
+    meaning: "Each entry of `faults` says when (`at`) and what goes wrong: a sink (`sink`, `down`), the disk (`disk: full`, `for`), \
+        the clock (`clock: +1h`), a node (`node` with `error` or `panic`), or the host (`restart: stop`, `kill` or \
+        `power_cut`). What is expected of them (`lost`, `doubled`, `dead`) needs at least one.",
+    example: "",
+    fix: Fix::Words("See the message; `docs/testing.md` lists what a fault may hold."),
 };

@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use affected::Affected;
 use pairs::Pairs;
+pub(crate) use pairs::pairs;
 pub use pipelines::{PipelineChange, PipelineFate};
 pub use show::{Backlog, PipelineRow, Plan, Row, RowChange, RowState, Summary, Waiting};
 

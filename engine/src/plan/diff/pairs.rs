@@ -9,31 +9,31 @@ use crate::plan::graph::Graph;
 
 /// Nodes of two graphs, one to one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pairs {
+pub(crate) struct Pairs {
     to_new: HashMap<NodeIndex, NodeIndex>,
     to_old: HashMap<NodeIndex, NodeIndex>,
 }
 
 impl Pairs {
     /// Makes two nodes a pair, unless one of them has a partner.
-    pub(super) fn add(&mut self, old: NodeIndex, new: NodeIndex) {
+    pub(crate) fn add(&mut self, old: NodeIndex, new: NodeIndex) {
         if !self.to_new.contains_key(&old) && !self.to_old.contains_key(&new) {
             self.to_new.insert(old, new);
             self.to_old.insert(new, old);
         }
     }
 
-    pub(super) fn new_of(&self, old: NodeIndex) -> Option<NodeIndex> {
+    pub(crate) fn new_of(&self, old: NodeIndex) -> Option<NodeIndex> {
         self.to_new.get(&old).copied()
     }
 
-    pub(super) fn old_of(&self, new: NodeIndex) -> Option<NodeIndex> {
+    pub(crate) fn old_of(&self, new: NodeIndex) -> Option<NodeIndex> {
         self.to_old.get(&new).copied()
     }
 }
 
 /// First what the user says with `renamed_from`, then what has the name it had, then what is recognised.
-pub(super) fn pairs(old: &Graph, new: &Graph) -> Pairs {
+pub(crate) fn pairs(old: &Graph, new: &Graph) -> Pairs {
     let mut pairs = Pairs::default();
     let by_address = |graph: &Graph| -> HashMap<_, NodeIndex> {
         graph.nodes().map(|(index, node)| (node.address.clone(), index)).collect()

@@ -1,6 +1,7 @@
 //! Tests of tests: pipelines of small nodes with `tests:` of their own.
 
 mod checking;
+mod faults;
 mod nodes;
 mod running;
 

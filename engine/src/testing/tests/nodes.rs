@@ -12,7 +12,7 @@ use crate::node::{MAIN, Node, NodeError, Outputs, State, StateError, Transform};
 use crate::observation::{Evidence, Observation, ObservationKind, Rung};
 use crate::reading::{Reading, Value};
 use crate::registry::{
-    Carries, InputPort, NodeConfig, OutputPort, Pace, Problem, Profile, Registry, Section,
+    Carries, Delivery, InputPort, NodeConfig, OutputPort, Pace, Problem, Profile, Registry, Section,
 };
 use crate::series::{SeriesId, SeriesMap};
 use crate::time::Timestamp;
@@ -24,14 +24,20 @@ pub(super) fn registry() -> Registry {
 
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Mouth {}
+pub(super) struct Mouth {
+    /// It tells its sender what is kept.
+    #[serde(default)]
+    promises: bool,
+}
 
 impl NodeConfig for Mouth {
     const SECTION: Section = Section::Sources;
     const TYPE: &'static str = "mouth";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
-        Profile::source(Pace::Polled(Duration::from_secs(1)))
+        let every = Pace::Polled(Duration::from_secs(1));
+        let profile = Profile::source(if self.promises { Pace::Live } else { every });
+        Profile { promises: self.promises, ..profile }
     }
     fn build(&self, _: &Context) -> Result<Node, Problem> {
         panic!("a test made a source")
@@ -40,14 +46,35 @@ impl NodeConfig for Mouth {
 
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Ear {}
+pub(super) struct Ear {
+    #[serde(default)]
+    delivery: Way,
+    /// It keeps its position with what it keeps.
+    #[serde(default)]
+    positioned: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Way {
+    #[default]
+    Shown,
+    Kept,
+    Sent,
+}
 
 impl NodeConfig for Ear {
     const SECTION: Section = Section::Sinks;
     const TYPE: &'static str = "ear";
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
-        Profile::sink(&ItemKind::ALL)
+        let delivery = match self.delivery {
+            Way::Shown => Delivery::Shown,
+            Way::Kept => Delivery::Kept,
+            Way::Sent => Delivery::Sent,
+        };
+        let keeps_position = self.positioned;
+        Profile { delivery, keeps_position, ..Profile::sink(&ItemKind::ALL) }
     }
     fn build(&self, _: &Context) -> Result<Node, Problem> {
         panic!("a test made a sink")

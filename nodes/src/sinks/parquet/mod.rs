@@ -67,6 +67,7 @@ impl NodeConfig for ParquetConfig {
         let folder: PathBuf = parts.collect();
         Profile::sink(&ItemKind::ALL)
             .delivery(Delivery::Kept)
+            .keeps_position()
             .disk(Some(self.max_size))
             .claim("the folder", folder.display().to_string())
     }

@@ -7,3 +7,4 @@ mod keeping;
 mod reading;
 mod streams;
 mod system;
+mod timeline;

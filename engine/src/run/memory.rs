@@ -1,4 +1,5 @@
-//! What a host keeps, in memory: it outlives the topology that used it, and loses on a crash what a crash takes.
+//! What a host keeps, in memory: it outlives the topology that used it, and loses on a crash what a crash takes. For the engine's own tests,
+//! and for those that users write (`faults`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -6,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::batch::Batch;
 use crate::bytes::ByteSize;
+use crate::duration::Duration;
 use crate::node::Receipt;
 use crate::run::{
     Checkpoint, Checkpoints, Event, Fill, Full, Journal, JournalReader, Keep, Record, Spool,
@@ -15,7 +17,7 @@ use crate::time::Timestamp;
 
 /// How a life of the host ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Crash {
+pub(crate) enum Crash {
     /// `kill -9`: the page cache survives.
     Kill,
     /// What was not synced is gone.
@@ -24,7 +26,7 @@ pub(super) enum Crash {
 
 /// When a receipt is told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Durability {
+pub(crate) enum Durability {
     /// When the event was written.
     #[default]
     Process,
@@ -34,34 +36,39 @@ pub(super) enum Durability {
 
 /// See the module.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Memory(Arc<Mutex<Inner>>);
+pub(crate) struct Memory(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
-pub(super) struct Inner {
+pub(crate) struct Inner {
     records: VecDeque<Record>,
     /// All that was appended and not lost again, also what was freed since.
-    pub(super) history: Vec<Record>,
+    pub(crate) history: Vec<Record>,
     last: u64,
     synced: u64,
     bytes: u64,
     written: u64,
     /// How many bytes of events it holds; 0 for any number.
-    pub(super) cap: u64,
+    pub(crate) cap: u64,
     /// The disk takes nothing.
-    pub(super) fails: bool,
+    pub(crate) fails: bool,
+    /// Nor do spools and checkpoints get anything written, though all can be read.
+    pub(crate) full: bool,
+    /// How long what nobody waits for is not synced; what somebody waits for is synced at once. `None` where only [`Memory::sync_now`] does.
+    pub(crate) flush: Option<Duration>,
+    synced_at: Timestamp,
     /// How many events had no room.
-    pub(super) refused: u64,
+    pub(crate) refused: u64,
     /// The disk gives nothing.
-    pub(super) unreadable: bool,
+    pub(crate) unreadable: bool,
     /// It frees nothing, as a journal does whose segments are large.
-    pub(super) lazy: bool,
-    pub(super) durability: Durability,
+    pub(crate) lazy: bool,
+    pub(crate) durability: Durability,
     receipts: Vec<Receipt>,
     power_was_cut: bool,
     spools: BTreeMap<String, Shelf>,
-    pub(super) spools_fail: bool,
-    pub(super) checkpoints: Vec<Checkpoint>,
-    pub(super) checkpoints_fail: bool,
+    pub(crate) spools_fail: bool,
+    pub(crate) checkpoints: Vec<Checkpoint>,
+    pub(crate) checkpoints_fail: bool,
 }
 
 /// What lies in a spool.
@@ -86,30 +93,32 @@ fn size(event: &Event) -> u64 {
 
 impl Inner {
     /// How many bytes of events it holds.
-    pub(super) fn bytes(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// All that was appended and is still known after a crash.
-    pub(super) fn what_survives(&self, crash: Crash) -> Vec<Record> {
+    #[cfg(test)]
+    pub(crate) fn what_survives(&self, crash: Crash) -> Vec<Record> {
         let lasts = |record: &&Record| crash == Crash::Kill || record.seq <= self.synced;
         self.history.iter().filter(lasts).cloned().collect()
     }
 }
 
 impl Memory {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         // A test that failed says so itself.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn keep(&self) -> Keep {
+    pub(crate) fn keep(&self) -> Keep {
         let shared = Arc::new(self.clone());
         Keep { journal: shared.clone(), spools: shared.clone(), checkpoints: shared }
     }
 
     /// What a crash leaves.
-    pub(super) fn crash(&self, crash: Crash) {
+    pub(crate) fn crash(&self, crash: Crash) {
         let mut inner = self.lock();
         inner.receipts.clear();
         inner.power_was_cut = crash == Crash::PowerCut;
@@ -137,7 +146,8 @@ impl Memory {
     }
 
     /// A journal that begins with these events, and nothing else.
-    pub(super) fn holding(history: Vec<Record>) -> Memory {
+    #[cfg(test)]
+    pub(crate) fn holding(history: Vec<Record>) -> Memory {
         let last = history.last().map_or(0, |record| record.seq);
         let records = history.iter().cloned().collect();
         let bytes = history.iter().map(|record| size(&record.event)).sum();
@@ -146,7 +156,7 @@ impl Memory {
     }
 
     /// Syncs the journal, and tells whoever waits for it.
-    pub(super) fn sync_now(&self) {
+    pub(crate) fn sync_now(&self) {
         let mut inner = self.lock();
         inner.synced = inner.last;
         let receipts = std::mem::take(&mut inner.receipts);
@@ -154,17 +164,18 @@ impl Memory {
         receipts.into_iter().for_each(Receipt::kept);
     }
 
-    pub(super) fn latest(&self) -> Option<Checkpoint> {
+    pub(crate) fn latest(&self) -> Option<Checkpoint> {
         self.lock().checkpoints.last().cloned()
     }
 
     /// How many spools there are.
-    pub(super) fn spools(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn spools(&self) -> usize {
         self.lock().spools.len()
     }
 
     /// How many items wait in all spools.
-    pub(super) fn spooled(&self) -> usize {
+    pub(crate) fn spooled(&self) -> usize {
         let inner = self.lock();
         inner.spools.values().flat_map(|one| &one.batches).map(|(_, one)| one.items.len()).sum()
     }
@@ -174,7 +185,7 @@ impl Journal for Memory {
     fn append(&self, now: Timestamp, event: &Event, receipt: Option<Receipt>) -> Result<u64, Full> {
         let mut inner = self.lock();
         let bytes = size(event);
-        if inner.fails || (inner.cap > 0 && inner.bytes + bytes > inner.cap) {
+        if inner.fails || inner.full || (inner.cap > 0 && inner.bytes + bytes > inner.cap) {
             inner.refused += 1;
             return Err(Full { receipt });
         }
@@ -185,6 +196,13 @@ impl Journal for Memory {
         inner.history.push(record);
         inner.bytes += bytes;
         inner.written += bytes;
+        if let Some(flush) = inner.flush {
+            let waits = receipt.is_some();
+            if waits || now.since(inner.synced_at) >= flush {
+                inner.synced = if waits { seq } else { seq - 1 };
+                inner.synced_at = now;
+            }
+        }
         if inner.durability == Durability::Power {
             inner.receipts.extend(receipt);
             return Ok(seq);
@@ -255,11 +273,11 @@ impl JournalReader for Reader {
 impl Checkpoints for Memory {
     fn write(&self, checkpoint: &Checkpoint) -> io::Result<u64> {
         let mut inner = self.lock();
-        if inner.checkpoints_fail {
+        if inner.checkpoints_fail || inner.full {
             return Err(io::Error::other("no space left"));
         }
         let newest = inner.checkpoints.last().map_or(0, |one| one.number);
-        assert!(checkpoint.number > newest, "numbers of checkpoints grow");
+        debug_assert!(checkpoint.number > newest, "numbers of checkpoints grow");
         inner.checkpoints.push(checkpoint.clone());
         let states = checkpoint.cuts.iter().flat_map(|cut| &cut.states);
         Ok(100 + states.map(|(_, state)| state.body.len() as u64).sum::<u64>())
@@ -305,11 +323,17 @@ struct MemorySpool {
 
 impl MemorySpool {
     fn with<T>(&self, work: impl FnOnce(&mut Shelf) -> T) -> T {
-        work(self.memory.lock().spools.get_mut(&self.name).expect("it was not removed"))
+        // One that was removed is as good as a new one.
+        work(self.memory.lock().spools.entry(self.name.clone()).or_default())
     }
 
     fn is_broken(&self) -> bool {
         self.memory.lock().spools_fail
+    }
+
+    fn takes_nothing(&self) -> bool {
+        let inner = self.memory.lock();
+        inner.spools_fail || inner.full
     }
 }
 
@@ -321,7 +345,7 @@ impl Shelf {
 
 impl Spool for MemorySpool {
     fn append(&mut self, batch: &Batch) -> Result<(), SpoolError> {
-        if self.is_broken() {
+        if self.takes_nothing() {
             return Err(io::Error::other("the disk takes nothing").into());
         }
         let cap = self.cap;
@@ -330,7 +354,10 @@ impl Spool for MemorySpool {
                 return Err(SpoolError::Full);
             }
             let before = shelf.batches.back().map(|(_, last)| last.end);
-            assert!(before.is_none_or(|before| before < batch.end), "in the order of the offsets");
+            debug_assert!(
+                before.is_none_or(|before| before < batch.end),
+                "in the order of offsets"
+            );
             shelf.batches.push_back((shelf.next, batch.clone()));
             shelf.next += 1;
             shelf.last_end = Some(batch.end);
@@ -339,7 +366,7 @@ impl Spool for MemorySpool {
     }
 
     fn persist(&mut self) -> io::Result<()> {
-        if self.is_broken() {
+        if self.takes_nothing() {
             return Err(io::Error::other("the disk takes nothing"));
         }
         self.with(|shelf| {
