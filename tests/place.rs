@@ -149,10 +149,15 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 /// Waits for a condition; the time-out only bounds how long a failing test hangs.
-pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    wait_long_until(Duration::from_secs(60), what, condition);
+}
+
+/// As [`wait_until`], for what may rightly take longer.
+pub(crate) fn wait_long_until(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        assert!(began.elapsed() < limit, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

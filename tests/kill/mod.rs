@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::place::{Engine, Place, wait_until};
+use crate::place::{Engine, Place, wait_long_until, wait_until};
 use asker::Asker;
 use receiver::{Mood, Receiver};
 use sender::{Round, Sender};
@@ -197,7 +197,8 @@ impl Field {
         for sender in &mut self.senders {
             sender.finish(&socket);
         }
-        wait_until("everything is where it belongs", || {
+        // After a thousand kills a sink that rotates at every turn may have minutes of work before it.
+        wait_long_until(Duration::from_secs(900), "everything is where it belongs", || {
             engine.check_alive();
             let status = self.place.json(&["status"]);
             let mut nodes = status["nodes"].as_array().expect("nodes").iter();
