@@ -123,7 +123,13 @@ impl Yard<'_> {
                 }
                 let shelf = Shelf::new(stats, taker, node.queue, spool, unwritten, confirmed);
                 let flushed = Timestamp::MIN;
-                SinkLoop::Spooled(Box::new(SpooledSink { caller, ties, shelf, flushed }))
+                SinkLoop::Spooled(Box::new(SpooledSink {
+                    caller,
+                    ties,
+                    shelf,
+                    flushed,
+                    gave_up: false,
+                }))
             }
             None => {
                 let headlong = virtual_time && self.options.speed.is_none();

@@ -76,6 +76,8 @@ pub(crate) struct Caller {
     buried: usize,
     /// What it buried may not survive a power cut.
     unsure: bool,
+    /// Set when its input has ended and what it does not take is safe elsewhere: then nothing is waited for that fails.
+    pub(crate) ending: CancellationToken,
 }
 
 /// What became of a batch.
@@ -113,6 +115,7 @@ impl Caller {
             said: None,
             buried: 0,
             unsure: false,
+            ending: CancellationToken::new(),
         }
     }
 
@@ -206,7 +209,7 @@ impl Caller {
                 }
                 Err(NodeError::Reject(why)) => break why,
                 Err(NodeError::Retry(why)) => match backoff.failed() {
-                    Some(pause) if !self.hurries() => {
+                    Some(pause) if !self.hurries() && !self.ending.is_cancelled() => {
                         tracing::warn!(node = %self.with.address, "trying again in {pause:?}: {why}");
                         self.with.stats.set_trouble(Some(why));
                         self.pause(pause, Retire::Soon).await;
@@ -356,6 +359,7 @@ impl Caller {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = self.with.hurry.cancelled() => {}
+            () = self.ending.cancelled() => {}
             Ok(_) = self.with.retire.wait_for(|retire| *retire >= leaves) => {}
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::{Caller, FLUSH_EVERY, Remains, Shelf, SinkCommand, Ties, Wrote, told};
 use crate::batch::Batch;
@@ -20,6 +21,8 @@ pub(crate) struct SpooledSink {
     pub(crate) ties: Ties,
     pub(crate) shelf: Shelf,
     pub(crate) flushed: Timestamp,
+    /// The input has ended, and the other side takes nothing.
+    pub(crate) gave_up: bool,
 }
 
 enum Next {
@@ -84,7 +87,7 @@ impl SpooledSink {
                 return Next::Retire(reply);
             }
             // Nor more than can be buried.
-            let takes = !self.caller.retires() && !self.caller.hurries();
+            let takes = !self.caller.retires() && !self.caller.hurries() && !self.gave_up;
             if takes && !self.caller.is_unsure() {
                 match self.shelf.take() {
                     Ok(Some(batch)) => return Next::Batch(batch),
@@ -118,12 +121,17 @@ impl SpooledSink {
     /// Writes a batch; what comes meanwhile is taken off the queue, into memory and then onto disk.
     async fn deliver(&mut self, batch: Batch) {
         let SpooledSink { caller, shelf, ties, .. } = self;
-        let wrote = meanwhile(caller.address().clone(), shelf, ties, caller.write(&batch)).await;
+        let ending = caller.ending.clone();
+        let wrote = meanwhile(caller.address().clone(), shelf, ties, &ending, caller.write(&batch));
+        let wrote = wrote.await;
         match wrote {
             Wrote::Taken | Wrote::Again => {}
             Wrote::Buried => self.shelf.is_buried(),
             // What was written before it may arrive yet, when the sink is closed.
-            Wrote::Retired => self.shelf.put_back_last(),
+            Wrote::Retired => {
+                self.shelf.put_back_last();
+                self.gave_up = self.caller.ending.is_cancelled();
+            }
         }
         self.look_after().await;
         let soon = self.caller.linger() <= Duration::from_millis(100);
@@ -136,7 +144,9 @@ impl SpooledSink {
     async fn flush(&mut self) {
         self.flushed = self.caller.now();
         let SpooledSink { caller, shelf, ties, .. } = self;
-        let flushed = meanwhile(caller.address().clone(), shelf, ties, caller.flush()).await;
+        let ending = caller.ending.clone();
+        let flushed = meanwhile(caller.address().clone(), shelf, ties, &ending, caller.flush());
+        let flushed = flushed.await;
         self.look_after().await;
         if flushed {
             self.confirm().await;
@@ -199,10 +209,14 @@ async fn meanwhile<T>(
     sink: Arc<str>,
     shelf: &mut Shelf,
     ties: &Ties,
+    ending: &CancellationToken,
     call: impl Future<Output = T>,
 ) -> T {
     tokio::pin!(call);
     loop {
+        if shelf.ended {
+            ending.cancel();
+        }
         let waiting = !shelf.barriers.is_empty();
         tokio::select! {
             biased;
