@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import re
 import signal
 import statistics
@@ -304,6 +305,47 @@ def apply(programs):
     print(f"  longest pause of another pipeline that speaks every 5 ms: {1000 * statistics.median(pauses):.0f} ms ({1000 * max(pauses):.0f} at most), without an apply {1000 * statistics.median(calm):.0f} ms ({1000 * max(calm):.0f} at most)")
 
 
+WEEK = """pipeline: week
+sources:
+  in: {{ as: week, {source} }}
+{rest}
+"""
+SCORED = """transforms:
+  scored: { inputs: [in], novelty: {} }
+  news: { inputs: [scored], dedup: { deadband: 0.2, heartbeat: 10m } }
+  pace: { inputs: [scored], adaptive_rate: {} }
+sinks:
+  out: { inputs: [news, pace], file: { path: out.jsonl } }"""
+
+
+def backtest(programs):
+    """A week of twenty sources every ten seconds out of Parquet."""
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        count = 7 * 8640 * 20
+        values = random.Random(7)
+        with open(f"{folder}/week.jsonl", "w") as out:
+            now = [20.0] * 20
+            for n in range(count):
+                at = n % 20
+                now[at] += values.gauss(0, 0.05)
+                out.write(f'{{"time":{1767225600 + n // 20 * 10},"source":"s{at}","value":{now[at]:.2f}}}\n')
+        for name, source, rest in (
+            ("record", f"replay: {{ path: {folder}/week.jsonl }}", "sinks: { kept: { inputs: [in], parquet: {} } }"),
+            ("candidate", "socket: { unix: in.sock }", SCORED),
+        ):
+            with open(f"{folder}/{name}.yaml", "w") as out:
+                out.write(WEEK.format(source=source.replace(folder, os.path.abspath(folder)), rest=rest))
+        smollama, data = f"{programs}/smollama", f"{folder}/data"
+        run([smollama, "run", "--once", "--speed", "max", "--data-dir", data, f"{folder}/record.yaml"])
+        command = [smollama, "backtest", f"{folder}/candidate.yaml", "--from", f"{data}/history", "--data-dir", f"{folder}/empty"]
+        shown = subprocess.run(command, check=True, capture_output=True).stdout.decode()
+        if f"{count} readings of 20 series" not in shown:
+            sys.exit(f"not all was read:\n{shown}")
+        print(f"backtest: {count:,} readings of 20 series, a week, out of Parquet; medians of {RUNS} runs")
+        print(f"  {'':22} {'CPU s':>20} {'wall s':>20} {'peak MiB':>22}")
+        row("novelty, dedup, pace", [run(command) for _ in range(RUNS)])
+
+
 def size(programs):
     bytes_ = os.path.getsize(f"{programs}/smollama")
     print(f"size: the binary, stripped: {bytes_ / 1e6:.1f} MB")
@@ -313,4 +355,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "digest":
         print(digest(sys.argv[2], sys.argv[3]))
         sys.exit()
-    {"jobs": jobs, "idle": idle, "size": size, "journal": journal, "apply": apply}[sys.argv[1]](sys.argv[2])
+    {"jobs": jobs, "idle": idle, "size": size, "journal": journal, "apply": apply, "backtest": backtest}[sys.argv[1]](sys.argv[2])

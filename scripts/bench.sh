@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Measures Smollama beside the same work written by hand (benches/limit), in one run: ratios, not absolute times.
-#   scripts/bench.sh [size] [jobs] [nodes] [idle] [journal] [apply] [log]     all of them by default
+#   scripts/bench.sh [size] [jobs] [nodes] [idle] [journal] [apply] [backtest] [log]     all of them by default
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=("$@")
-[ ${#what[@]} -gt 0 ] || what=(size jobs nodes idle journal apply log)
+[ ${#what[@]} -gt 0 ] || what=(size jobs nodes idle journal apply backtest log)
 
 # The same compiler, profile and target CPU for both sides.
 export RUSTFLAGS="${RUSTFLAGS:--C target-cpu=native}"
@@ -13,9 +13,9 @@ cargo build --release --locked
 cargo build --release --locked --manifest-path benches/limit/Cargo.toml
 for one in "${what[@]}"; do
     case "$one" in
-        jobs | idle | size | journal | apply) python3 scripts/bench.py "$one" "$CARGO_TARGET_DIR/release" ;;
+        jobs | idle | size | journal | apply | backtest) python3 scripts/bench.py "$one" "$CARGO_TARGET_DIR/release" ;;
         nodes) cargo bench --locked -p smollama-nodes --bench transforms ;;
         log) cargo test --release --locked -p smollama-store log::tests::figures -- --ignored --nocapture --test-threads 1 ;;
-        *) echo "bench.sh: there is no part \`$one\`; the parts are size, jobs, nodes, idle, journal, apply, log" >&2; exit 2 ;;
+        *) echo "bench.sh: there is no part \`$one\`; the parts are size, jobs, nodes, idle, journal, apply, backtest, log" >&2; exit 2 ;;
     esac
 done
