@@ -146,6 +146,7 @@ fn host(config: HostConfig, data_dir: PathBuf, id: Uuid, console: Arc<dyn Consol
         console,
         series: SeriesTable::new(config.limits.series),
         aliases: config.aliases,
+        mqtt: config.mqtt,
         leases: Leases::default(),
         data_dir,
     }

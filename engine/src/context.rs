@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
+use crate::config::mqtt::MqttConfig;
 use crate::disk::{Disk, RealDisk};
 use crate::duration::Duration;
 use crate::labels::LabelTable;
@@ -34,6 +35,8 @@ pub struct Host {
     pub series: SeriesTable,
     /// Old ids of sources, as written, and what they are called now (`aliases` in config.yaml).
     pub aliases: BTreeMap<String, String>,
+    /// The brokers it speaks with (`mqtt` in config.yaml).
+    pub mqtt: MqttConfig,
     /// What only one can hold at a time.
     pub leases: Leases,
 }
@@ -51,6 +54,7 @@ impl Host {
             console: Arc::new(Discarded),
             series: SeriesTable::default(),
             aliases: BTreeMap::new(),
+            mqtt: MqttConfig::default(),
             leases: Leases::default(),
         }
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::http::HttpConfig;
 use super::load::Loaded;
+use super::mqtt::MqttConfig;
 use super::tree::{Mapping, Node, Value};
 use super::{Spanned, read};
 use crate::bytes::ByteSize;
@@ -34,6 +35,8 @@ pub struct HostConfig {
     pub http: HttpConfig,
     /// What enters is kept here until it has taken effect.
     pub journal: JournalConfig,
+    /// The brokers this host speaks MQTT with.
+    pub mqtt: MqttConfig,
 }
 
 /// How what enters is kept.
@@ -121,9 +124,8 @@ impl JsonSchema for Timezone {
 }
 
 /// Sections that the Python original knew and that mean nothing to this version.
-pub(crate) const ORIGINAL_SECTIONS: [&str; 10] = [
+pub(crate) const ORIGINAL_SECTIONS: [&str; 9] = [
     "ollama",
-    "mqtt",
     "gpio",
     "agent",
     "memory",

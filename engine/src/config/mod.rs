@@ -29,6 +29,7 @@ pub mod host;
 pub mod http;
 mod interpolate;
 mod load;
+pub mod mqtt;
 pub mod pipeline;
 mod reads;
 mod secret;

@@ -204,6 +204,7 @@ fn as_it_is(host: &Host) -> Host {
         console: host.console.clone(),
         series: SeriesTable::new(host.series.cap()),
         aliases: host.aliases.clone(),
+        mqtt: host.mqtt.clone(),
         leases: Leases::default(),
     }
 }
