@@ -1,4 +1,5 @@
 //! The only code that touches the outside, shared by nodes.
 
+pub mod mqtt;
 pub mod rows;
 pub mod tls;

@@ -1,0 +1,314 @@
+//! A connection that speaks MQTT 5.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use rumqttc::{
+    AckMode, AsyncClient, ConnAck, ConnectReturnCode, ConnectionError, DisconnectReasonCode, Event,
+    EventLoop, IncomingPacketSizeLimit, LastWill, ManualAck, MqttOptions, NetworkOptions, Packet,
+    PersistedAckMode, PersistedIncomingQos2, PersistedSession, PubAck, PubAckReason, PubRec,
+    PubRecReason, Publish, PublishNotice, PublishOptions, PublishProperties, PublishResult, QoS,
+    SessionStore, SessionStoreError, SessionStoreKey, StateError, SubscribeProperties,
+    SubscribeReasonCode, TlsConfiguration, Transport,
+};
+
+use super::super::message::{HOST_PROPERTY, Incoming, Publication, Qos};
+use super::{
+    Answer, Answered, CONNECT_WITHIN, Connected, Granted, Happening, Lost, Options,
+    REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
+};
+
+/// The connection.
+pub(in super::super) struct Link {
+    events: EventLoop,
+    client: Client,
+}
+
+/// Speaks on it.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Client {
+    client: AsyncClient,
+    host_id: Arc<str>,
+}
+
+impl Link {
+    pub(super) fn new(options: &Options) -> Link {
+        let mut mqtt = MqttOptions::new(&options.client_id, (options.host.as_str(), options.port));
+        if let Some(tls) = &options.tls {
+            mqtt.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.clone())));
+        }
+        if let Some((user, password)) = &options.credentials {
+            mqtt.set_credentials(user, password.clone().into_bytes());
+        }
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        let seconds = options.keep_alive.as_secs().try_into().unwrap_or(u16::MAX);
+        mqtt.set_network_options(network)
+            .set_keep_alive(seconds)
+            .set_connect_timeout(CONNECT_WITHIN)
+            .set_max_request_batch(REQUESTS_AT_ONCE)
+            .set_ack_mode(AckMode::Manual)
+            .set_clean_start(options.session.is_none())
+            .set_receive_maximum(Some(options.receive_maximum))
+            .set_max_packet_size(Some(options.max_packet))
+            .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(options.max_packet))
+            .set_outgoing_inflight_upper_limit(options.in_flight);
+        if let Some(expiry) = options.session {
+            let seconds = expiry.as_secs().try_into().unwrap_or(u32::MAX);
+            let store =
+                Remembered { unreleased: options.unreleased.clone(), in_flight: options.in_flight };
+            mqtt.set_session_expiry_interval(Some(seconds)).set_session_store(store);
+        }
+        if let Some(will) = &options.will {
+            let (topic, payload) = (will.topic.clone(), will.payload.clone());
+            mqtt.set_last_will(LastWill::new(topic, payload, qos(will.qos), will.retain, None));
+        }
+        let publishes = options.in_flight > 0;
+        let builder = AsyncClient::builder(mqtt);
+        // What only subscribes never waits: an acknowledgement must not be lost for want of room.
+        let builder = if publishes { builder.capacity(WAITING) } else { builder.unbounded() };
+        let (client, events) = builder.build();
+        Link { events, client: Client { client, host_id: options.host_id.clone() } }
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Happening, Lost> {
+        match self.events.poll().await {
+            Ok(Event::Incoming(Packet::Publish(publish))) => {
+                Ok(Happening::Message(incoming(publish)))
+            }
+            Ok(Event::Incoming(Packet::PubRel(release))) => Ok(Happening::Released(release.pkid)),
+            Ok(Event::Incoming(Packet::ConnAck(connack))) => {
+                // It told what was not released; from here on that is kept elsewhere.
+                self.events.options.clear_session_store();
+                Ok(Happening::Connected(connected(&connack)))
+            }
+            Ok(_) => Ok(Happening::Other),
+            Err(error) => Err(lost(&error)),
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn acknowledge(&self, number: u16, qos: Qos) {
+        let ack = match qos {
+            Qos::AtMostOnce => return,
+            Qos::AtLeastOnce => ManualAck::PubAck(PubAck::new(number, None)),
+            Qos::ExactlyOnce => ManualAck::PubRec(PubRec::new(number, None)),
+        };
+        // An error means that the connection ended: the broker then sends it again.
+        let _ = self.client.try_manual_ack(ack);
+    }
+
+    pub(super) fn subscribe(&self, filter: &str, wanted: Qos, number: Option<usize>) -> Granted {
+        let properties = SubscribeProperties { id: number, user_properties: Vec::new() };
+        let notice = match number {
+            Some(_) => self.client.try_subscribe_with_properties_tracked(
+                filter,
+                qos(wanted),
+                properties,
+            ),
+            None => self.client.try_subscribe_tracked(filter, qos(wanted)),
+        };
+        Box::pin(async move {
+            let ack = notice.ok()?.wait_async().await.ok()?;
+            Some(match ack.return_codes.first()? {
+                SubscribeReasonCode::Success(granted) => Ok(of_qos(*granted)),
+                SubscribeReasonCode::NotAuthorized => {
+                    Err("this user may not subscribe to it".to_owned())
+                }
+                other => Err(format!("the broker says {other:?}")),
+            })
+        })
+    }
+
+    pub(super) fn unsubscribe(&self, filter: &str) {
+        let _ = self.client.try_unsubscribe(filter);
+    }
+
+    pub(super) async fn publish(&self, publication: Publication) -> Answered {
+        let mut user_properties = publication.properties;
+        user_properties.push((HOST_PROPERTY.to_owned(), self.host_id.to_string()));
+        let properties = PublishProperties {
+            message_expiry_interval: publication.expiry,
+            user_properties,
+            ..PublishProperties::default()
+        };
+        let options = PublishOptions::new(qos(publication.qos))
+            .retain(publication.retain)
+            .properties(properties);
+        let notice =
+            self.client.publish_tracked(publication.topic, publication.payload, options).await;
+        Box::pin(async move {
+            match notice {
+                Ok(notice) => answer(notice).await,
+                Err(rumqttc::ClientError::RequestChannelDisconnected(_)) => Answer::Unknown,
+                Err(error) => Answer::Refused(error.to_string()),
+            }
+        })
+    }
+
+    pub(super) fn leave(&self) {
+        let _ = self.client.try_disconnect();
+    }
+}
+
+async fn answer(notice: PublishNotice) -> Answer {
+    let reason = match notice.wait_async().await {
+        Ok(PublishResult::Qos1(ack)) => match ack.reason {
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => return Answer::Taken,
+            PubAckReason::NotAuthorized => "this user may not publish to it".to_owned(),
+            other => format!("the broker says {other:?}"),
+        },
+        Ok(PublishResult::Qos2PubRecRejected(rec)) => match rec.reason {
+            PubRecReason::NotAuthorized => "this user may not publish to it".to_owned(),
+            other => format!("the broker says {other:?}"),
+        },
+        Ok(_) => return Answer::Taken,
+        Err(rumqttc::PublishNoticeError::RetainNotSupported) => {
+            "the broker keeps no retained messages".to_owned()
+        }
+        Err(_) => return Answer::Unknown,
+    };
+    Answer::Refused(reason)
+}
+
+const fn qos(qos: Qos) -> QoS {
+    match qos {
+        Qos::AtMostOnce => QoS::AtMostOnce,
+        Qos::AtLeastOnce => QoS::AtLeastOnce,
+        Qos::ExactlyOnce => QoS::ExactlyOnce,
+    }
+}
+
+const fn of_qos(qos: QoS) -> Qos {
+    match qos {
+        QoS::AtMostOnce => Qos::AtMostOnce,
+        QoS::AtLeastOnce => Qos::AtLeastOnce,
+        QoS::ExactlyOnce => Qos::ExactlyOnce,
+    }
+}
+
+fn incoming(publish: Publish) -> Incoming {
+    let properties = publish.properties.unwrap_or_default();
+    let host = properties.user_properties.into_iter().find(|(name, _)| name == HOST_PROPERTY);
+    Incoming {
+        topic: publish.topic,
+        payload: publish.payload,
+        qos: of_qos(publish.qos),
+        retained: publish.retain,
+        again: publish.dup,
+        number: publish.pkid,
+        by: properties.subscription_identifiers,
+        host: host.map(|(_, id)| id),
+    }
+}
+
+fn connected(connack: &ConnAck) -> Connected {
+    let numbers = connack.properties.as_ref().and_then(|said| said.subscription_identifiers_available);
+    Connected { session: connack.session_present, numbers: numbers != Some(0) }
+}
+
+fn lost(error: &ConnectionError) -> Lost {
+    match error {
+        ConnectionError::ConnectionRefused(code) => refused(*code),
+        ConnectionError::MqttState(state) => broken(state),
+        ConnectionError::Timeout(_) => Lost::new(Why::Broken, "it does not answer"),
+        ConnectionError::Io(error) => Lost::new(Why::Broken, said_by_io(error)),
+        ConnectionError::Tls(error) => Lost::new(Why::Refused, format!("no trust: {error}")),
+        ConnectionError::RequestsDone => Lost::new(Why::Asked, "the connection was ended"),
+        // A broker of before MQTT 5 may answer in the older form, which reads as nonsense.
+        ConnectionError::NotConnAck(_) => {
+            Lost::new(Why::Version, "it does not answer as a broker of MQTT 5")
+        }
+        other => Lost::new(Why::Broken, other.to_string()),
+    }
+}
+
+fn refused(code: ConnectReturnCode) -> Lost {
+    use ConnectReturnCode as Code;
+    match code {
+        Code::RefusedProtocolVersion | Code::UnsupportedProtocolVersion => {
+            Lost::new(Why::Version, "it does not know MQTT 5")
+        }
+        Code::BadUserNamePassword | Code::NotAuthorized => {
+            Lost::new(Why::Refused, "it does not accept the user name and password")
+        }
+        Code::BadClientId | Code::ClientIdentifierNotValid => {
+            Lost::new(Why::Refused, "it does not accept the client id")
+        }
+        Code::Banned => Lost::new(Why::Refused, "it has banned this client"),
+        other => Lost::new(Why::Broken, format!("it refuses: {other:?}")),
+    }
+}
+
+fn broken(state: &StateError) -> Lost {
+    match state {
+        StateError::ServerDisconnect { reason_code, reason_string } => {
+            let why = match reason_code {
+                DisconnectReasonCode::SessionTakenOver => {
+                    return Lost::new(Why::TakenOver, "another client came with the same client id");
+                }
+                DisconnectReasonCode::PacketTooLarge => Why::TooLarge,
+                _ => Why::Broken,
+            };
+            let said = reason_string.clone().unwrap_or_else(|| format!("{reason_code:?}"));
+            Lost::new(why, format!("it ended the connection: {said}"))
+        }
+        StateError::IncomingPacketTooLarge { pkt_size, max } => {
+            Lost::new(Why::TooLarge, format!("a message of {pkt_size} bytes came, {max} are taken"))
+        }
+        StateError::Deserialization(rumqttc::mqttbytes::Error::PayloadSizeLimitExceeded {
+            pkt_size,
+            max,
+        }) => Lost::new(Why::TooLarge, format!("a message of {pkt_size} bytes came, {max} are taken")),
+        StateError::Deserialization(
+            rumqttc::mqttbytes::Error::InvalidConnectReturnCode(_)
+            | rumqttc::mqttbytes::Error::InvalidProtocolLevel(_),
+        ) => Lost::new(Why::Version, "it does not answer as a broker of MQTT 5"),
+        StateError::AwaitPingResp => Lost::new(Why::Broken, "it went silent"),
+        StateError::ConnectionAborted => Lost::new(Why::Broken, "it closed the connection"),
+        StateError::Io(error) => Lost::new(Why::Broken, said_by_io(error)),
+        other => Lost::new(Why::Broken, other.to_string()),
+    }
+}
+
+type Stored<'a, T> =
+    Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
+
+/// What the client has to know of the session when it begins. Nothing is kept here.
+#[derive(Debug)]
+struct Remembered {
+    unreleased: Vec<u16>,
+    in_flight: u16,
+}
+
+impl SessionStore for Remembered {
+    fn load<'a>(&'a self, key: &'a SessionStoreKey) -> Stored<'a, Option<PersistedSession>> {
+        let unreleased = self.unreleased.iter();
+        let session = PersistedSession {
+            format_version: 1,
+            client_id: key.client_id().to_owned(),
+            clean_start: false,
+            session_expiry_interval: None,
+            outgoing_inflight_upper_limit: Some(self.in_flight),
+            ack_mode: PersistedAckMode::Manual,
+            last_pkid: 0,
+            last_puback: 0,
+            replay: Vec::new(),
+            incoming_qos2: unreleased.map(|pkid| PersistedIncomingQos2 { pkid: *pkid }).collect(),
+        };
+        Box::pin(async { Ok(Some(session)) })
+    }
+
+    fn save<'a>(&'a self, _: &'a SessionStoreKey, _: &'a PersistedSession) -> Stored<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn clear<'a>(&'a self, _: &'a SessionStoreKey) -> Stored<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
