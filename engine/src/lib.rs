@@ -31,5 +31,6 @@ pub mod schema;
 pub mod series;
 pub mod testing;
 pub mod time;
+pub mod topic;
 pub mod unit;
 pub mod window;
