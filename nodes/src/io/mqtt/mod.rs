@@ -1,4 +1,242 @@
-//! Brokers: connections that all nodes of a host share.
+//! Brokers: two connections to each, one that subscribes and one that publishes, which all nodes of a host share.
+//!
+//! A node leases a [`Broker`] by its name in config.yaml. Messages reach it through a [`Mailbox`]; what it publishes goes through an
+//! [`Outgoing`]. The connections are made when the first node begins, and are kept up for as long as any node has a lease.
+
+mod ledger;
 mod link;
+mod mailbox;
 mod message;
+mod publisher;
+mod routes;
+mod state;
+mod subscriber;
+mod versions;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use smollama_engine::config::mqtt::{DEFAULT_BROKER, MqttBroker, MqttVersion};
+use smollama_engine::context::Host;
+use tokio_util::sync::CancellationToken;
+
+use super::tls;
+use link::{Options, Version};
+pub use ledger::Claim;
+pub use mailbox::{Mailbox, Message};
 pub use message::{Publication, Qos};
+pub use publisher::Outgoing;
+use publisher::Publisher;
+pub use routes::Subscription;
+use state::{Listener, State};
+pub use state::Tell;
+use subscriber::Subscriber;
+use versions::Versions;
+
+const PORT: u16 = 1883;
+const TLS_PORT: u16 = 8883;
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3600);
+const RECEIVE_MAXIMUM: u16 = 1000;
+const MAX_PACKET: u32 = 1 << 20;
+/// How many publications can be under way; a broker can ask for fewer.
+const IN_FLIGHT: u16 = 1024;
+
+/// A broker, and the connections to it.
+pub struct Broker {
+    subscriber: Arc<Subscriber>,
+    publisher: Arc<Publisher>,
+    hears: Arc<State>,
+    says: Arc<State>,
+    options: Options,
+    versions: Versions,
+    client_ids: [String; 2],
+    will: Option<Publication>,
+    subscribes: AtomicBool,
+    publishes: AtomicBool,
+    stop: CancellationToken,
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Broker {
+    /// The broker of this name, shared by all that ask for it.
+    ///
+    /// # Errors
+    /// config.yaml names no such broker, or what it says of TLS cannot be used.
+    pub fn lease(name: Option<&str>, host: &Host) -> Result<Arc<Broker>, String> {
+        let name = name.unwrap_or(DEFAULT_BROKER);
+        host.leases.lease(&format!("mqtt {name}"), || Broker::new(name, host))
+    }
+
+    fn new(name: &str, host: &Host) -> Result<Broker, String> {
+        let settings = host
+            .mqtt
+            .named(name)
+            .ok_or_else(|| format!("config.yaml names no broker `{name}` below `mqtt.connections`"))?;
+        let id = host.id.simple();
+        let part = if name == DEFAULT_BROKER { String::new() } else { format!("-{name}") };
+        let client_ids = ["sub", "pub"].map(|which| format!("smollama-{id}{part}-{which}"));
+        let host_id: Arc<str> = id.to_string().into();
+        let options = options(&settings, &host_id)?;
+        let place = format!("the broker at {}:{}", options.host, options.port);
+        let [hears, says] = client_ids
+            .each_ref()
+            .map(|client| State::new(place.clone(), client.clone(), host_id.clone()));
+        let announces = settings.announce.unwrap_or(true);
+        let status = |text: &'static str| Publication {
+            topic: format!("smollama/{}/status", host.name.replace(['/', '+', '#'], "_")),
+            payload: Bytes::from_static(text.as_bytes()),
+            qos: Qos::AtLeastOnce,
+            retain: true,
+            properties: Vec::new(),
+            expiry: None,
+        };
+        let greetings = announces.then(|| (status("online"), status("offline")));
+        let versions = match settings.version {
+            MqttVersion::Auto => Versions::new(Version::V5, true),
+            MqttVersion::V5 => Versions::new(Version::V5, false),
+            MqttVersion::V3 => Versions::new(Version::V4, false),
+        };
+        Ok(Broker {
+            subscriber: Subscriber::new(hears.clone()),
+            publisher: Publisher::new(says.clone(), greetings.clone()),
+            hears,
+            says,
+            options,
+            versions,
+            client_ids,
+            will: greetings.map(|(_, goodbye)| goodbye),
+            subscribes: AtomicBool::new(false),
+            publishes: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// Where messages for a node wait; see [`Inbox`]. Nothing is asked of the broker before [`Inbox::begin`].
+    pub fn inbox(
+        self: &Arc<Self>,
+        address: &Arc<str>,
+        subscriptions: BTreeSet<Subscription>,
+        tell: Tell,
+    ) -> Inbox {
+        let mailbox = self.subscriber.mailbox(address, &subscriptions);
+        let filters = subscriptions.iter().map(|one| one.filter.clone()).collect();
+        let listener = self.hears.listen(filters, tell);
+        let broker = self.clone();
+        Inbox { broker, address: address.clone(), subscriptions, mailbox: Some(mailbox), began: false, _listener: listener }
+    }
+
+    /// A way out for a node. The connection is made when this is first called.
+    pub fn outgoing<T>(self: &Arc<Self>) -> Outgoing<T> {
+        Outgoing::new(self.clone())
+    }
+
+    fn begin_to_subscribe(&self) {
+        if !self.subscribes.swap(true, Ordering::Relaxed) {
+            let [client_id, _] = self.client_ids.clone();
+            let options = Options {
+                client_id,
+                session: Some(self.options.session.unwrap_or(SESSION_EXPIRY)),
+                ..self.options.clone()
+            };
+            let run = self.subscriber.clone().run(options, self.versions, self.stop.clone());
+            tokio::spawn(run);
+        }
+        if self.will.is_some() {
+            self.begin_to_publish();
+        }
+    }
+
+    fn begin_to_publish(&self) {
+        if !self.publishes.swap(true, Ordering::Relaxed) {
+            let [_, client_id] = self.client_ids.clone();
+            let options = Options {
+                client_id,
+                session: None,
+                in_flight: IN_FLIGHT,
+                publishes: true,
+                will: self.will.clone(),
+                ..self.options.clone()
+            };
+            let run = self.publisher.clone().run(options, self.versions, self.stop.clone());
+            tokio::spawn(run);
+        }
+    }
+}
+
+/// What both connections have in common.
+fn options(settings: &MqttBroker, host_id: &Arc<str>) -> Result<Options, String> {
+    let tls = settings.tls.as_ref().map(tls::client_config).transpose()?;
+    let usual = if tls.is_some() { TLS_PORT } else { PORT };
+    let credentials = settings.username.as_ref().map(|user| {
+        let password = settings.password.as_ref().map_or("", |password| password.expose());
+        (user.expose().to_owned(), password.to_owned())
+    });
+    let seconds = |wanted: Option<smollama_engine::duration::Duration>, usual: Duration| {
+        wanted.map_or(usual, smollama_engine::duration::Duration::to_std)
+    };
+    Ok(Options {
+        host: settings.broker.clone().unwrap_or_else(|| "localhost".into()),
+        port: settings.port.unwrap_or(usual),
+        tls,
+        credentials,
+        client_id: String::new(),
+        keep_alive: seconds(settings.keep_alive, KEEP_ALIVE),
+        session: Some(seconds(settings.session_expiry, SESSION_EXPIRY)),
+        unreleased: Vec::new(),
+        receive_maximum: settings.receive_maximum.unwrap_or(RECEIVE_MAXIMUM),
+        max_packet: settings
+            .max_packet
+            .map_or(MAX_PACKET, |size| size.0.try_into().unwrap_or(u32::MAX)),
+        will: None,
+        in_flight: 128,
+        publishes: false,
+        host_id: host_id.clone(),
+    })
+}
+
+/// A node's end of the subscribing connection.
+pub struct Inbox {
+    broker: Arc<Broker>,
+    address: Arc<str>,
+    subscriptions: BTreeSet<Subscription>,
+    /// `None` once it is given back.
+    mailbox: Option<Arc<Mailbox>>,
+    began: bool,
+    _listener: Arc<Listener>,
+}
+
+impl Inbox {
+    /// Takes at most so many messages; waits until there is one. The first call asks the broker for them. Cancel-safe.
+    pub async fn take(&mut self, most: usize, into: &mut Vec<Message>) {
+        if !self.began {
+            self.began = true;
+            self.broker.subscriber.begin(&self.address, &self.subscriptions);
+            self.broker.begin_to_subscribe();
+        }
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.take(most, into).await;
+        }
+    }
+
+    /// How many messages with QoS 0 found no room since this was last asked.
+    pub fn take_dropped(&self) -> u64 {
+        self.mailbox.as_ref().map_or(0, |mailbox| mailbox.take_dropped())
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // First the mailbox: a successor has it too, or nobody wants what is in it.
+        self.mailbox = None;
+        self.broker.subscriber.end(&self.address);
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use smollama_engine::topic;
+
 use super::message::Qos;
 
 /// A filter of a node.
@@ -16,8 +18,7 @@ pub struct Subscription {
 impl Subscription {
     /// The filter that topics are held against.
     fn levels(&self) -> &str {
-        let Some(shared) = self.filter.strip_prefix("$share/") else { return &self.filter };
-        shared.split_once('/').map_or("", |(_, filter)| filter)
+        topic::without_share(&self.filter)
     }
 }
 

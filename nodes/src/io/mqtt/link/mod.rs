@@ -33,6 +33,8 @@ pub(super) struct Options {
     pub(super) will: Option<Publication>,
     /// How many publications can be under way.
     pub(super) in_flight: u16,
+    /// Whether it publishes at all.
+    pub(super) publishes: bool,
     pub(super) host_id: Arc<str>,
 }
 

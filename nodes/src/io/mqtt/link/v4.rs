@@ -40,7 +40,7 @@ impl Link {
         }
         let seconds = options.keep_alive.as_secs().try_into().unwrap_or(u16::MAX);
         let largest = options.max_packet.try_into().unwrap_or(usize::MAX);
-        let in_flight = options.in_flight.max(1);
+        let in_flight = options.in_flight;
         mqtt.set_keep_alive(seconds)
             .set_max_request_batch(REQUESTS_AT_ONCE)
             .set_ack_mode(AckMode::Manual)
@@ -55,10 +55,9 @@ impl Link {
             let (topic, payload) = (will.topic.clone(), will.payload.clone());
             mqtt.set_last_will(LastWill::new(topic, payload, qos(will.qos), will.retain));
         }
-        let publishes = options.in_flight > 0;
         let builder = AsyncClient::builder(mqtt);
         // What only subscribes never waits: an acknowledgement must not be lost for want of room.
-        let builder = if publishes { builder.capacity(WAITING) } else { builder.unbounded() };
+        let builder = if options.publishes { builder.capacity(WAITING) } else { builder.unbounded() };
         let (client, mut events) = builder.build();
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);

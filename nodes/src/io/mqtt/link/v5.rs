@@ -63,10 +63,9 @@ impl Link {
             let (topic, payload) = (will.topic.clone(), will.payload.clone());
             mqtt.set_last_will(LastWill::new(topic, payload, qos(will.qos), will.retain, None));
         }
-        let publishes = options.in_flight > 0;
         let builder = AsyncClient::builder(mqtt);
         // What only subscribes never waits: an acknowledgement must not be lost for want of room.
-        let builder = if publishes { builder.capacity(WAITING) } else { builder.unbounded() };
+        let builder = if options.publishes { builder.capacity(WAITING) } else { builder.unbounded() };
         let (client, events) = builder.build();
         Link { events, client: Client { client, host_id: options.host_id.clone() } }
     }

@@ -1,0 +1,163 @@
+//! How it stands with a connection, for those who use it and for the person who looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::link::{Lost, Version, Why};
+use super::message::Qos;
+use super::subscriber::Request;
+
+/// Told what keeps a node from its work, and when nothing does any more.
+pub type Tell = Box<dyn Fn(Option<String>) + Send + Sync>;
+
+/// A node that wants to know.
+pub(super) struct Listener {
+    /// The filters whose refusal concerns it.
+    filters: BTreeSet<String>,
+    tell: Tell,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Whether there is a connection.
+    connected: bool,
+    /// Why there is none.
+    trouble: Option<String>,
+    /// Filters that the broker does not grant, and why.
+    refused: BTreeMap<String, String>,
+    listeners: Vec<Weak<Listener>>,
+    /// How often it connected, and how often the broker had forgotten the session meanwhile.
+    connections: u64,
+    sessions_lost: u64,
+}
+
+/// See the module.
+pub(super) struct State {
+    /// What the broker is called in messages.
+    broker: String,
+    client_id: String,
+    host_id: Arc<str>,
+    own: AtomicU64,
+    known: Mutex<Known>,
+}
+
+impl State {
+    pub(super) fn new(broker: String, client_id: String, host_id: Arc<str>) -> Arc<State> {
+        let (own, known) = (AtomicU64::new(0), Mutex::default());
+        Arc::new(State { broker, client_id, host_id, own, known })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells a node how it stands, now and whenever that changes, as long as it keeps what comes back.
+    pub(super) fn listen(&self, filters: BTreeSet<String>, tell: Tell) -> Arc<Listener> {
+        let listener = Arc::new(Listener { filters, tell });
+        let mut known = self.known();
+        known.listeners.retain(|listener| listener.strong_count() > 0);
+        known.listeners.push(Arc::downgrade(&listener));
+        known.tell(&listener);
+        listener
+    }
+
+    pub(super) fn connected(&self, session: bool) {
+        let mut known = self.known();
+        known.connected = true;
+        known.trouble = None;
+        known.refused.clear();
+        known.connections += 1;
+        let forgotten = known.connections > 1 && !session;
+        known.sessions_lost += u64::from(forgotten);
+        known.tell_all();
+        drop(known);
+        let (broker, client) = (&self.broker, &self.client_id);
+        tracing::info!(%client, "connected to {broker}");
+        if forgotten && self.client_id.ends_with("-sub") {
+            tracing::warn!(%client, "{broker} had forgotten the session: what was published while this host was away did not wait for it");
+        }
+    }
+
+    pub(super) fn lost(&self, lost: &Lost, version: Version) {
+        let text = match lost.why {
+            Why::Asked => None,
+            Why::TakenOver => Some(format!(
+                "{} ended the connection: another client came with the same id `{}`; does a copy of this data directory run elsewhere?",
+                self.broker, self.client_id
+            )),
+            Why::Version if version == Version::V4 => {
+                Some(format!("{} speaks neither MQTT 5 nor 3.1.1", self.broker))
+            }
+            Why::Refused => Some(format!("{}: {}", self.broker, lost.text)),
+            _ => Some(format!("{} cannot be reached: {}", self.broker, lost.text)),
+        };
+        let mut known = self.known();
+        known.connected = false;
+        let Some(text) = text else { return };
+        let new = known.trouble.as_deref() != Some(&text);
+        known.trouble = Some(text.clone());
+        known.tell_all();
+        drop(known);
+        let client = &self.client_id;
+        if new {
+            tracing::warn!(%client, "{text}; trying again until it can");
+        } else {
+            tracing::debug!(%client, "{text}");
+        }
+    }
+
+    /// Asks the broker for subscriptions, and notes what it says. Does not wait.
+    pub(super) fn subscribe(self: &Arc<Self>, request: Option<Request>) {
+        let Some(request) = request else { return };
+        let state = self.clone();
+        let mut known = self.known();
+        for filter in &request.gone {
+            known.refused.remove(filter);
+        }
+        known.tell_all();
+        drop(known);
+        tokio::spawn(request.ask(move |filter, granted| state.granted(filter, granted)));
+    }
+
+    fn granted(&self, filter: &str, granted: Result<Qos, String>) {
+        let mut known = self.known();
+        match granted {
+            Ok(_) => known.refused.remove(filter),
+            Err(why) => {
+                tracing::warn!(client = %self.client_id, "{} does not grant `{filter}`: {why}", self.broker);
+                known.refused.insert(filter.to_owned(), why)
+            }
+        };
+        known.tell_all();
+    }
+
+    /// Whether a message with this mark was published by this host.
+    pub(super) fn is_own(&self, host: &str) -> bool {
+        *self.host_id == *host
+    }
+
+    /// A message of its own came back, and was dropped.
+    pub(super) fn count_own(&self) {
+        if self.own.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(client = %self.client_id, "messages that this host published come back to it; they are dropped");
+        }
+    }
+
+    /// What keeps the connection from being there.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.known().trouble.clone()
+    }
+}
+
+impl Known {
+    fn tell_all(&self) {
+        self.listeners.iter().filter_map(Weak::upgrade).for_each(|listener| self.tell(&listener));
+    }
+
+    fn tell(&self, listener: &Listener) {
+        let refused = self.refused.iter().find(|(filter, _)| listener.filters.contains(*filter));
+        let refused = refused.map(|(filter, why)| format!("`{filter}` is not granted: {why}"));
+        (listener.tell)(self.trouble.clone().or(refused));
+    }
+}

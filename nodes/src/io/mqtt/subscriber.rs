@@ -1,0 +1,386 @@
+//! The connection that subscribes: one for all nodes of a host, to each broker.
+//!
+//! One task polls it and never waits for anything else: what comes with QoS 1 or 2 lies in the node's mailbox until the journal has it and
+//! only then is acknowledged, so the broker holds back what is too much; what comes with QoS 0 and finds no room is dropped.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use smollama_engine::run::{Backoff, RetrySpec};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::ledger::{Ledger, Ticket};
+use super::link::{Connected, Happening, Link, Lost, Options, Speaker, Why};
+use super::mailbox::{Mailbox, Message};
+use super::message::{Incoming, Qos};
+use super::routes::{Routes, Subscription};
+use super::state::State;
+use super::versions::Versions;
+
+/// So many bytes of messages may wait for their acknowledgement, where the broker does not keep to what it was asked for. More are
+/// not taken: the connection ends, and the broker sends them again when there is room.
+const CLAIMED_MAX: usize = 64 << 20;
+/// How often it is looked whether there is room again.
+const ROOM_AGAIN: Duration = Duration::from_millis(100);
+/// How many subscriptions are asked for before the first of them is granted.
+const SUBSCRIBED_AT_ONCE: usize = 64;
+/// A connection that lasted so long was a good one.
+const GOOD_AFTER: Duration = Duration::from_secs(10);
+
+/// Those who take messages of a broker.
+#[derive(Default)]
+struct Takers {
+    by_address: BTreeMap<Arc<str>, Taker>,
+    /// The same by number, for the routes.
+    numbered: Vec<Weak<Mailbox>>,
+    routes: Routes,
+    /// What the broker was asked for in this life, and what it said.
+    asked: BTreeMap<String, Asked>,
+    speaker: Option<Speaker>,
+    /// Whether subscriptions are numbered in this life.
+    numbers: bool,
+}
+
+struct Taker {
+    mailbox: Weak<Mailbox>,
+    subscriptions: BTreeSet<Subscription>,
+    /// Those of a successor that was made, and does not take yet.
+    announced: BTreeSet<Subscription>,
+    /// It has begun to take: from now on the broker is asked for what it wants.
+    began: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    qos: Qos,
+}
+
+/// See the module.
+pub(super) struct Subscriber {
+    takers: Mutex<Takers>,
+    state: Arc<State>,
+}
+
+impl Subscriber {
+    pub(super) fn new(state: Arc<State>) -> Arc<Subscriber> {
+        Arc::new(Subscriber { takers: Mutex::default(), state })
+    }
+
+    fn takers(&self) -> MutexGuard<'_, Takers> {
+        self.takers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The mailbox of a node, which a successor with other settings takes over with all that waits in it. Messages that match reach it from
+    /// now on; the broker is asked for them by [`Subscriber::begin`].
+    pub(super) fn mailbox(
+        &self,
+        address: &Arc<str>,
+        subscriptions: &BTreeSet<Subscription>,
+    ) -> Arc<Mailbox> {
+        let mut takers = self.takers();
+        takers.by_address.retain(|_, taker| taker.mailbox.strong_count() > 0);
+        let known = takers.by_address.get(address).and_then(|taker| taker.mailbox.upgrade());
+        let mailbox = known.unwrap_or_default();
+        let taker = takers.by_address.entry(address.clone()).or_insert_with(|| Taker {
+            mailbox: Arc::downgrade(&mailbox),
+            subscriptions: BTreeSet::new(),
+            announced: BTreeSet::new(),
+            began: false,
+        });
+        taker.mailbox = Arc::downgrade(&mailbox);
+        taker.announced.clone_from(subscriptions);
+        takers.reroute();
+        mailbox
+    }
+
+    /// A node begins to take: the broker is asked for what it wants, and no longer for what only its predecessor wanted.
+    pub(super) fn begin(&self, address: &Arc<str>, subscriptions: &BTreeSet<Subscription>) {
+        let mut takers = self.takers();
+        if let Some(taker) = takers.by_address.get_mut(address) {
+            taker.subscriptions.clone_from(subscriptions);
+            taker.announced.clear();
+            taker.began = true;
+        }
+        takers.reroute();
+        let missing = takers.ask();
+        drop(takers);
+        self.state.subscribe(missing);
+    }
+
+    /// A node ends.
+    pub(super) fn end(&self, address: &Arc<str>) {
+        let mut takers = self.takers();
+        let gone = takers.by_address.get(address);
+        if gone.is_some_and(|taker| taker.mailbox.strong_count() == 0) {
+            takers.by_address.remove(address);
+            takers.reroute();
+            let missing = takers.ask();
+            drop(takers);
+            self.state.subscribe(missing);
+        }
+    }
+
+    /// Speaks with the broker until it is told to stop.
+    pub(super) async fn run(self: Arc<Self>, mut options: Options, mut versions: Versions, stop: CancellationToken) {
+        let mut backoff = Backoff::new(RetrySpec::default(), &options.client_id);
+        let mut owned = Owned::default();
+        loop {
+            options.unreleased = owned.unreleased();
+            let mut link = Link::new(versions.now(), &options);
+            let ledger = Ledger::new(Box::new(link.speaker()));
+            let began = Instant::now();
+            let lost = tokio::select! {
+                () = stop.cancelled() => {
+                    link.speaker().leave();
+                    // What was asked to end ends by itself, and soon.
+                    let _ = tokio::time::timeout(ROOM_AGAIN, self.live(&mut link, &ledger, &mut owned)).await;
+                    return;
+                }
+                lost = self.live(&mut link, &ledger, &mut owned) => lost,
+            };
+            self.takers().speaker = None;
+            if versions.lost(&lost) {
+                continue;
+            }
+            if began.elapsed() >= GOOD_AFTER || (lost.why == Why::Asked && owned.is_full) {
+                backoff.reset();
+            }
+            self.state.lost(&lost, versions.now());
+            let pause = backoff.failed().unwrap_or_default();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(pause) => {}
+            }
+            while std::mem::take(&mut owned.is_full) {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = sleep(ROOM_AGAIN) => owned.is_full = self.takers().claimed() > CLAIMED_MAX / 2,
+                }
+            }
+        }
+    }
+
+    /// One life of the connection.
+    async fn live(self: &Arc<Self>, link: &mut Link, ledger: &Arc<Ledger>, owned: &mut Owned) -> Lost {
+        let mut takers = Vec::new();
+        loop {
+            match link.next().await {
+                Ok(Happening::Message(message)) => self.take(message, ledger, owned, &mut takers),
+                Ok(Happening::Released(number)) => owned.released(number),
+                Ok(Happening::Connected(connected)) => {
+                    owned.begin(connected.session);
+                    self.connected(connected, link.speaker());
+                }
+                Ok(Happening::Other) => {}
+                Err(lost) => return lost,
+            }
+        }
+    }
+
+    fn connected(self: &Arc<Self>, connected: Connected, speaker: Speaker) {
+        let mut takers = self.takers();
+        takers.asked.clear();
+        takers.speaker = Some(speaker);
+        takers.numbers = connected.numbers;
+        let missing = takers.ask();
+        drop(takers);
+        self.state.connected(connected.session);
+        self.state.subscribe(missing);
+    }
+
+    fn take(
+        &self,
+        message: Incoming,
+        ledger: &Arc<Ledger>,
+        owned: &mut Owned,
+        numbers: &mut Vec<usize>,
+    ) {
+        let takers = self.takers();
+        let topic = std::str::from_utf8(&message.topic).unwrap_or_default();
+        takers.routes.find(topic, numbers);
+        let loops = message.host.as_deref().is_some_and(|host| self.state.is_own(host));
+        if loops {
+            self.state.count_own();
+            numbers.clear();
+        }
+        let mailboxes: Vec<Arc<Mailbox>> =
+            numbers.iter().filter_map(|number| takers.numbered.get(*number)?.upgrade()).collect();
+        let claimed = if message.qos > Qos::AtMostOnce { takers.claimed() } else { 0 };
+        drop(takers);
+        let put = |mailbox: &Mailbox, claim| {
+            mailbox.put(Message {
+                topic: message.topic.clone(),
+                payload: message.payload.clone(),
+                retained: message.retained,
+                claim,
+            });
+        };
+        if message.qos == Qos::AtMostOnce {
+            mailboxes.iter().for_each(|mailbox| put(mailbox, None));
+            return;
+        }
+        // Nothing that comes behind it in this life may be acknowledged: it would overtake.
+        if owned.is_full || claimed > CLAIMED_MAX {
+            owned.is_full = true;
+            ledger.break_off();
+            return;
+        }
+        if let Some(ticket) = owned.take(&message, ledger, mailboxes.len()) {
+            mailboxes.iter().for_each(|mailbox| put(mailbox, Some(ticket.claim())));
+        }
+    }
+}
+
+impl Takers {
+    fn reroute(&mut self) {
+        self.routes = Routes::default();
+        self.numbered.clear();
+        for taker in self.by_address.values() {
+            for subscription in taker.subscriptions.union(&taker.announced) {
+                self.routes.add(subscription, self.numbered.len());
+            }
+            self.numbered.push(taker.mailbox.clone());
+        }
+    }
+
+    fn claimed(&self) -> usize {
+        let mailboxes = self.numbered.iter().filter_map(Weak::upgrade);
+        mailboxes.map(|mailbox| mailbox.claimed()).sum()
+    }
+
+    /// Asks the broker for what is wanted and was not asked for, and no longer for what nobody wants. Gives those to ask for.
+    fn ask(&mut self) -> Option<Request> {
+        let speaker = self.speaker.clone()?;
+        let mut wanted: BTreeMap<&str, Qos> = BTreeMap::new();
+        let began = self.by_address.values().filter(|taker| taker.began);
+        for subscription in began.flat_map(|taker| &taker.subscriptions) {
+            let qos = wanted.entry(&subscription.filter).or_insert(subscription.qos);
+            *qos = subscription.qos.max(*qos);
+        }
+        let missing: Vec<(String, Qos)> = wanted
+            .iter()
+            .filter(|(filter, qos)| self.asked.get(**filter) != Some(&Asked { qos: **qos }))
+            .map(|(filter, qos)| ((*filter).to_owned(), *qos))
+            .collect();
+        let gone: Vec<String> =
+            self.asked.keys().filter(|filter| !wanted.contains_key(filter.as_str())).cloned().collect();
+        for filter in &gone {
+            self.asked.remove(filter);
+            speaker.unsubscribe(filter);
+        }
+        for (filter, qos) in &missing {
+            self.asked.insert(filter.clone(), Asked { qos: *qos });
+        }
+        Some(Request { speaker, missing, gone })
+    }
+}
+
+/// Subscriptions to ask for.
+pub(super) struct Request {
+    speaker: Speaker,
+    missing: Vec<(String, Qos)>,
+    /// Those that are no longer wanted.
+    pub(super) gone: Vec<String>,
+}
+
+impl Request {
+    /// Asks, and tells of each what the broker said.
+    pub(super) async fn ask(self, mut told: impl FnMut(&str, Result<Qos, String>)) {
+        for some in self.missing.chunks(SUBSCRIBED_AT_ONCE) {
+            let asked: Vec<_> = some
+                .iter()
+                .map(|(filter, qos)| (filter, self.speaker.subscribe(filter, *qos, None)))
+                .collect();
+            for (filter, granted) in asked {
+                match granted.await {
+                    Some(granted) => told(filter, granted),
+                    // The connection ended: the next one asks again.
+                    None => return,
+                }
+            }
+        }
+    }
+}
+
+/// Messages with QoS 1 and 2 whose numbers still belong to them, over the lives of the connection.
+#[derive(Default)]
+struct Owned {
+    by_number: HashMap<u16, Piece>,
+    /// The client acknowledges these by itself when they come again.
+    told: HashSet<u16>,
+    /// More came than can be held.
+    is_full: bool,
+    /// A number that a full map is cleared at.
+    clear_at: usize,
+}
+
+struct Piece {
+    ticket: Arc<Ticket>,
+    qos: Qos,
+    print: u64,
+}
+
+impl Owned {
+    /// Messages with QoS 2 that were kept and are not released: the client is told of them before it connects.
+    fn unreleased(&mut self) -> Vec<u16> {
+        let kept = self
+            .by_number
+            .iter()
+            .filter(|(_, piece)| piece.qos == Qos::ExactlyOnce && piece.ticket.is_kept());
+        self.told = kept.map(|(number, _)| *number).collect();
+        self.told.iter().copied().collect()
+    }
+
+    /// A life begins. Without the session of the earlier one all numbers begin anew.
+    fn begin(&mut self, session: bool) {
+        if !session {
+            self.by_number.clear();
+            self.told.clear();
+        }
+    }
+
+    fn released(&mut self, number: u16) {
+        self.by_number.remove(&number);
+        self.told.remove(&number);
+    }
+
+    /// The ticket of a message that is new; `None` where it came before, and whoever takes it has it already.
+    fn take(&mut self, message: &Incoming, ledger: &Arc<Ledger>, takers: usize) -> Option<Arc<Ticket>> {
+        let print = print(message);
+        let (number, qos) = (message.number, message.qos);
+        if let Some(piece) = self.by_number.get(&number)
+            && message.again
+            && (piece.qos, piece.print) == (qos, print)
+        {
+            if self.told.contains(&number) {
+                return None;
+            }
+            // Once QoS 1 is acknowledged, the broker may give the number to another message, which can look the same.
+            let same = qos == Qos::ExactlyOnce || !piece.ticket.is_acknowledged();
+            if same && piece.ticket.came_again(ledger, number, qos) {
+                return None;
+            }
+        }
+        let ticket = Ticket::new(ledger, number, qos, takers);
+        self.by_number.insert(number, Piece { ticket: ticket.clone(), qos, print });
+        if self.by_number.len() > self.clear_at {
+            self.by_number.retain(|_, piece| {
+                piece.qos == Qos::ExactlyOnce || !piece.ticket.is_acknowledged()
+            });
+            self.clear_at = (2 * self.by_number.len()).max(1024);
+        }
+        Some(ticket)
+    }
+}
+
+/// Two messages with the same number that differ in this are two messages.
+fn print(message: &Incoming) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    message.topic.hash(&mut hasher);
+    message.payload.hash(&mut hasher);
+    hasher.finish()
+}
