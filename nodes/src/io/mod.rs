@@ -2,4 +2,5 @@
 
 pub mod mqtt;
 pub mod rows;
+pub mod template;
 pub mod tls;

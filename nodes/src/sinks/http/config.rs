@@ -12,7 +12,7 @@ use smollama_engine::config::Secret;
 use smollama_engine::duration::Duration;
 use smollama_engine::registry::Problem;
 
-use super::template;
+use crate::io::template;
 
 /// Sends readings, windows and observations to a web server, several in one request.
 ///
@@ -212,7 +212,7 @@ impl HttpConfig {
             problems.push(Problem::at("auth.bearer", CANNOT_STAND).help(ONE_LINE));
         }
         if let Body::Template(text) = &self.body {
-            problems.extend(template::problems(text));
+            problems.extend(template::problems("body.template", text));
         }
         if !(1..=ITEMS_MAX).contains(&self.batch.items) {
             let message = format!("it must lie between 1 and {ITEMS_MAX}");

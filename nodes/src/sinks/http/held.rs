@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
-use serde_json::{Map, Value};
 use smollama_engine::batch::{ItemKind, Items};
 use smollama_engine::context::Host;
 use smollama_engine::json;
 
 use super::config::{Body, Compression};
-use super::template::Template;
+use crate::io::template::{Template, fields};
 
 /// How items become a body.
 #[derive(Debug)]
@@ -58,7 +57,7 @@ impl Form {
         if let Some(template) = template {
             scratch.clear();
             json::write_item(items, index, &host.series, scratch);
-            template.render(fields(items, index, scratch, &host.name), out)?;
+            template.render(&fields(items, index, scratch, &host.name), out)?;
         } else {
             json::write_item(items, index, &host.series, out);
         }
@@ -94,23 +93,6 @@ fn gzip(parts: &[&[u8]]) -> Vec<u8> {
         let _ = out.write_all(part);
     }
     out.finish().unwrap_or_default()
-}
-
-/// What a template is given of an item: its JSON form, and what that lacks.
-fn fields(items: &Items, index: usize, form: &[u8], host: &str) -> Map<String, Value> {
-    // What was just written reads back.
-    let mut fields: Map<String, Value> = serde_json::from_slice(form).unwrap_or_default();
-    let micros = items.time(index).map_or(0, smollama_engine::time::Timestamp::as_micros);
-    let more = [
-        ("item", Value::Object(fields.clone())),
-        ("host", host.into()),
-        ("time_s", micros.div_euclid(1_000_000).into()),
-        ("time_ms", micros.div_euclid(1_000).into()),
-        ("time_us", micros.into()),
-        ("time_ns", micros.saturating_mul(1_000).into()),
-    ];
-    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
-    fields
 }
 
 impl Held {

@@ -3,7 +3,6 @@
 mod config;
 mod held;
 mod receiver;
-mod template;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +21,7 @@ use uuid::Uuid;
 pub use config::{Auth, Basic, BatchSpec, Body, Compression, HttpConfig, Method, Tls};
 use held::{Form, Held};
 use receiver::{Answer, Receiver};
-use template::Template;
+use crate::io::template::Template;
 
 /// After so many refusals in a row it is not single items that are wrong.
 const REFUSALS_MAX: usize = 16;
@@ -70,7 +69,7 @@ struct Begun {
 impl Http {
     fn new(config: &HttpConfig, context: &Context) -> Result<Http, Problem> {
         let template = match &config.body {
-            Body::Template(text) => Some(Template::new(text)?),
+            Body::Template(text) => Some(Template::new("body.template", text)?),
             _ => None,
         };
         let form =

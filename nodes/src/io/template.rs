@@ -1,13 +1,15 @@
-//! Bodies that a user composes.
+//! Texts that a user composes of an item: bodies, payloads, topics.
 
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, UndefinedBehavior};
+use serde_json::{Map, Value};
+use smollama_engine::batch::Items;
 use smollama_engine::diagnostic::{all_of, nearest};
 use smollama_engine::registry::Problem;
 
 /// Steps that one item may cost; a loop over all summaries of a window is a small part of it.
 const FUEL: u64 = 100_000;
-const NAME: &str = "body";
+const NAME: &str = "text";
 
 /// What a template can speak of: the fields of the three JSON forms, and some more.
 const FIELDS: [&str; 27] = [
@@ -42,17 +44,21 @@ const FIELDS: [&str; 27] = [
 
 /// A template that was read.
 #[derive(Debug)]
-pub(super) struct Template(Environment<'static>);
+pub struct Template(Environment<'static>);
 
 impl Template {
-    pub(super) fn new(text: &str) -> Result<Template, Problem> {
+    /// Reads it. `field` is the setting it stands in.
+    ///
+    /// # Errors
+    /// It is no template.
+    pub fn new(field: &str, text: &str) -> Result<Template, Problem> {
         let mut environment = Environment::new();
         environment.set_fuel(Some(FUEL));
         // Of a reading without labels, `labels.room` is empty too.
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment
             .add_template_owned(NAME, text.to_owned())
-            .map_err(|error| Problem::at("body.template", said(&error)))?;
+            .map_err(|error| Problem::at(field, said(&error)))?;
         Ok(Template(environment))
     }
 
@@ -60,21 +66,49 @@ impl Template {
     ///
     /// # Errors
     /// Why it makes nothing of it.
-    pub(super) fn render(
+    pub fn render(
         &self,
-        fields: serde_json::Map<String, serde_json::Value>,
+        fields: &Map<String, Value>,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
         let template = self.0.get_template(NAME).map_err(|error| said(&error))?;
-        let text = template.render(Serde(&fields)).map_err(|error| said(&error))?;
+        let text = template.render(Serde(fields)).map_err(|error| said(&error))?;
         out.extend_from_slice(text.as_bytes());
         Ok(())
     }
+
+    /// Whether it speaks of nothing but these fields.
+    #[must_use]
+    pub fn speaks_only_of(&self, fields: &[&str]) -> bool {
+        let template = self.0.get_template(NAME);
+        template.is_ok_and(|template| {
+            template.undeclared_variables(false).iter().all(|name| fields.contains(&name.as_str()))
+        })
+    }
+}
+
+/// What a template is given of an item: its JSON form, and what that lacks.
+#[must_use]
+pub fn fields(items: &Items, index: usize, form: &[u8], host: &str) -> Map<String, Value> {
+    // What was just written reads back.
+    let mut fields: Map<String, Value> = serde_json::from_slice(form).unwrap_or_default();
+    let micros = items.time(index).map_or(0, smollama_engine::time::Timestamp::as_micros);
+    let more = [
+        ("item", Value::Object(fields.clone())),
+        ("host", host.into()),
+        ("time_s", micros.div_euclid(1_000_000).into()),
+        ("time_ms", micros.div_euclid(1_000).into()),
+        ("time_us", micros.into()),
+        ("time_ns", micros.saturating_mul(1_000).into()),
+    ];
+    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    fields
 }
 
 /// What is wrong with a template before anything came.
-pub(super) fn problems(text: &str) -> Vec<Problem> {
-    let template = match Template::new(text) {
+#[must_use]
+pub fn problems(field: &str, text: &str) -> Vec<Problem> {
+    let template = match Template::new(field, text) {
         Ok(template) => template,
         Err(problem) => return vec![problem],
     };
@@ -89,7 +123,7 @@ pub(super) fn problems(text: &str) -> Vec<Problem> {
     unknown
         .into_iter()
         .map(|name| {
-            let problem = Problem::at("body.template", format!("no item has a field `{name}`"));
+            let problem = Problem::at(field, format!("no item has a field `{name}`"));
             match nearest(&name, FIELDS) {
                 Some(known) => problem.help(format!("did you mean `{known}`?")),
                 None => problem.help(format!("there are {}", all_of(FIELDS))),
