@@ -254,6 +254,11 @@ pub trait Sink: Send {
         Duration::from_millis(100)
     }
 
+    /// The longest pause that makes sense before a call that failed is tried again, where asking costs nothing. Default: as `retry` says.
+    fn longest_pause(&self) -> Option<Duration> {
+        None
+    }
+
     /// The last call: [`Sink::flush`], and what only the end needs, such as finalizing a file.
     ///
     /// # Errors

@@ -26,5 +26,6 @@ pub fn registry() -> Registry {
         .with::<sinks::discard::DiscardConfig>()
         .with::<sinks::file::FileConfig>()
         .with::<sinks::http::HttpConfig>()
+        .with::<sinks::mqtt::MqttConfig>()
         .with::<sinks::parquet::ParquetConfig>()
 }

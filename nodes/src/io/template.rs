@@ -66,11 +66,7 @@ impl Template {
     ///
     /// # Errors
     /// Why it makes nothing of it.
-    pub fn render(
-        &self,
-        fields: &Map<String, Value>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), String> {
+    pub fn render(&self, fields: &Map<String, Value>, out: &mut Vec<u8>) -> Result<(), String> {
         let template = self.0.get_template(NAME).map_err(|error| said(&error))?;
         let text = template.render(Serde(fields)).map_err(|error| said(&error))?;
         out.extend_from_slice(text.as_bytes());

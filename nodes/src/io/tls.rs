@@ -7,6 +7,8 @@ pub fn install_provider() {
 }
 
 /// How a broker is known, and how it knows this host.
-pub fn client_config(_: &smollama_engine::config::mqtt::MqttTls) -> Result<std::sync::Arc<rustls::ClientConfig>, String> {
+pub fn client_config(
+    _: &smollama_engine::config::mqtt::MqttTls,
+) -> Result<std::sync::Arc<rustls::ClientConfig>, String> {
     Err("not yet".into())
 }

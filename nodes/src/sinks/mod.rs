@@ -4,4 +4,5 @@ pub mod console;
 pub mod discard;
 pub mod file;
 pub mod http;
+pub mod mqtt;
 pub mod parquet;

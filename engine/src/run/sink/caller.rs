@@ -150,6 +150,13 @@ impl Caller {
         linger.max(self.flush_pause)
     }
 
+    /// A pause, or the longest that makes sense to the sink.
+    fn pause_of(&self, pause: std::time::Duration) -> std::time::Duration {
+        let sink = &self.with.sink;
+        let longest = catch_unwind(AssertUnwindSafe(|| sink.longest_pause())).unwrap_or_default();
+        longest.map_or(pause, |longest| pause.min(longest.to_std()))
+    }
+
     /// Makes the sink anew: it was closed, and is to go on after all.
     pub(crate) fn reopen(&mut self) {
         match (self.with.rebuild)() {
@@ -210,6 +217,7 @@ impl Caller {
                 Err(NodeError::Reject(why)) => break why,
                 Err(NodeError::Retry(why)) => match backoff.failed() {
                     Some(pause) if !self.hurries() && !self.ending.is_cancelled() => {
+                        let pause = self.pause_of(pause);
                         tracing::warn!(node = %self.with.address, "trying again in {pause:?}: {why}");
                         self.with.stats.set_trouble(Some(why));
                         self.pause(pause, Retire::Soon).await;
@@ -240,6 +248,7 @@ impl Caller {
             self.unflushed.reset();
         }
         let pause = if flushed { None } else { self.unflushed.failed() };
+        let pause = pause.map(|pause| self.pause_of(pause));
         let micros = pause.and_then(|pause| i64::try_from(pause.as_micros()).ok());
         self.flush_pause = Duration::from_micros(micros.unwrap_or(0));
         flushed

@@ -107,8 +107,7 @@ impl Ticket {
         if takers == 0 {
             ledger.done(place);
         }
-        let progress =
-            Progress { ledger: ledger.clone(), place, missing: takers, lost: false };
+        let progress = Progress { ledger: ledger.clone(), place, missing: takers, lost: false };
         Arc::new(Ticket(Mutex::new(progress)))
     }
 

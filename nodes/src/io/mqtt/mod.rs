@@ -11,6 +11,8 @@ mod publisher;
 mod routes;
 mod state;
 mod subscriber;
+#[cfg(test)]
+mod tests;
 mod versions;
 
 use std::collections::BTreeSet;
@@ -24,15 +26,15 @@ use smollama_engine::context::Host;
 use tokio_util::sync::CancellationToken;
 
 use super::tls;
-use link::{Options, Version};
 pub use ledger::Claim;
+use link::{Options, Version};
 pub use mailbox::{Mailbox, Message};
 pub use message::{Publication, Qos};
 pub use publisher::Outgoing;
 use publisher::Publisher;
 pub use routes::Subscription;
-use state::{Listener, State};
 pub use state::Tell;
+use state::{Listener, State};
 use subscriber::Subscriber;
 use versions::Versions;
 
@@ -77,10 +79,9 @@ impl Broker {
     }
 
     fn new(name: &str, host: &Host) -> Result<Broker, String> {
-        let settings = host
-            .mqtt
-            .named(name)
-            .ok_or_else(|| format!("config.yaml names no broker `{name}` below `mqtt.connections`"))?;
+        let settings = host.mqtt.named(name).ok_or_else(|| {
+            format!("config.yaml names no broker `{name}` below `mqtt.connections`")
+        })?;
         let id = host.id.simple();
         let part = if name == DEFAULT_BROKER { String::new() } else { format!("-{name}") };
         let client_ids = ["sub", "pub"].map(|which| format!("smollama-{id}{part}-{which}"));
@@ -131,7 +132,14 @@ impl Broker {
         let filters = subscriptions.iter().map(|one| one.filter.clone()).collect();
         let listener = self.hears.listen(filters, tell);
         let broker = self.clone();
-        Inbox { broker, address: address.clone(), subscriptions, mailbox: Some(mailbox), began: false, _listener: listener }
+        Inbox {
+            broker,
+            address: address.clone(),
+            subscriptions,
+            mailbox: Some(mailbox),
+            began: false,
+            _listener: listener,
+        }
     }
 
     /// A way out for a node. The connection is made when this is first called.

@@ -154,7 +154,9 @@ impl<T> Outgoing<T> {
     /// Hands over what was not, as soon as there is a connection. Cancel-safe.
     pub async fn send(&mut self) {
         self.broker.begin_to_publish();
-        while let Some(next) = self.flight.iter().position(|flying| flying.answer.is_none()) {
+        loop {
+            let next = self.flight.iter().position(|flying| flying.answer.is_none());
+            let Some(next) = next else { return };
             let speaker = self.broker.publisher.speaker().await;
             for flying in self.flight.range_mut(next..) {
                 flying.answer = Some(speaker.publish(flying.publication.clone()).await);

@@ -1,6 +1,13 @@
 //! Which nodes want a topic: the filters of all nodes as a tree of levels, so that a message costs the same however many there are.
+//!
+//! A broker may send a message once for each subscription that matches it. A node gets it once: MQTT 5 says by which subscriptions a
+//! message came, so a node takes the copy that came by the first of its own. MQTT 3.1.1 does not; there the broker is only asked
+//! for filters that have no topic in common.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use foldhash::fast::FixedState;
 
 use smollama_engine::topic;
 
@@ -13,6 +20,16 @@ pub struct Subscription {
     pub filter: String,
     /// The most that the broker is asked for.
     pub qos: Qos,
+}
+
+/// How many numbers a subscription can have (MQTT 5.0, 3.8.2.1.2).
+const NUMBERS: u64 = 268_435_455;
+
+/// The number of a filter's subscription: the same in every run, as messages that waited in a session carry it.
+pub(super) fn number_of(filter: &str) -> usize {
+    let mut hasher = FixedState::default().build_hasher();
+    filter.hash(&mut hasher);
+    usize::try_from(hasher.finish() % NUMBERS).unwrap_or(0) + 1
 }
 
 impl Subscription {
@@ -32,40 +49,47 @@ struct Level {
     /// Behind `+`.
     any: Option<Box<Level>>,
     /// Those whose filter ends here.
-    here: Vec<usize>,
+    here: Vec<Way>,
     /// Those whose filter ends here with `#`.
-    below: Vec<usize>,
+    below: Vec<Way>,
 }
+
+/// Who wants a message, and the number of the subscription by which.
+pub(super) type Way = (usize, usize);
 
 impl Routes {
     pub(super) fn add(&mut self, subscription: &Subscription, taker: usize) {
+        let way = (taker, number_of(&subscription.filter));
         let mut level = &mut self.0;
         for name in subscription.levels().split('/') {
             match name {
                 "#" => {
-                    level.below.push(taker);
+                    level.below.push(way);
                     return;
                 }
                 "+" => level = level.any.get_or_insert_default(),
                 name => level = level.by_name.entry(name.into()).or_default(),
             }
         }
-        level.here.push(taker);
+        level.here.push(way);
     }
 
-    /// Appends who wants a topic, each once.
-    pub(super) fn find(&self, topic: &str, takers: &mut Vec<usize>) {
+    /// Who wants a message on this topic that came by these subscriptions, each once. None are given where the broker does not say.
+    pub(super) fn find(&self, topic: &str, by: &[usize], takers: &mut Vec<Way>) {
         takers.clear();
         // What a broker says of itself is not meant by a wildcard (MQTT 5, 4.7.2).
         let own = topic.starts_with('$');
         self.0.find(topic, own, takers);
         takers.sort_unstable();
-        takers.dedup();
+        takers.dedup_by_key(|(taker, _)| *taker);
+        if !by.is_empty() {
+            takers.retain(|(_, number)| by.contains(number));
+        }
     }
 }
 
 impl Level {
-    fn find(&self, rest: &str, own: bool, takers: &mut Vec<usize>) {
+    fn find(&self, rest: &str, own: bool, takers: &mut Vec<Way>) {
         if !own {
             takers.extend_from_slice(&self.below);
         }
@@ -87,6 +111,41 @@ impl Level {
     }
 }
 
+/// Filters that match all that these match, and have no topic in common.
+pub(super) fn apart(wanted: BTreeMap<String, Qos>) -> BTreeMap<String, Qos> {
+    let mut apart: Vec<(String, Qos)> = Vec::new();
+    for (mut filter, mut qos) in wanted {
+        // A shared subscription is a matter of its group.
+        let shared = filter.starts_with("$share/");
+        while let Some(index) = apart.iter().position(|(other, _)| {
+            !shared && !other.starts_with("$share/") && topic::overlaps(other, &filter)
+        }) {
+            let (other, other_qos) = apart.swap_remove(index);
+            filter = join(&filter, &other);
+            qos = qos.max(other_qos);
+        }
+        apart.push((filter, qos));
+    }
+    apart.into_iter().collect()
+}
+
+/// The narrowest filter that matches what either does.
+fn join(one: &str, other: &str) -> String {
+    let (mut ones, mut others) = (one.split('/'), other.split('/'));
+    let mut levels = Vec::new();
+    loop {
+        match (ones.next(), others.next()) {
+            (None, None) => break,
+            (Some("#") | None, _) | (_, Some("#") | None) => {
+                levels.push("#");
+                break;
+            }
+            (Some(a), Some(b)) => levels.push(if a == b { a } else { "+" }),
+        }
+    }
+    levels.join("/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,8 +160,8 @@ mod tests {
             routes.add(&subscription(filter), taker);
         }
         let mut takers = Vec::new();
-        routes.find(topic, &mut takers);
-        takers
+        routes.find(topic, &[], &mut takers);
+        takers.into_iter().map(|(taker, _)| taker).collect()
     }
 
     #[test]
@@ -122,8 +181,43 @@ mod tests {
         let mut routes = Routes::default();
         routes.add(&subscription("a/#"), 4);
         routes.add(&subscription("a/b"), 4);
-        let mut takers = vec![9];
-        routes.find("a/b", &mut takers);
-        assert_eq!(takers, [4]);
+        routes.add(&subscription("a/b"), 5);
+        let [wide, narrow] = ["a/#", "a/b"].map(number_of);
+        let taken = |by: &[usize]| {
+            let mut takers = vec![(9, 9)];
+            routes.find("a/b", by, &mut takers);
+            takers.into_iter().map(|(taker, _)| taker).collect::<Vec<_>>()
+        };
+        // One copy for both subscriptions, or the broker does not say.
+        assert_eq!((taken(&[]), taken(&[wide, narrow])), (vec![4, 5], vec![4, 5]));
+        // A copy for each.
+        let mut all = [taken(&[wide]), taken(&[narrow])].concat();
+        all.sort_unstable();
+        assert_eq!(all, [4, 5]);
+        // By a subscription of an earlier run that nobody wants now.
+        assert_eq!(taken(&[wide + narrow]), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn filters_that_overlap_become_one_and_others_stay() {
+        let asked = |filters: &[(&str, Qos)]| {
+            let wanted = filters.iter().map(|(filter, qos)| ((*filter).to_owned(), *qos)).collect();
+            apart(wanted).into_iter().collect::<Vec<_>>()
+        };
+        let (once, twice) = (Qos::AtMostOnce, Qos::AtLeastOnce);
+        let of = |filter: &str, qos| (filter.to_owned(), qos);
+        assert_eq!(asked(&[("a/+/c", once), ("a/x/#", twice)]), [of("a/+/#", twice)]);
+        assert_eq!(asked(&[("a/b", once), ("a/c", twice)]), [of("a/b", once), of("a/c", twice)]);
+        assert_eq!(
+            asked(&[("a/#", twice), ("a", once), ("b", once)]),
+            [of("a/#", twice), of("b", once)]
+        );
+        // The join of two meets a third.
+        assert_eq!(
+            asked(&[("a/+/c", once), ("a/x/#", once), ("a/y/z", once)]),
+            [of("a/+/#", once)]
+        );
+        let shared = [("$share/g/a/b", once), ("a/b", once)];
+        assert_eq!(asked(&shared).len(), 2);
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use smollama_engine::topic;
+
 use super::link::{Lost, Version, Why};
 use super::message::Qos;
 use super::subscriber::Request;
@@ -156,7 +158,12 @@ impl Known {
     }
 
     fn tell(&self, listener: &Listener) {
-        let refused = self.refused.iter().find(|(filter, _)| listener.filters.contains(*filter));
+        // Where filters were joined, the one refused is none of its own.
+        let concerns = |filter: &str| {
+            let own = listener.filters.contains(filter);
+            own || listener.filters.iter().any(|one| topic::overlaps(one, filter))
+        };
+        let refused = self.refused.iter().find(|(filter, _)| concerns(filter));
         let refused = refused.map(|(filter, why)| format!("`{filter}` is not granted: {why}"));
         (listener.tell)(self.trouble.clone().or(refused));
     }

@@ -17,7 +17,7 @@ use super::ledger::{Ledger, Ticket};
 use super::link::{Connected, Happening, Link, Lost, Options, Speaker, Why};
 use super::mailbox::{Mailbox, Message};
 use super::message::{Incoming, Qos};
-use super::routes::{Routes, Subscription};
+use super::routes::{Routes, Subscription, Way, apart, number_of};
 use super::state::State;
 use super::versions::Versions;
 
@@ -39,7 +39,7 @@ struct Takers {
     numbered: Vec<Weak<Mailbox>>,
     routes: Routes,
     /// What the broker was asked for in this life, and what it said.
-    asked: BTreeMap<String, Asked>,
+    asked: BTreeMap<String, Qos>,
     speaker: Option<Speaker>,
     /// Whether subscriptions are numbered in this life.
     numbers: bool,
@@ -52,11 +52,6 @@ struct Taker {
     announced: BTreeSet<Subscription>,
     /// It has begun to take: from now on the broker is asked for what it wants.
     began: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Asked {
-    qos: Qos,
 }
 
 /// See the module.
@@ -125,7 +120,12 @@ impl Subscriber {
     }
 
     /// Speaks with the broker until it is told to stop.
-    pub(super) async fn run(self: Arc<Self>, mut options: Options, mut versions: Versions, stop: CancellationToken) {
+    pub(super) async fn run(
+        self: Arc<Self>,
+        mut options: Options,
+        mut versions: Versions,
+        stop: CancellationToken,
+    ) {
         let mut backoff = Backoff::new(RetrySpec::default(), &options.client_id);
         let mut owned = Owned::default();
         loop {
@@ -165,7 +165,12 @@ impl Subscriber {
     }
 
     /// One life of the connection.
-    async fn live(self: &Arc<Self>, link: &mut Link, ledger: &Arc<Ledger>, owned: &mut Owned) -> Lost {
+    async fn live(
+        self: &Arc<Self>,
+        link: &mut Link,
+        ledger: &Arc<Ledger>,
+        owned: &mut Owned,
+    ) -> Lost {
         let mut takers = Vec::new();
         loop {
             match link.next().await {
@@ -197,18 +202,18 @@ impl Subscriber {
         message: Incoming,
         ledger: &Arc<Ledger>,
         owned: &mut Owned,
-        numbers: &mut Vec<usize>,
+        ways: &mut Vec<Way>,
     ) {
         let takers = self.takers();
         let topic = std::str::from_utf8(&message.topic).unwrap_or_default();
-        takers.routes.find(topic, numbers);
+        takers.routes.find(topic, &message.by, ways);
         let loops = message.host.as_deref().is_some_and(|host| self.state.is_own(host));
         if loops {
             self.state.count_own();
-            numbers.clear();
+            ways.clear();
         }
         let mailboxes: Vec<Arc<Mailbox>> =
-            numbers.iter().filter_map(|number| takers.numbered.get(*number)?.upgrade()).collect();
+            ways.iter().filter_map(|(taker, _)| takers.numbered.get(*taker)?.upgrade()).collect();
         let claimed = if message.qos > Qos::AtMostOnce { takers.claimed() } else { 0 };
         drop(takers);
         let put = |mailbox: &Mailbox, claim| {
@@ -255,27 +260,25 @@ impl Takers {
     /// Asks the broker for what is wanted and was not asked for, and no longer for what nobody wants. Gives those to ask for.
     fn ask(&mut self) -> Option<Request> {
         let speaker = self.speaker.clone()?;
-        let mut wanted: BTreeMap<&str, Qos> = BTreeMap::new();
+        let mut wanted: BTreeMap<String, Qos> = BTreeMap::new();
         let began = self.by_address.values().filter(|taker| taker.began);
-        for subscription in began.flat_map(|taker| &taker.subscriptions) {
-            let qos = wanted.entry(&subscription.filter).or_insert(subscription.qos);
-            *qos = subscription.qos.max(*qos);
+        for Subscription { filter, qos } in began.flat_map(|taker| &taker.subscriptions) {
+            let most = wanted.entry(filter.clone()).or_insert(*qos);
+            *most = (*qos).max(*most);
         }
+        if !self.numbers {
+            wanted = apart(wanted);
+        }
+        let asked = |filter: &str| self.asked.get(filter).copied();
         let missing: Vec<(String, Qos)> = wanted
             .iter()
-            .filter(|(filter, qos)| self.asked.get(**filter) != Some(&Asked { qos: **qos }))
-            .map(|(filter, qos)| ((*filter).to_owned(), *qos))
+            .filter(|(filter, qos)| asked(filter) != Some(**qos))
+            .map(|(filter, qos)| (filter.clone(), *qos))
             .collect();
-        let gone: Vec<String> =
-            self.asked.keys().filter(|filter| !wanted.contains_key(filter.as_str())).cloned().collect();
-        for filter in &gone {
-            self.asked.remove(filter);
-            speaker.unsubscribe(filter);
-        }
-        for (filter, qos) in &missing {
-            self.asked.insert(filter.clone(), Asked { qos: *qos });
-        }
-        Some(Request { speaker, missing, gone })
+        let gone = self.asked.keys().filter(|filter| !wanted.contains_key(*filter));
+        let gone: Vec<String> = gone.cloned().collect();
+        self.asked = wanted;
+        Some(Request { speaker, missing, gone, numbers: self.numbers })
     }
 }
 
@@ -285,6 +288,8 @@ pub(super) struct Request {
     missing: Vec<(String, Qos)>,
     /// Those that are no longer wanted.
     pub(super) gone: Vec<String>,
+    /// Whether subscriptions have numbers.
+    numbers: bool,
 }
 
 impl Request {
@@ -293,7 +298,10 @@ impl Request {
         for some in self.missing.chunks(SUBSCRIBED_AT_ONCE) {
             let asked: Vec<_> = some
                 .iter()
-                .map(|(filter, qos)| (filter, self.speaker.subscribe(filter, *qos, None)))
+                .map(|(filter, qos)| {
+                    let number = self.numbers.then(|| number_of(filter));
+                    (filter, self.speaker.subscribe(filter, *qos, number))
+                })
                 .collect();
             for (filter, granted) in asked {
                 match granted.await {
@@ -303,6 +311,8 @@ impl Request {
                 }
             }
         }
+        // Last, so that nothing is missed where a wider filter takes the place of a narrower one.
+        self.gone.iter().for_each(|filter| self.speaker.unsubscribe(filter));
     }
 }
 
@@ -349,7 +359,12 @@ impl Owned {
     }
 
     /// The ticket of a message that is new; `None` where it came before, and whoever takes it has it already.
-    fn take(&mut self, message: &Incoming, ledger: &Arc<Ledger>, takers: usize) -> Option<Arc<Ticket>> {
+    fn take(
+        &mut self,
+        message: &Incoming,
+        ledger: &Arc<Ledger>,
+        takers: usize,
+    ) -> Option<Arc<Ticket>> {
         let print = print(message);
         let (number, qos) = (message.number, message.qos);
         if let Some(piece) = self.by_number.get(&number)

@@ -18,10 +18,10 @@ use smollama_engine::time::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::io::template::Template;
 pub use config::{Auth, Basic, BatchSpec, Body, Compression, HttpConfig, Method, Tls};
 use held::{Form, Held};
 use receiver::{Answer, Receiver};
-use crate::io::template::Template;
 
 /// After so many refusals in a row it is not single items that are wrong.
 const REFUSALS_MAX: usize = 16;

@@ -16,6 +16,9 @@ use super::{
     REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
 };
 
+/// How many publications can be under way. This version cannot be told a limit, and mosquitto ends a connection that goes beyond its own,
+/// which is 20 by default.
+const IN_FLIGHT: u16 = 20;
 /// The largest packet the protocol knows.
 const PACKET_MAX: usize = 268_435_455;
 
@@ -40,7 +43,7 @@ impl Link {
         }
         let seconds = options.keep_alive.as_secs().try_into().unwrap_or(u16::MAX);
         let largest = options.max_packet.try_into().unwrap_or(usize::MAX);
-        let in_flight = options.in_flight;
+        let in_flight = options.in_flight.min(IN_FLIGHT);
         mqtt.set_keep_alive(seconds)
             .set_max_request_batch(REQUESTS_AT_ONCE)
             .set_ack_mode(AckMode::Manual)
@@ -57,7 +60,8 @@ impl Link {
         }
         let builder = AsyncClient::builder(mqtt);
         // What only subscribes never waits: an acknowledgement must not be lost for want of room.
-        let builder = if options.publishes { builder.capacity(WAITING) } else { builder.unbounded() };
+        let builder =
+            if options.publishes { builder.capacity(WAITING) } else { builder.unbounded() };
         let (client, mut events) = builder.build();
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
@@ -205,8 +209,7 @@ fn broken(state: &StateError) -> Lost {
     }
 }
 
-type Stored<'a, T> =
-    Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
+type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
 
 /// What the client has to know of the session when it begins. Nothing is kept here.
 #[derive(Debug)]

@@ -65,7 +65,8 @@ impl Link {
         }
         let builder = AsyncClient::builder(mqtt);
         // What only subscribes never waits: an acknowledgement must not be lost for want of room.
-        let builder = if options.publishes { builder.capacity(WAITING) } else { builder.unbounded() };
+        let builder =
+            if options.publishes { builder.capacity(WAITING) } else { builder.unbounded() };
         let (client, events) = builder.build();
         Link { events, client: Client { client, host_id: options.host_id.clone() } }
     }
@@ -105,11 +106,9 @@ impl Client {
     pub(super) fn subscribe(&self, filter: &str, wanted: Qos, number: Option<usize>) -> Granted {
         let properties = SubscribeProperties { id: number, user_properties: Vec::new() };
         let notice = match number {
-            Some(_) => self.client.try_subscribe_with_properties_tracked(
-                filter,
-                qos(wanted),
-                properties,
-            ),
+            Some(_) => {
+                self.client.try_subscribe_with_properties_tracked(filter, qos(wanted), properties)
+            }
             None => self.client.try_subscribe_tracked(filter, qos(wanted)),
         };
         Box::pin(async move {
@@ -207,7 +206,8 @@ fn incoming(publish: Publish) -> Incoming {
 }
 
 fn connected(connack: &ConnAck) -> Connected {
-    let numbers = connack.properties.as_ref().and_then(|said| said.subscription_identifiers_available);
+    let numbers =
+        connack.properties.as_ref().and_then(|said| said.subscription_identifiers_available);
     Connected { session: connack.session_present, numbers: numbers != Some(0) }
 }
 
@@ -249,7 +249,10 @@ fn broken(state: &StateError) -> Lost {
         StateError::ServerDisconnect { reason_code, reason_string } => {
             let why = match reason_code {
                 DisconnectReasonCode::SessionTakenOver => {
-                    return Lost::new(Why::TakenOver, "another client came with the same client id");
+                    return Lost::new(
+                        Why::TakenOver,
+                        "another client came with the same client id",
+                    );
                 }
                 DisconnectReasonCode::PacketTooLarge => Why::TooLarge,
                 _ => Why::Broken,
@@ -263,7 +266,9 @@ fn broken(state: &StateError) -> Lost {
         StateError::Deserialization(rumqttc::mqttbytes::Error::PayloadSizeLimitExceeded {
             pkt_size,
             max,
-        }) => Lost::new(Why::TooLarge, format!("a message of {pkt_size} bytes came, {max} are taken")),
+        }) => {
+            Lost::new(Why::TooLarge, format!("a message of {pkt_size} bytes came, {max} are taken"))
+        }
         StateError::Deserialization(
             rumqttc::mqttbytes::Error::InvalidConnectReturnCode(_)
             | rumqttc::mqttbytes::Error::InvalidProtocolLevel(_),
@@ -275,8 +280,7 @@ fn broken(state: &StateError) -> Lost {
     }
 }
 
-type Stored<'a, T> =
-    Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
+type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
 
 /// What the client has to know of the session when it begins. Nothing is kept here.
 #[derive(Debug)]

@@ -1,0 +1,111 @@
+//! Publishes what comes to a broker.
+
+mod compose;
+mod config;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration as StdDuration;
+
+use async_trait::async_trait;
+use smollama_engine::batch::{Batch, ItemKind, Items};
+use smollama_engine::context::Context;
+use smollama_engine::duration::Duration;
+use smollama_engine::node::{Node, NodeError, Refused, Sink};
+use smollama_engine::registry::{Delivery, NodeConfig, Problem, Profile, Section};
+use smollama_engine::time::Timestamp;
+use tokio::time::timeout;
+
+use compose::Composer;
+pub use config::{MqttConfig, Payload};
+
+use crate::io::mqtt::{Broker, Outgoing};
+
+/// So many items can be without an answer before more are taken.
+const UNANSWERED_MAX: usize = 4_096;
+/// How often it is looked whether the broker is away, while its answers are waited for.
+const LOOK_EVERY: StdDuration = StdDuration::from_secs(1);
+
+impl NodeConfig for MqttConfig {
+    const SECTION: Section = Section::Sinks;
+    const TYPE: &'static str = "mqtt";
+    const EXAMPLE: &'static str = include_str!("example.yaml");
+
+    fn profile(&self) -> Profile {
+        Profile::sink(&ItemKind::ALL).delivery(Delivery::Sent)
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.all_problems()
+    }
+
+    fn build(&self, context: &Context) -> Result<Node, Problem> {
+        let broker = Broker::lease(self.connection.as_deref(), &context.host)
+            .map_err(|why| Problem::at("connection", why))?;
+        let composer = Composer::new(self, context.host.clone())?;
+        let outgoing = broker.outgoing();
+        Ok(Node::Sink(Box::new(Mqtt { composer, outgoing, begun: None, refused: Vec::new() })))
+    }
+}
+
+struct Mqtt {
+    composer: Composer,
+    outgoing: Outgoing<Items>,
+    /// The end of the batch that is under way, and its length: it comes again where a call was given up.
+    begun: Option<(u64, usize)>,
+    refused: Vec<Refused>,
+}
+
+impl Mqtt {
+    /// Waits until at most so many items have no answer, or until it is known that there will be none soon.
+    async fn settle(&mut self, most: usize) -> Result<(), NodeError> {
+        let settled = loop {
+            if timeout(LOOK_EVERY, self.outgoing.settle(most)).await.is_ok() {
+                break Ok(());
+            }
+            if let Some(trouble) = self.outgoing.trouble() {
+                break Err(NodeError::Retry(trouble));
+            }
+        };
+        let refused = self.outgoing.take_refused();
+        self.refused.extend(refused.into_iter().map(|(items, reason)| Refused { items, reason }));
+        settled
+    }
+}
+
+#[async_trait]
+impl Sink for Mqtt {
+    async fn write(&mut self, batch: &Batch) -> Result<(), NodeError> {
+        let begun = (batch.end, batch.items.len());
+        if self.begun != Some(begun) {
+            self.settle(UNANSWERED_MAX).await?;
+            for index in 0..batch.items.len() {
+                let item = batch.items.slice(index..index + 1);
+                match self.composer.compose(&batch.items, index) {
+                    Ok(publication) => self.outgoing.push(publication, item),
+                    Err(reason) => self.refused.push(Refused { items: item, reason }),
+                }
+            }
+            self.begun = Some(begun);
+        }
+        // They are held here now and go out in order. Where there is no connection, whoever flushes waits for it.
+        if self.outgoing.trouble().is_none() {
+            let _ = timeout(LOOK_EVERY, self.outgoing.send()).await;
+        }
+        self.begun = None;
+        Ok(())
+    }
+
+    async fn flush(&mut self, _: Timestamp) -> Result<(), NodeError> {
+        self.settle(0).await
+    }
+
+    fn take_refused(&mut self) -> Vec<Refused> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// The broker is not asked anew for a try: only whether the connection is there again.
+    fn longest_pause(&self) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+}
