@@ -11,6 +11,7 @@ use smollama_engine::context::{Console, Discarded, Host};
 use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, Span, quoted, rules};
 use smollama_engine::disk::{RealDisk, create_dir_durably, write_atomically};
 use smollama_engine::lease::Leases;
+use smollama_engine::registry::Registry;
 use smollama_engine::series::SeriesTable;
 use uuid::Uuid;
 
@@ -78,6 +79,12 @@ fn override_broker(
     }
     mqtt.username = set("SMOLLAMA_MQTT_USERNAME").map(Secret::literal).or(mqtt.username.take());
     mqtt.password = set("SMOLLAMA_MQTT_PASSWORD").map(Secret::literal).or(mqtt.password.take());
+}
+
+/// All types of node, for the brokers of this host.
+pub(crate) fn registry(global: &Global) -> Registry {
+    let config = read(global).config.unwrap_or_default();
+    smollama_nodes::registry().with_brokers(&config.mqtt)
 }
 
 /// Where an engine is looked for.
