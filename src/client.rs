@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use smollama_dashboard::Client;
 use smollama_engine::control::Control;
+use smollama_engine::registry::Registry;
 use smollama_engine::time::Timestamp;
 use tokio::runtime::Runtime;
 
@@ -22,13 +23,16 @@ pub(crate) struct Call<'a> {
     /// How wide the terminal is; `None` where there is none.
     pub(crate) width: Option<usize>,
     pub(crate) zone: TimeZone,
+    /// For pipelines that are checked on this side.
+    pub(crate) registry: Registry,
 }
 
 impl<'a> Call<'a> {
     /// Shows things as the user wants them.
     pub(crate) fn new(engine: &'a dyn Control, global: &Global, zone: TimeZone) -> Call<'a> {
         let paint = Paint(terminal::stdout_colour());
-        Call { engine, json: global.json, paint, width: terminal::width(), zone }
+        let registry = host::registry(global);
+        Call { engine, json: global.json, paint, width: terminal::width(), zone, registry }
     }
 
     /// `2026-11-21 06:24:30`, in the zone of the host.

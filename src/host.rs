@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use smollama_engine::config::host::{HostConfig, read_host};
-use smollama_engine::config::load;
+use smollama_engine::config::mqtt::MqttConfig;
+use smollama_engine::config::{Secret, load};
 use smollama_engine::context::{Console, Discarded, Host};
-use smollama_engine::diagnostic::{Diagnostics, Files};
+use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, Span, quoted, rules};
 use smollama_engine::disk::{RealDisk, create_dir_durably, write_atomically};
 use smollama_engine::lease::Leases;
+use smollama_engine::registry::Registry;
 use smollama_engine::series::SeriesTable;
 use uuid::Uuid;
 
@@ -42,14 +44,47 @@ pub(crate) fn read(global: &Global) -> Read {
         Some(path) => Some(path.clone()),
         None => candidates().into_iter().find(|path| path.is_file()),
     };
-    let Some(path) = found else {
-        let config = Some(HostConfig::default());
-        return Read { config, diagnostics: Diagnostics::new(), files: Files::default() };
+    let (mut config, mut diagnostics, files) = match found {
+        None => (Some(HostConfig::default()), Diagnostics::new(), Files::default()),
+        Some(path) => {
+            let mut loaded = load(&[&path], &variable);
+            let mut diagnostics = std::mem::take(&mut loaded.diagnostics);
+            (read_host(&loaded, &mut diagnostics), diagnostics, loaded.files)
+        }
     };
-    let mut loaded = load(&[&path], &variable);
-    let mut diagnostics = std::mem::take(&mut loaded.diagnostics);
-    let config = read_host(&loaded, &mut diagnostics);
-    Read { config, diagnostics, files: loaded.files }
+    if let Some(config) = &mut config {
+        override_broker(&mut config.mqtt, &variable, &mut diagnostics);
+    }
+    Read { config, diagnostics, files }
+}
+
+/// The variables of the Python original win over what is written directly below `mqtt`. An empty one counts as none.
+fn override_broker(
+    mqtt: &mut MqttConfig,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    diagnostics: &mut Diagnostics,
+) {
+    let set = |name: &str| lookup(name).filter(|text| !text.is_empty());
+    mqtt.broker = set("SMOLLAMA_MQTT_BROKER").or(mqtt.broker.take());
+    if let Some(text) = set("SMOLLAMA_MQTT_PORT") {
+        match text.trim().parse::<u16>() {
+            Ok(port) if port > 0 => mqtt.port = Some(port),
+            _ => {
+                let message =
+                    format!("`SMOLLAMA_MQTT_PORT` is {}, which is no port", quoted(&text));
+                let error = Diagnostic::error(&rules::BAD_VALUE, Span::NOWHERE, message);
+                diagnostics.push(error.help("set it to a number from 1 to 65535, such as 1883"));
+            }
+        }
+    }
+    mqtt.username = set("SMOLLAMA_MQTT_USERNAME").map(Secret::literal).or(mqtt.username.take());
+    mqtt.password = set("SMOLLAMA_MQTT_PASSWORD").map(Secret::literal).or(mqtt.password.take());
+}
+
+/// All types of node, for the brokers of this host.
+pub(crate) fn registry(global: &Global) -> Registry {
+    let config = read(global).config.unwrap_or_default();
+    smollama_nodes::registry().with_brokers(&config.mqtt)
 }
 
 /// Where an engine is looked for.
@@ -172,4 +207,39 @@ fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "smollama".into() } else { name.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_win_over_the_broker_of_the_file() {
+        let mut mqtt = MqttConfig {
+            broker: Some("there".into()),
+            username: Some(Secret::literal("pi")),
+            ..MqttConfig::default()
+        };
+        let mut found = Diagnostics::new();
+        let variables = |name: &str| match name {
+            "SMOLLAMA_MQTT_BROKER" => Some("here".to_owned()),
+            "SMOLLAMA_MQTT_PORT" => Some("1999".to_owned()),
+            "SMOLLAMA_MQTT_USERNAME" => Some(String::new()),
+            "SMOLLAMA_MQTT_PASSWORD" => Some("raspberry".to_owned()),
+            _ => None,
+        };
+        override_broker(&mut mqtt, &variables, &mut found);
+        assert!(found.is_empty());
+        assert_eq!((mqtt.broker.as_deref(), mqtt.port), (Some("here"), Some(1999)));
+        assert_eq!(mqtt.username.as_ref().map(Secret::expose), Some("pi"), "an empty one is none");
+        assert_eq!(mqtt.password.as_ref().map(Secret::expose), Some("raspberry"));
+
+        for bad in ["0", "65536", "mqtt"] {
+            let mut found = Diagnostics::new();
+            let port = |name: &str| (name == "SMOLLAMA_MQTT_PORT").then(|| bad.to_owned());
+            override_broker(&mut mqtt, &port, &mut found);
+            assert!(found.has_errors(), "{bad}");
+            assert_eq!(mqtt.port, Some(1999));
+        }
+    }
 }

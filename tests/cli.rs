@@ -289,13 +289,13 @@ fn the_example_config_is_understood_and_a_wrong_one_is_told() {
     let ran = place.run(&["run", "--once", "p.yaml", "--config", &example.to_string_lossy()]);
     assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
     assert!(!text(&ran.stderr).contains("warning"), "{}", text(&ran.stderr));
-    place.write("config.yaml", "nmae: pi\ntimezone: Europe/Berlim\nmqtt: { broker: localhost }\n");
+    place.write("config.yaml", "nmae: pi\ntimezone: Europe/Berlim\nollama: { host: localhost }\n");
     let ran = place.run(&["run", "--once", "p.yaml"]);
     assert_eq!(ran.status.code(), Some(2));
     let said = text(&ran.stderr);
     assert!(said.contains("config.yaml:1:1") && said.contains("did you mean `name`?"), "{said}");
     assert!(said.contains("there is no time zone `Europe/Berlim`"), "{said}");
-    assert!(said.contains("`mqtt` means nothing to this version"), "{said}");
+    assert!(said.contains("`ollama` means nothing to this version"), "{said}");
 }
 
 /// Where a pattern of ids is unknown beforehand, two nodes that give one id are told at run time.

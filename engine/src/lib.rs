@@ -32,5 +32,6 @@ pub mod series;
 pub mod testing;
 pub mod time;
 pub mod topic;
+pub mod trouble;
 pub mod unit;
 pub mod window;

@@ -14,6 +14,7 @@ use crate::observation::Observation;
 use crate::reading::Reading;
 use crate::series::{SeriesId, SeriesMap};
 use crate::time::Timestamp;
+use crate::trouble::Trouble;
 use crate::window::Window;
 
 /// What makes readings.
@@ -35,6 +36,11 @@ pub trait Source: Send {
     async fn resume(&mut self, position: &Position) -> Result<(), NodeError> {
         let _ = position;
         Ok(())
+    }
+
+    /// Where it says what keeps it from its work while [`Source::read`] only waits. Asked once, before the first read.
+    fn trouble(&self) -> Option<Trouble> {
+        None
     }
 
     /// Whether [`Source::read`] may block its thread (file access); it then gets a thread of its own.
@@ -265,6 +271,11 @@ pub trait Sink: Send {
     /// As [`Sink::write`]; it is called again a few times.
     async fn close(&mut self, now: Timestamp) -> Result<(), NodeError> {
         self.flush(now).await
+    }
+
+    /// Where it says what keeps it from its work while no call fails. Asked once, before the first write.
+    fn trouble(&self) -> Option<Trouble> {
+        None
     }
 
     /// Whether its calls may block their thread (file access); it then gets a thread of its own.

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::batch::ItemKind;
 use crate::bytes::ByteSize;
 pub use crate::config::Section;
+use crate::config::mqtt::{DEFAULT_BROKER, MqttConfig};
 use crate::config::{self, Node as Tree};
 use crate::context::Context;
 use crate::diagnostic::{Diagnostics, Span};
@@ -99,6 +100,13 @@ pub struct Profile {
     pub reads: Vec<PathBuf>,
     /// How much disk what it keeps may take, where that has a bound.
     pub disk: Option<ByteSize>,
+    /// The broker that its settings name.
+    pub connection: Option<Connection>,
+    /// The filters of topics that a source subscribes to at its broker.
+    pub hears: Vec<String>,
+    /// The topics that a sink publishes to at its broker, with `+` for each level that is known only by the item, and a last `#` for
+    /// any number of those.
+    pub says: Vec<String>,
 }
 
 impl Profile {
@@ -183,6 +191,34 @@ impl Profile {
         self
     }
 
+    /// With the broker (`mqtt` in `config.yaml`) that a setting names.
+    #[must_use]
+    pub fn connection(mut self, field: &'static str, name: impl Into<String>) -> Profile {
+        self.connection = Some(Connection { field, name: name.into() });
+        self
+    }
+
+    /// With a filter of topics that it subscribes to.
+    #[must_use]
+    pub fn hears(mut self, filter: impl Into<String>) -> Profile {
+        self.hears.push(filter.into());
+        self
+    }
+
+    /// With a topic that it publishes to, or a pattern of such topics. What it says must not come back by a source of this host:
+    /// a sink that is allowed to do that declares nothing.
+    #[must_use]
+    pub fn says(mut self, topic: impl Into<String>) -> Profile {
+        self.says.push(topic.into());
+        self
+    }
+
+    /// The name of its broker.
+    #[must_use]
+    pub fn broker(&self) -> &str {
+        self.connection.as_ref().map_or(DEFAULT_BROKER, |connection| &connection.name)
+    }
+
     /// With the ids it can give.
     #[must_use]
     pub fn ids(mut self, patterns: impl IntoIterator<Item = Glob>) -> Profile {
@@ -201,6 +237,15 @@ pub enum Delivery {
     Kept,
     /// It goes to another side that can be away: waits in a spool until that side has taken it.
     Sent,
+}
+
+/// The broker that a node uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The setting that names it, as a dotted path below the node's type.
+    pub field: &'static str,
+    /// Its name in `config.yaml`.
+    pub name: String,
 }
 
 /// Where edges enter a node.
@@ -367,10 +412,11 @@ impl<C: NodeConfig> Settings for C {
     }
 }
 
-/// All types of node there are.
+/// All types of node there are, and the brokers that nodes can name.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     types: Vec<Arc<NodeType>>,
+    brokers: Vec<String>,
 }
 
 impl Registry {
@@ -386,6 +432,18 @@ impl Registry {
         debug_assert!(self.get(C::SECTION, C::TYPE).is_none(), "{} is listed twice", C::TYPE);
         self.types.push(Arc::new(NodeType::of::<C>()));
         self
+    }
+
+    /// For a host with these brokers; without this there is only the default one.
+    #[must_use]
+    pub fn with_brokers(mut self, mqtt: &MqttConfig) -> Registry {
+        self.brokers = mqtt.connections.keys().cloned().collect();
+        self
+    }
+
+    /// The names of the brokers.
+    pub fn brokers(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(DEFAULT_BROKER).chain(self.brokers.iter().map(String::as_str))
     }
 
     /// The type of that kind and name.

@@ -34,13 +34,13 @@ pub(super) fn plan(
     speed: Option<Speed>,
 ) -> Result<PlanReply, Failure> {
     let Some(kept) = kept(global, "revisions")? else { return plan_anew(global, paths, speed) };
-    let local = Local::read(paths, all);
+    let registry = host::registry(global);
+    let local = Local::read(&registry, paths, all);
     let speed = match speed {
         Some(Speed::Times(times)) => Some(times),
         Some(Speed::Max) | None => None,
     };
-    let reply =
-        kept.plan(&local.request()?, &smollama_nodes::registry(), speed, &settings(global))?;
+    let reply = kept.plan(&local.request()?, &registry, speed, &settings(global))?;
     local.further(&reply.diagnostics);
     Ok(reply)
 }
@@ -51,7 +51,7 @@ fn plan_anew(
     paths: &[PathBuf],
     speed: Option<Speed>,
 ) -> Result<PlanReply, Failure> {
-    let (graph, planned) = super::checked(paths)?;
+    let (graph, planned) = super::checked(global, paths)?;
     check_speed(&graph, speed, &planned.files)?;
     let nothing = Graph::default();
     let plan = diff(&nothing, &graph, &nobody_asked).plan(&nothing, &graph, &|_| None);

@@ -9,14 +9,19 @@ use smollama_engine::control::{ApplyReply, PlanReply, PlanRequest, Variables};
 use smollama_engine::diagnostic::{JsonDiagnostic, Rule, Severity, rules};
 use smollama_engine::plan::Planned;
 use smollama_engine::plan::diff::{Plan, RowChange, RowState};
+use smollama_engine::registry::Registry;
 
 use crate::client::Call;
 use crate::terminal::{self, Failure};
 use crate::text::{Paint, count, plain};
 
-/// What only the engine can judge: it knows the pipelines that run, and has an environment of its own.
-static ENGINE_KNOWS: [&Rule; 3] =
-    [&rules::DANGLING_INPUT, &rules::UNSET_VARIABLE, &rules::SECRET_UNREADABLE];
+/// What only the engine can judge: it knows the pipelines that run, and has an environment and a configuration of its own.
+static ENGINE_KNOWS: [&Rule; 4] = [
+    &rules::DANGLING_INPUT,
+    &rules::UNSET_VARIABLE,
+    &rules::SECRET_UNREADABLE,
+    &rules::UNKNOWN_BROKER,
+];
 
 /// Files as they are on this side.
 pub(super) struct Local {
@@ -26,7 +31,7 @@ pub(super) struct Local {
 
 impl Local {
     /// Reads and checks the files.
-    pub(super) fn read(paths: &[PathBuf], all: bool) -> Local {
+    pub(super) fn read(registry: &Registry, paths: &[PathBuf], all: bool) -> Local {
         // Variables are those of whoever asks, so all that the files name are sent along.
         let used = RefCell::new(BTreeMap::new());
         let lookup = |name: &str| {
@@ -34,7 +39,7 @@ impl Local {
             used.borrow_mut().insert(name.to_owned(), value.clone());
             Some(value)
         };
-        let planned = smollama_engine::plan::plan(paths, &lookup, &smollama_nodes::registry());
+        let planned = smollama_engine::plan::plan(paths, &lookup, registry);
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let paths = paths.iter().map(absolute).collect();
         let request = PlanRequest { paths, all, variables: Variables(used.into_inner()) };

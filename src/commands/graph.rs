@@ -10,7 +10,7 @@ use crate::cli::commands::{Graph as Args, GraphFormat};
 use crate::terminal::{self, Failure};
 
 pub(crate) fn graph(global: &Global, args: &Args) -> Result<ExitCode, Failure> {
-    let (graph, _) = super::checked(&args.paths.paths)?;
+    let (graph, _) = super::checked(global, &args.paths.paths)?;
     if global.json {
         return super::print_json(&data(&graph));
     }

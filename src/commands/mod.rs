@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use smollama_engine::plan::{Graph, Planned};
 
 pub(crate) use self::run::finish;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Global};
 use crate::client;
 use crate::terminal::{self, Failure};
 
@@ -76,13 +76,14 @@ fn print_json(value: &impl serde::Serialize) -> Result<ExitCode, Failure> {
 }
 
 /// Loads and checks pipelines.
-fn plan(paths: &[PathBuf]) -> Planned {
-    smollama_engine::plan::plan(paths, &crate::host::variable, &smollama_nodes::registry())
+fn plan(global: &Global, paths: &[PathBuf]) -> Planned {
+    let registry = crate::host::registry(global);
+    smollama_engine::plan::plan(paths, &crate::host::variable, &registry)
 }
 
 /// Loads and checks pipelines, and shows what is wrong with them.
-fn checked(paths: &[PathBuf]) -> Result<(Graph, Planned), Failure> {
-    let mut planned = plan(paths);
+fn checked(global: &Global, paths: &[PathBuf]) -> Result<(Graph, Planned), Failure> {
+    let mut planned = plan(global, paths);
     terminal::diagnostics(&planned.diagnostics, &planned.files)?;
     let graph = planned.graph.take().ok_or(Failure::BadInput)?;
     Ok((graph, planned))

@@ -32,7 +32,7 @@ pub(crate) fn plan(global: &Global, args: &commands::Plan) -> Result<ExitCode, F
 }
 
 async fn planned(call: &Call<'_>, args: &commands::Plan) -> Result<PlanReply, Failure> {
-    let local = Local::read(&args.paths.paths, args.all);
+    let local = Local::read(&call.registry, &args.paths.paths, args.all);
     let reply = call.engine.plan(local.request()?).await?;
     local.further(&reply.diagnostics);
     Ok(reply)

@@ -16,7 +16,7 @@ pub(crate) fn run(global: &Global, args: &commands::Run) -> Result<ExitCode, Fai
     if !args.once {
         if !args.paths.is_empty() {
             // Before anything is made or locked.
-            let (graph, planned) = super::checked(&args.paths)?;
+            let (graph, planned) = super::checked(global, &args.paths)?;
             check_speed(&graph, args.speed, &planned.files)?;
         }
         let service = Service {
@@ -31,7 +31,7 @@ pub(crate) fn run(global: &Global, args: &commands::Run) -> Result<ExitCode, Fai
         };
         return service.run(global);
     }
-    let (graph, planned) = super::checked(&args.paths)?;
+    let (graph, planned) = super::checked(global, &args.paths)?;
     check_speed(&graph, args.speed, &planned.files)?;
     ends_once(&graph)?;
     let view = Arc::new(View::none());

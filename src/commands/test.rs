@@ -49,7 +49,7 @@ struct Summary<'a> {
 }
 
 pub(crate) fn test(global: &Global, args: &commands::Test) -> Result<ExitCode, Failure> {
-    let (graph, planned) = super::checked(&args.paths.paths)?;
+    let (graph, planned) = super::checked(global, &args.paths.paths)?;
     let cases = testing::tests(&graph);
     let without_tests = without_tests(&graph, &cases);
     let chosen: Vec<&TestCase> = cases

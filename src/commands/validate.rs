@@ -7,7 +7,7 @@ use crate::terminal::{self, Failure};
 use crate::text::count;
 
 pub(crate) fn validate(global: &Global, args: &Paths) -> Result<ExitCode, Failure> {
-    let planned = super::plan(&args.paths);
+    let planned = super::plan(global, &args.paths);
     // What would keep the pipelines from being run is wrong with them, too.
     let host = crate::host::read(global);
     let host_is_fine = host.config.is_some() && !host.diagnostics.has_errors();

@@ -1,6 +1,6 @@
 //! `config.yaml`: what belongs to the host, not to a graph.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::http::HttpConfig;
 use super::load::Loaded;
 use super::mqtt::MqttConfig;
-use super::tree::{Mapping, Node, Value};
+use super::tree::{Entry, Mapping, Node, Value};
 use super::{Spanned, read};
 use crate::bytes::ByteSize;
 use crate::diagnostic::{Diagnostic, Diagnostics, Span, rules};
@@ -134,7 +134,14 @@ pub fn read_host(loaded: &Loaded, diagnostics: &mut Diagnostics) -> Option<HostC
     let root = without_original_sections(&document.root, diagnostics);
     let config: Spanned<HostConfig> =
         read(&root, Span::file(document.file), "`config.yaml`", diagnostics)?;
-    Some(config.into_inner())
+    let mut config = config.into_inner();
+    if let Some(tree) = root.as_mapping().and_then(|root| root.get("mqtt")) {
+        super::mqtt::check(&config.mqtt, &tree.value, diagnostics);
+    }
+    let folder = loaded.files.path(document.file).parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    config.mqtt.resolve_paths(folder.unwrap_or(Path::new(".")));
+    Some(config)
 }
 
 fn without_original_sections(root: &Node, diagnostics: &mut Diagnostics) -> Node {
@@ -144,6 +151,9 @@ fn without_original_sections(root: &Node, diagnostics: &mut Diagnostics) -> Node
         if ORIGINAL_SECTIONS.contains(&&*entry.key.text) {
             let message = format!("`{}` means nothing to this version", entry.key.text);
             diagnostics.push(Diagnostic::warning(&rules::UNKNOWN_KEY, entry.key.span, message));
+        } else if &*entry.key.text == "mqtt" {
+            let value = super::mqtt::without_topics(&entry.value, diagnostics);
+            kept.push(Entry { key: entry.key.clone(), value });
         } else {
             kept.push(entry.clone());
         }

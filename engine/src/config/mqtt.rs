@@ -1,11 +1,14 @@
 //! `mqtt` of `config.yaml`: the brokers this host speaks with, by name.
 
+mod check;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use self::check::{check, without_topics};
 use super::secret::Secret;
 use crate::bytes::ByteSize;
 use crate::duration::Duration;
@@ -71,7 +74,7 @@ pub struct MqttBroker {
     pub announce: Option<bool>,
 }
 
-/// How a broker is known for sure, and how it knows this host.
+/// How a broker is known for sure, and how it knows this host. Read from `config.yaml`, its paths are absolute.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MqttTls {
@@ -99,6 +102,22 @@ pub enum MqttVersion {
 }
 
 impl MqttConfig {
+    /// The names that nodes can say, [`DEFAULT_BROKER`] first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(DEFAULT_BROKER).chain(self.connections.keys().map(String::as_str))
+    }
+
+    /// Files are named relative to `config.yaml`, and opened by nodes that do not know where that lies.
+    pub(super) fn resolve_paths(&mut self, folder: &Path) {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let named = self.connections.values_mut().map(|broker| &mut broker.tls);
+        for tls in std::iter::once(&mut self.tls).chain(named).flatten() {
+            for path in [&mut tls.ca, &mut tls.cert, &mut tls.key].into_iter().flatten() {
+                *path = folder.join(&*path);
+            }
+        }
+    }
+
     /// The settings of a broker by its name; `None` where no such one is named.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<MqttBroker> {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 
-use super::conflicts;
 use super::cycles::cycles;
 use super::graph::{Graph, PlannedNode, PlannedPipeline, Wire};
 use super::renames::renames;
 use super::resolve::{Resolved, span_of};
+use super::{brokers, conflicts};
 use crate::batch::ItemKind;
 use crate::config::{Address, InputSpec, PipelineSpec, Section, Spanned};
 use crate::diagnostic::{Diagnostic, Diagnostics, Files, Span, nearest, quoted, rules};
@@ -41,6 +41,7 @@ pub fn check(
     let planned: Vec<&PlannedNode> = nodes.iter().filter_map(|node| node.plan.as_ref()).collect();
     conflicts::claims(&planned, diagnostics);
     conflicts::sources(&planned, diagnostics);
+    brokers::loops(&planned, files, diagnostics);
     if diagnostics.errors() > errors_before || planned.len() < nodes.len() {
         return None;
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! resolve(&specs, &files, &tables, &registry, &mut diagnostics) -> Vec<..>     resolve.rs
-//! check(&nodes, &mut diagnostics) -> Option<Graph>                             check.rs, conflicts.rs, cycles.rs
+//! check(&nodes, &mut diagnostics) -> Option<Graph>                             check.rs, brokers.rs, conflicts.rs, cycles.rs
 //! testing::check(&nodes, graph, &mut diagnostics)                              ../testing/check.rs
 //! journaled(&graph) -> sources                                                 journaled.rs
 //! cost(&graph, ..) -> Cost                                                     cost.rs
@@ -13,6 +13,7 @@
 //!
 //! Every check reports all it finds; a graph comes out only when none was an error.
 
+mod brokers;
 mod candidate;
 mod check;
 mod conflicts;

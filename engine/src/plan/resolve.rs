@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::brokers;
 use super::graph::{PlannedNode, Written, default_type_part};
 use crate::condition::Condition;
 use crate::config::{
@@ -45,6 +46,7 @@ pub fn resolve<'a>(
                 let profile = settings.0.profile();
                 check_every(spec, &profile, diagnostics);
                 check_spool(spec, &profile, diagnostics);
+                brokers::check_name(spec, &profile, registry, diagnostics);
                 planned(pipeline, spec, settings, words, &folder, tables)
             });
             nodes.push(Resolved { pipeline, spec, plan });

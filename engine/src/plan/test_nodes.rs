@@ -27,6 +27,8 @@ pub(super) struct Feed {
     polled: Option<Duration>,
     simulated: bool,
     ids: Vec<Glob>,
+    connection: Option<String>,
+    hears: Vec<String>,
 }
 
 impl NodeConfig for Feed {
@@ -42,6 +44,10 @@ impl NodeConfig for Feed {
         };
         let mut profile = Profile::source(pace).ids(self.ids.clone());
         profile.promises = self.promises;
+        profile.hears.clone_from(&self.hears);
+        if let Some(name) = &self.connection {
+            profile = profile.connection("connection", name);
+        }
         profile.reads.extend(self.path.clone());
         profile
     }
@@ -115,6 +121,7 @@ pub(super) struct Post {
     to: String,
     password: Option<Secret>,
     topics: Vec<String>,
+    connection: Option<String>,
     delivery: Owes,
     port: Option<u16>,
     max_size: Option<ByteSize>,
@@ -139,7 +146,11 @@ impl NodeConfig for Post {
             Owes::Kept => Delivery::Kept,
             Owes::Shown => Delivery::Shown,
         });
-        let profile = profile.disk(self.max_size);
+        let mut profile = profile.disk(self.max_size);
+        profile.says.clone_from(&self.topics);
+        if let Some(name) = &self.connection {
+            profile = profile.connection("connection", name);
+        }
         match self.port {
             Some(port) => profile.claim(Claim::PORT, port.to_string()),
             None => profile,

@@ -60,6 +60,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// Lets the source say what keeps it from its work.
+    fn listen(&self) {
+        self.stats.listen(|| self.source.trouble());
+    }
+
     /// Asks until there is something or nothing more will come. The error says why the source was given up.
     pub(crate) async fn read(
         &mut self,
@@ -100,7 +105,10 @@ impl Asked {
                     }
                     let pause = backoff.failed();
                     match (self.rebuild)() {
-                        Ok(source) => self.source = source,
+                        Ok(source) => {
+                            self.source = source;
+                            self.listen();
+                        }
                         Err(why) => {
                             tracing::error!(node = %self.address, "it cannot be made anew: {why}")
                         }
@@ -148,11 +156,13 @@ pub(crate) struct SourceRun {
 impl SourceRun {
     /// Runs until the source has ended, was given up, or is told to stop. Only in the first two cases has it come to its end.
     pub(crate) async fn run(mut self) -> Result<(), String> {
+        self.asked.listen();
         self.go_on().await;
         let done = self.ask().await;
         if self.stop.is_cancelled() {
             return done;
         }
+        self.asked.stats.listen(|| None);
         match &self.way {
             Way::Entrance(entrance) => entrance.end(),
             Way::Ahead(give) => {

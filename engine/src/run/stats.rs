@@ -1,6 +1,8 @@
 //! What each node counted. Written by the engine, once per batch; read by whoever looks.
 
 use super::keep::Fill;
+use crate::trouble::Trouble;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +17,8 @@ pub struct NodeStats {
     corrected: AtomicU64,
     failed: AtomicU64,
     trouble: Mutex<Option<String>>,
+    /// Where the node that runs says so itself.
+    said: Mutex<Option<Trouble>>,
     spool: Mutex<Option<(u64, Fill)>>,
 }
 
@@ -56,6 +60,12 @@ impl NodeStats {
     pub(crate) fn set_trouble(&self, why: Option<String>) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
+    /// Listens to what a node says itself, in place of the one that ran before.
+    pub(crate) fn listen(&self, ask: impl FnOnce() -> Option<Trouble>) {
+        // One that panics says nothing.
+        let trouble = catch_unwind(AssertUnwindSafe(ask)).unwrap_or_default();
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
     /// How many items wait in the spool, and how full it is.
     pub(crate) fn set_spool(&self, items: u64, fill: Fill) {
         *self.spool.lock().unwrap_or_else(PoisonError::into_inner) = Some((items, fill));
@@ -94,10 +104,11 @@ impl NodeStats {
     pub fn corrected(&self) -> u64 {
         self.corrected.load(Ordering::Relaxed)
     }
-    /// What keeps the node from its work right now.
+    /// What keeps the node from its work right now: why its last call failed, or what it says itself.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let failed = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failed.or_else(|| self.said.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get())
     }
     /// How many items wait in the spool, and how full it is; `None` for a node that has none.
     #[must_use]

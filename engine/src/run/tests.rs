@@ -18,6 +18,7 @@ mod site;
 mod spools;
 mod troubles;
 mod truth;
+mod waiting;
 mod world;
 
 use std::path::Path;

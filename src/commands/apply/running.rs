@@ -81,7 +81,7 @@ enum Outcome {
 async fn once(call: &Call<'_>, args: &Apply, asks: bool) -> Result<Outcome, Failure> {
     loop {
         let seen = marks(&args.paths.paths);
-        let local = Local::read(&args.paths.paths, args.all);
+        let local = Local::read(&call.registry, &args.paths.paths, args.all);
         let request = local.request()?;
         let planned = call.engine.plan(request.clone()).await?;
         local.further(&planned.diagnostics);

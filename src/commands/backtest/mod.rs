@@ -41,8 +41,8 @@ const ROW_BYTES: (f64, f64) = (4.6, 60.0);
 
 pub(crate) fn backtest(global: &Global, args: &commands::Backtest) -> Result<ExitCode, Failure> {
     let look = Arc::new(host::look(global)?);
-    let local = Local::read(&args.paths.paths, args.all);
-    let registry = smollama_nodes::registry();
+    let registry = host::registry(global);
+    let local = Local::read(&registry, &args.paths.paths, args.all);
     let compared = Comparison::new(&look, &local.request()?, &registry)?;
     local.further(&compared.warnings);
     let running = compared.running.as_ref().map(|(_, graph)| graph);

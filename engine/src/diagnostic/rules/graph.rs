@@ -22,6 +22,8 @@ pub(super) static ALL: &[&Rule] = &[
     &NODE_CANNOT_START,
     &BAD_RENAME,
     &PIPELINE_OF_ANOTHER_FILE,
+    &UNKNOWN_BROKER,
+    &MESSAGE_LOOP,
 ];
 
 /// There is no such type of node.
@@ -343,5 +345,33 @@ pub static PIPELINE_OF_ANOTHER_FILE: Rule = Rule {
     fix: Fix::Words(
         "Give it another name. If the pipeline has moved to this file, name both files in one `smollama apply`: then \
         the one it has left no longer holds it.",
+    ),
+};
+
+/// A node names a broker that is not in `config.yaml`.
+pub static UNKNOWN_BROKER: Rule = Rule {
+    id: "SM0088",
+    name: "unknown-broker",
+    title: "there is no broker of that name",
+    meaning: "A node that speaks MQTT uses the broker whose settings stand directly below `mqtt` in config.yaml, unless its \
+        `connection` names another one. That name is a key below `mqtt.connections` there.",
+    example: "",
+    fix: Fix::Words(
+        "Write the name as it stands in config.yaml, or add the broker there: `mqtt: { connections: { garden: { broker: \
+        10.0.0.7 } } }`. A config.yaml elsewhere is named with `--config`.",
+    ),
+};
+
+/// What a sink publishes comes back by a source.
+pub static MESSAGE_LOOP: Rule = Rule {
+    id: "SM0089",
+    name: "message-loop",
+    title: "what a sink publishes would come back by a source",
+    meaning: "A source of this host subscribes to topics that a sink of this host publishes to, at the same broker. Each message \
+        would come back as a new reading; where the two lie in one pipeline, each of those would be published again, without end.",
+    example: "",
+    fix: Fix::Words(
+        "Publish to a topic that no source here subscribes to, or subscribe to less. Where it is meant, say `allow_loop: true` in \
+        the settings of the sink.",
     ),
 };

@@ -136,6 +136,7 @@ impl Caller {
             ([0; 3], false)
         });
         self.keeps_position = keeps;
+        self.with.stats.listen(|| sink.trouble());
         own
     }
 

@@ -19,6 +19,7 @@ use crate::reading::{Reading, Value};
 use crate::registry::{Delivery, NodeConfig, Pace, Problem, Profile, Registry, Section};
 use crate::series::{SeriesId, SeriesMap};
 use crate::time::Timestamp;
+use crate::trouble::Trouble;
 
 pub(super) fn registry() -> Registry {
     Registry::new()
@@ -41,6 +42,13 @@ fn series(context: &Context) -> Result<SeriesId, Problem> {
     series.map_err(|error| Problem::at("", error.to_string()))
 }
 
+/// Where a node says this, if anything.
+fn saying(what: &str) -> Trouble {
+    let trouble = Trouble::default();
+    trouble.set(Some(what.to_owned()).filter(|what| !what.is_empty()));
+    trouble
+}
+
 fn claiming(profile: Profile, what: &str) -> Profile {
     if what.is_empty() { profile } else { profile.claim("the pin", what) }
 }
@@ -59,9 +67,12 @@ pub(super) struct Feed {
     broken: bool,
     /// What it alone may hold.
     claims: String,
+    /// What keeps it from its work until something comes.
+    says: String,
 }
 
 struct FeedSource {
+    trouble: Trouble,
     from: String,
     series: SeriesId,
     careless: bool,
@@ -94,7 +105,15 @@ impl NodeConfig for Feed {
         }
         let series = series(context)?;
         let (careless, alive) = (self.careless, world.alive());
-        Ok(Node::Source(Box::new(FeedSource { from, series, careless, world, _alive: alive })))
+        let trouble = saying(&self.says);
+        Ok(Node::Source(Box::new(FeedSource {
+            trouble,
+            from,
+            series,
+            careless,
+            world,
+            _alive: alive,
+        })))
     }
 }
 
@@ -110,6 +129,7 @@ impl Source for FeedSource {
             batch.map(Some).or(sender.ended.then_some(None))
         });
         let Some(values) = found.await else { return Ok(Read::Finished) };
+        self.trouble.set(None);
         let reading = |value: &i64| Reading::new(now, self.series, *value);
         let items = Items::Readings(values.iter().map(reading).collect());
         let (world, from) = (self.world.clone(), self.from.clone());
@@ -121,6 +141,9 @@ impl Source for FeedSource {
         });
         let receipt = Some(receipt).filter(|_| !self.careless);
         Ok(Read::Batch(SourceBatch { items, rejects: Vec::new(), position: None, receipt }))
+    }
+    fn trouble(&self) -> Option<Trouble> {
+        Some(self.trouble.clone())
     }
 }
 
@@ -373,6 +396,8 @@ pub(super) struct Stash {
     broken: bool,
     /// What it alone may hold.
     claims: String,
+    /// What keeps it from its work.
+    says: String,
 }
 
 struct StashSink {
@@ -531,6 +556,9 @@ impl Sink for StashSink {
     }
     fn linger(&self) -> Duration {
         if self.config.lingers { Duration::from_secs(10) } else { Duration::from_millis(100) }
+    }
+    fn trouble(&self) -> Option<Trouble> {
+        Some(saying(&self.config.says))
     }
     fn blocks(&self) -> bool {
         self.config.blocks
