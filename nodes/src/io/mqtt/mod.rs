@@ -23,6 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use smollama_engine::config::mqtt::{DEFAULT_BROKER, MqttBroker, MqttVersion};
 use smollama_engine::context::Host;
+use smollama_engine::trouble::Trouble;
 use tokio_util::sync::CancellationToken;
 
 use super::tls;
@@ -33,7 +34,6 @@ pub use message::{Publication, Qos};
 pub use publisher::Outgoing;
 use publisher::Publisher;
 pub use routes::Subscription;
-pub use state::Tell;
 use state::{Listener, State};
 use subscriber::Subscriber;
 use versions::Versions;
@@ -121,16 +121,15 @@ impl Broker {
         })
     }
 
-    /// Where messages for a node wait; see [`Inbox`]. Nothing is asked of the broker before [`Inbox::begin`].
+    /// Where messages for a node wait. Nothing is asked of the broker before [`Inbox::begin`].
     pub fn inbox(
         self: &Arc<Self>,
         address: &Arc<str>,
         subscriptions: BTreeSet<Subscription>,
-        tell: Tell,
     ) -> Inbox {
         let mailbox = self.subscriber.mailbox(address, &subscriptions);
         let filters = subscriptions.iter().map(|one| one.filter.clone()).collect();
-        let listener = self.hears.listen(filters, tell);
+        let listener = self.hears.listen(filters);
         let broker = self.clone();
         Inbox {
             broker,
@@ -138,7 +137,7 @@ impl Broker {
             subscriptions,
             mailbox: Some(mailbox),
             began: false,
-            _listener: listener,
+            listener,
         }
     }
 
@@ -219,7 +218,7 @@ pub struct Inbox {
     /// `None` once it is given back.
     mailbox: Option<Arc<Mailbox>>,
     began: bool,
-    _listener: Arc<Listener>,
+    listener: Arc<Listener>,
 }
 
 impl Inbox {
@@ -233,6 +232,12 @@ impl Inbox {
         if let Some(mailbox) = &self.mailbox {
             mailbox.take(most, into).await;
         }
+    }
+
+    /// Where it is said what keeps messages from coming.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        self.listener.trouble()
     }
 
     /// How many messages with QoS 0 found no room since this was last asked.

@@ -1,10 +1,11 @@
 //! The connection that publishes: one for all nodes of a host, to each broker.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use smollama_engine::run::{Backoff, RetrySpec};
+use smollama_engine::trouble::Trouble;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Broker;
 use super::link::{Answer, Answered, Happening, Link, Lost, Options, Speaker};
 use super::message::Publication;
-use super::state::State;
+use super::state::{Listener, State};
 use super::versions::Versions;
 
 /// A connection that lasted so long was a good one.
@@ -108,16 +109,12 @@ impl Publisher {
             let _ = speaker.changed().await;
         }
     }
-
-    /// What keeps the connection from being there.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.state.trouble()
-    }
 }
 
 /// What a node has published and the broker has not answered to, in order. `T` is what the node knows a publication by.
 pub struct Outgoing<T> {
     broker: Arc<Broker>,
+    listener: Arc<Listener>,
     flight: VecDeque<Flying<T>>,
     refused: Vec<(T, String)>,
 }
@@ -131,7 +128,8 @@ struct Flying<T> {
 
 impl<T> Outgoing<T> {
     pub(super) fn new(broker: Arc<Broker>) -> Outgoing<T> {
-        Outgoing { broker, flight: VecDeque::new(), refused: Vec::new() }
+        let listener = broker.says.listen(BTreeSet::new());
+        Outgoing { broker, listener, flight: VecDeque::new(), refused: Vec::new() }
     }
 
     /// How many have no answer.
@@ -216,9 +214,9 @@ impl<T> Outgoing<T> {
         std::mem::take(&mut self.refused)
     }
 
-    /// What keeps publications from going out.
+    /// Where it is said what keeps publications from going out.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.broker.publisher.trouble()
+    pub fn trouble(&self) -> Trouble {
+        self.listener.trouble()
     }
 }

@@ -5,19 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use smollama_engine::topic;
+use smollama_engine::trouble::Trouble;
 
 use super::link::{Lost, Version, Why};
 use super::message::Qos;
 use super::subscriber::Request;
 
-/// Told what keeps a node from its work, and when nothing does any more.
-pub type Tell = Box<dyn Fn(Option<String>) + Send + Sync>;
-
 /// A node that wants to know.
 pub(super) struct Listener {
     /// The filters whose refusal concerns it.
     filters: BTreeSet<String>,
-    tell: Tell,
+    trouble: Trouble,
 }
 
 #[derive(Default)]
@@ -32,6 +30,13 @@ struct Known {
     /// How often it connected, and how often the broker had forgotten the session meanwhile.
     connections: u64,
     sessions_lost: u64,
+}
+
+impl Listener {
+    /// Where it is said.
+    pub(super) fn trouble(&self) -> Trouble {
+        self.trouble.clone()
+    }
 }
 
 /// See the module.
@@ -54,9 +59,9 @@ impl State {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells a node how it stands, now and whenever that changes, as long as it keeps what comes back.
-    pub(super) fn listen(&self, filters: BTreeSet<String>, tell: Tell) -> Arc<Listener> {
-        let listener = Arc::new(Listener { filters, tell });
+    /// Says how it stands, now and whenever that changes, as long as what comes back is kept.
+    pub(super) fn listen(&self, filters: BTreeSet<String>) -> Arc<Listener> {
+        let listener = Arc::new(Listener { filters, trouble: Trouble::default() });
         let mut known = self.known();
         known.listeners.retain(|listener| listener.strong_count() > 0);
         known.listeners.push(Arc::downgrade(&listener));
@@ -145,11 +150,6 @@ impl State {
             tracing::warn!(client = %self.client_id, "messages that this host published come back to it; they are dropped");
         }
     }
-
-    /// What keeps the connection from being there.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.known().trouble.clone()
-    }
 }
 
 impl Known {
@@ -165,6 +165,6 @@ impl Known {
         };
         let refused = self.refused.iter().find(|(filter, _)| concerns(filter));
         let refused = refused.map(|(filter, why)| format!("`{filter}` is not granted: {why}"));
-        (listener.tell)(self.trouble.clone().or(refused));
+        listener.trouble.set(self.trouble.clone().or(refused));
     }
 }

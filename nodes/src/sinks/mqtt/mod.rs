@@ -14,6 +14,7 @@ use smollama_engine::duration::Duration;
 use smollama_engine::node::{Node, NodeError, Refused, Sink};
 use smollama_engine::registry::{Delivery, NodeConfig, Problem, Profile, Section};
 use smollama_engine::time::Timestamp;
+use smollama_engine::trouble::Trouble;
 use tokio::time::timeout;
 
 use compose::Composer;
@@ -32,7 +33,12 @@ impl NodeConfig for MqttConfig {
     const EXAMPLE: &'static str = include_str!("example.yaml");
 
     fn profile(&self) -> Profile {
-        Profile::sink(&ItemKind::ALL).delivery(Delivery::Sent)
+        let profile = Profile::sink(&ItemKind::ALL).delivery(Delivery::Sent);
+        let profile = match &self.connection {
+            Some(name) => profile.connection("connection", name),
+            None => profile,
+        };
+        if self.allow_loop { profile } else { profile.says(self.says()) }
     }
 
     fn problems(&self) -> Vec<Problem> {
@@ -44,13 +50,17 @@ impl NodeConfig for MqttConfig {
             .map_err(|why| Problem::at("connection", why))?;
         let composer = Composer::new(self, context.host.clone())?;
         let outgoing = broker.outgoing();
-        Ok(Node::Sink(Box::new(Mqtt { composer, outgoing, begun: None, refused: Vec::new() })))
+        let trouble = outgoing.trouble();
+        let refused = Vec::new();
+        Ok(Node::Sink(Box::new(Mqtt { composer, outgoing, trouble, begun: None, refused })))
     }
 }
 
 struct Mqtt {
     composer: Composer,
     outgoing: Outgoing<Items>,
+    /// What keeps it from going out.
+    trouble: Trouble,
     /// The end of the batch that is under way, and its length: it comes again where a call was given up.
     begun: Option<(u64, usize)>,
     refused: Vec<Refused>,
@@ -63,7 +73,7 @@ impl Mqtt {
             if timeout(LOOK_EVERY, self.outgoing.settle(most)).await.is_ok() {
                 break Ok(());
             }
-            if let Some(trouble) = self.outgoing.trouble() {
+            if let Some(trouble) = self.trouble.get() {
                 break Err(NodeError::Retry(trouble));
             }
         };
@@ -89,7 +99,7 @@ impl Sink for Mqtt {
             self.begun = Some(begun);
         }
         // They are held here now and go out in order. Where there is no connection, whoever flushes waits for it.
-        if self.outgoing.trouble().is_none() {
+        if self.trouble.get().is_none() {
             let _ = timeout(LOOK_EVERY, self.outgoing.send()).await;
         }
         self.begun = None;
@@ -102,6 +112,10 @@ impl Sink for Mqtt {
 
     fn take_refused(&mut self) -> Vec<Refused> {
         std::mem::take(&mut self.refused)
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        Some(self.trouble.clone())
     }
 
     /// The broker is not asked anew for a try: only whether the connection is there again.

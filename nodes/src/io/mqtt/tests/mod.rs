@@ -4,7 +4,6 @@ mod mosquitto;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,25 +28,14 @@ fn host(broker: &Mosquitto, id: u128) -> Host {
     host
 }
 
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<Option<String>>>>);
-
-impl Told {
-    fn tell(&self) -> Tell {
-        let told = self.0.clone();
-        Box::new(move |text| told.lock().unwrap().push(text))
-    }
-
-    async fn until(&self, what: &str, is: impl Fn(Option<&str>) -> bool) {
-        let waited = timeout(WITHIN, async {
-            while !self.0.lock().unwrap().iter().any(|text| is(text.as_deref())) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        if waited.await.is_err() {
-            panic!("{what}: {:?}", self.0.lock().unwrap());
+/// Waits until it is said what is waited for.
+async fn until(trouble: &Trouble, what: &str, is: impl Fn(Option<&str>) -> bool) {
+    let waited = timeout(WITHIN, async {
+        while !is(trouble.get().as_deref()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    }
+    });
+    assert!(waited.await.is_ok(), "{what}: {:?}", trouble.get());
 }
 
 fn wanted(filters: &[(&str, Qos)]) -> BTreeSet<Subscription> {
@@ -55,10 +43,10 @@ fn wanted(filters: &[(&str, Qos)]) -> BTreeSet<Subscription> {
     filters.iter().map(one).collect()
 }
 
-fn inbox(host: &Host, address: &str, filters: &[(&str, Qos)]) -> (Inbox, Told) {
-    let told = Told::default();
-    let broker = Broker::lease(None, host).unwrap();
-    (broker.inbox(&address.into(), wanted(filters), told.tell()), told)
+fn inbox(host: &Host, address: &str, filters: &[(&str, Qos)]) -> (Inbox, Trouble) {
+    let inbox = Broker::lease(None, host).unwrap().inbox(&address.into(), wanted(filters));
+    let trouble = inbox.trouble();
+    (inbox, trouble)
 }
 
 fn says(topic: &str, text: &str, qos: Qos) -> Publication {
@@ -149,7 +137,7 @@ async fn what_was_not_kept_comes_again_after_a_restart_of_the_broker_and_what_wa
     let first = numbers(&mut inbox, MANY as usize / 2).await;
     assert_eq!(first, (0..MANY / 2).collect::<Vec<_>>());
     broker.end(true);
-    told.until("the broker is away", |text| {
+    until(&told, "the broker is away", |text| {
         text.is_some_and(|text| text.contains("cannot be reached"))
     })
     .await;
@@ -166,7 +154,7 @@ async fn what_is_published_while_the_broker_is_away_goes_out_in_order_when_it_is
     let mut out = Broker::lease(None, &says_it).unwrap().outgoing();
     begin(&mut inbox, &mut out, "a/b").await;
     broker.end(false);
-    told.until("the broker is away", |text| text.is_some()).await;
+    until(&told, "the broker is away", |text| text.is_some()).await;
     for number in 0..MANY {
         out.push(says("a/b", &number.to_string(), Qos::AtLeastOnce), number);
     }
@@ -177,7 +165,7 @@ async fn what_is_published_while_the_broker_is_away_goes_out_in_order_when_it_is
         messages
     };
     broker.go_on();
-    told.until("the broker is back", |text| text.is_none()).await;
+    until(&told, "the broker is back", |text| text.is_none()).await;
     let (settled, first) =
         tokio::join!(timeout(WITHIN, out.settle(0)), timeout(WITHIN, subscribes));
     settled.unwrap();
