@@ -118,6 +118,13 @@ impl FormReader {
         row.cell(self.slots.value) != Cell::Missing
     }
 
+    /// Whether a row says that there is no value.
+    #[inline]
+    #[must_use]
+    pub fn is_null(&self, row: Row<'_>) -> bool {
+        row.cell(self.slots.value) == Cell::Null
+    }
+
     /// Whether a row says its source itself.
     #[must_use]
     pub fn is_named(&self, row: Row<'_>) -> bool {
