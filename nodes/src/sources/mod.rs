@@ -1,5 +1,6 @@
 //! What makes readings.
 
+pub mod mqtt;
 pub mod replay;
 pub mod simulate;
 pub mod socket;

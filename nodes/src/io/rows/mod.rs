@@ -4,14 +4,19 @@
 //! bytes. What it found lies in [`Cell`]s, one for each wanted field, whose texts are places in those bytes.
 
 pub mod csv;
+pub mod form;
 pub mod json;
 pub mod number;
 pub mod path;
 pub mod series;
+pub mod template;
 mod text;
 pub mod time;
 
 use std::fmt;
+
+/// How much of a refused row goes to the dead letters.
+pub const REJECTED_BYTES: usize = 4 << 10;
 
 /// What stands in one wanted field of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]

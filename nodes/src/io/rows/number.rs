@@ -148,6 +148,13 @@ fn from_loose_text(text: &[u8]) -> Option<Cell> {
     large_float(text).ok()
 }
 
+/// Whether a text is one of the usual words for NaN and infinities.
+#[must_use]
+pub fn is_not_finite(text: &str) -> bool {
+    let unsigned = text.trim_start_matches(['-', '+']);
+    ["nan", "inf", "infinity"].iter().any(|word| unsigned.eq_ignore_ascii_case(word))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

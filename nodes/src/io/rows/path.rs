@@ -85,6 +85,19 @@ impl PathTree {
     }
 }
 
+/// A path as it is shown: with its dots, but without the signs that make one part of a key.
+#[must_use]
+pub fn plain(name: &str) -> String {
+    keys(name).join(".")
+}
+
+/// Whether a path leads through a place in an array, which only a walk through all fields finds ([`super::json::Leaves`]).
+#[must_use]
+pub fn leads_into_array(name: &str) -> bool {
+    let place = |key: &String| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit());
+    keys(name).iter().any(place)
+}
+
 fn keys(name: &str) -> Vec<String> {
     let mut keys = vec![String::new()];
     let mut rest = name.chars().peekable();

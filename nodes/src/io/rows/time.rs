@@ -1,5 +1,6 @@
 //! Times as recordings write them.
 
+pub mod settings;
 #[cfg(test)]
 mod tests;
 

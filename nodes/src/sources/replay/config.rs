@@ -12,7 +12,7 @@ use smollama_engine::one_or_many::OneOrMany;
 use smollama_engine::registry::Problem;
 
 use super::template::{Part, Template};
-use crate::io::rows::time::{EpochUnit, TimeFormat};
+use crate::io::rows::time::{TimeFormat, settings};
 
 /// Reads recordings: CSV, JSON lines and Parquet, a file, many, or standard input.
 ///
@@ -136,18 +136,11 @@ impl ReplayConfig {
     }
 
     pub(super) fn time_format(&self) -> TimeFormat {
-        match self.time_format.as_deref() {
-            None => TimeFormat::Auto,
-            Some("s") => TimeFormat::Epoch(EpochUnit::Seconds),
-            Some("ms") => TimeFormat::Epoch(EpochUnit::Milliseconds),
-            Some("us") => TimeFormat::Epoch(EpochUnit::Microseconds),
-            Some("ns") => TimeFormat::Epoch(EpochUnit::Nanoseconds),
-            Some(pattern) => TimeFormat::Pattern(pattern.to_owned()),
-        }
+        settings::format(self.time_format.as_deref())
     }
 
     pub(super) fn zone(&self) -> Option<TimeZone> {
-        self.zone.as_deref().map_or(Some(TimeZone::UTC), |zone| TimeZone::get(zone).ok())
+        settings::zone(self.zone.as_deref())
     }
 
     /// The ids that readings can have, as far as the settings tell.
@@ -182,13 +175,7 @@ impl ReplayConfig {
                 Problem::at("columns", "there is none").help("leave `columns` out to find them"),
             );
         }
-        if self.zone().is_none() {
-            let zone = self.zone.as_deref().unwrap_or_default();
-            let message = format!("there is no zone `{zone}`");
-            problems
-                .push(Problem::at("zone", message).help("write it as `Europe/Berlin` or `UTC`"));
-        }
-        problems.extend(self.problem_of_time());
+        problems.extend(settings::problems(self.zone.as_deref(), self.time_format.as_deref()));
         problems.extend(self.problem_of_format());
         if self.max_line.is_some_and(|max| max > MAX_LINE_MAX || max.0 == 0) {
             problems.push(Problem::at(
@@ -197,22 +184,6 @@ impl ReplayConfig {
             ));
         }
         problems
-    }
-
-    fn problem_of_time(&self) -> Option<Problem> {
-        let TimeFormat::Pattern(pattern) = self.time_format() else { return None };
-        let help = "write `s`, `ms`, `us`, `ns`, or a pattern such as `%d.%m.%Y %H:%M:%S`";
-        if !pattern.contains('%') {
-            return Some(
-                Problem::at("time_format", format!("`{pattern}` is no time format")).help(help),
-            );
-        }
-        let example = jiff::Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
-        let error = jiff::fmt::strtime::format(&pattern, &example).err()?;
-        Some(
-            Problem::at("time_format", format!("`{pattern}` is no time format: {error}"))
-                .help(help),
-        )
     }
 
     fn problem_of_format(&self) -> Option<Problem> {

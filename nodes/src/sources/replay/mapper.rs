@@ -176,7 +176,9 @@ impl Mapper {
             _ if trimmed == "true" || trimmed == "false" => {
                 Ok(Some(Value::Bool(trimmed == "true")))
             }
-            _ if is_not_finite(trimmed) => Err(format!("{} is not a finite number", what())),
+            _ if number::is_not_finite(trimmed) => {
+                Err(format!("{} is not a finite number", what()))
+            }
             (_, Values::Any) if trimmed.is_empty() => Ok(None),
             (_, Values::Any) => Ok(Some(Value::text(&text))),
             (_, Values::Number) => Err(format!("{} is not a number", what())),
@@ -186,11 +188,6 @@ impl Mapper {
     fn is_missing(&self, text: &str) -> bool {
         self.missing.iter().any(|missing| **missing == *text)
     }
-}
-
-fn is_not_finite(text: &str) -> bool {
-    let unsigned = text.trim_start_matches(['-', '+']);
-    ["nan", "inf", "infinity"].iter().any(|word| unsigned.eq_ignore_ascii_case(word))
 }
 
 /// A message with what stands in a cell, cut to what one can read.

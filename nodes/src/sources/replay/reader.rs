@@ -16,14 +16,12 @@ use super::place::Place;
 use crate::io::rows::csv::CsvRows;
 use crate::io::rows::json::JsonLines;
 use crate::io::rows::path::Fields;
-use crate::io::rows::{RowDecoder, Step, number};
+use crate::io::rows::{REJECTED_BYTES, RowDecoder, Step, number};
 
 /// The most readings of one batch, but for rows with more.
 pub(super) const READINGS_MAX: usize = 1_024;
 /// The most rejects of one batch.
 const REJECTS_MAX: usize = 256;
-/// How much of a refused row goes to the dead letters.
-const REJECTED_BYTES: usize = 4 << 10;
 /// In how many rows columns of numbers are looked for.
 const SAMPLE_ROWS: usize = 100;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";

@@ -2,6 +2,8 @@
 
 use smollama_engine::registry::Problem;
 
+use crate::io::rows::template::{Piece, pieces};
+
 /// Text with fields in braces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Template {
@@ -23,28 +25,14 @@ impl Template {
     /// # Errors
     /// An opened brace that is not closed, or none between.
     pub(super) fn new(text: &str) -> Result<Self, Problem> {
-        let bad = |message: String| {
-            Problem::at("source", message).help("write it like \"{building}/{room}\"")
+        let bad =
+            |message| Problem::at("source", message).help("write it like \"{building}/{room}\"");
+        let part = |piece| match piece {
+            Piece::Text(text) => Part::Text(text),
+            Piece::Field(field) if field == "column" => Part::Column,
+            Piece::Field(field) if field == "file" => Part::File,
+            Piece::Field(field) => Part::Field(field),
         };
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some(start) = rest.find('{') {
-            let (before, behind) = (&rest[..start], &rest[start + 1..]);
-            let length = behind.find('}').ok_or_else(|| bad("a `{` is not closed".into()))?;
-            if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
-            }
-            parts.push(match &behind[..length] {
-                "" => return Err(bad("there is no field between `{` and `}`".into())),
-                "column" => Part::Column,
-                "file" => Part::File,
-                field => Part::Field(field.to_owned()),
-            });
-            rest = &behind[length + 1..];
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
-        }
-        if parts.is_empty() { Err(bad("it is empty".into())) } else { Ok(Template { parts }) }
+        Ok(Template { parts: pieces(text).map_err(bad)?.into_iter().map(part).collect() })
     }
 }

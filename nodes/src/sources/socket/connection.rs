@@ -11,14 +11,13 @@ use smollama_engine::reading::Reading;
 use super::ledger::{Ledger, Lines, Promise};
 use super::lines::LineReader;
 use super::stream::Stream;
+use crate::io::rows::REJECTED_BYTES;
 
 /// About how many bytes are read in one go.
 const CHUNK: usize = 64 << 10;
 /// The most readings and refused lines of one batch.
 const READINGS_MAX: usize = 1_024;
 const REJECTS_MAX: usize = 256;
-/// How much of a refused line goes to the dead letters.
-const REJECTED_BYTES: usize = 4 << 10;
 
 /// See the module.
 #[derive(Debug)]

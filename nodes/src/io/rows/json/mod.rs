@@ -8,11 +8,13 @@
 //! What serde_json refuses is refused here, and what it accepts is accepted, if it is an object. Of a key that stands
 //! twice the last one counts.
 
+mod leaves;
 mod scan;
 mod shape;
 #[cfg(test)]
 mod tests;
 
+pub use leaves::{Leaves, TakeLeaf, entries};
 use scan::Scan;
 use shape::{Learned, Shape};
 

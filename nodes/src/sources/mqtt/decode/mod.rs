@@ -1,0 +1,226 @@
+//! From topic and payload to readings.
+//!
+//! A message that is like earlier ones costs no allocation but for texts: JSON is held against the shapes of earlier payloads, and series
+//! are found by topic and field as they stand in the message. All that is remembered of senders has a bound.
+
+mod cbor;
+mod edge;
+mod found;
+mod line;
+mod objects;
+mod series;
+mod template;
+#[cfg(test)]
+mod tests;
+mod times;
+mod value;
+
+use std::time::{Duration, Instant};
+
+use smollama_engine::context::Context;
+use smollama_engine::node::Reject;
+use smollama_engine::reading::{Reading, Value};
+use smollama_engine::registry::Problem;
+
+use super::config::{Format, MqttConfig, ValueType};
+use crate::io::rows::form::Refused;
+use crate::io::rows::time::settings;
+use crate::io::rows::{Cell, REJECTED_BYTES, number};
+use edge::Edge;
+use found::Found;
+use objects::Objects;
+pub(super) use template::{Part, Template};
+
+/// How often a warning comes again.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
+/// Makes readings of messages.
+pub struct Decoder {
+    format: Format,
+    kind: Option<ValueType>,
+    /// Whether the original's payload is recognised by its topic.
+    looks_for_edge: bool,
+    objects: Objects,
+    edge: Edge,
+    json: Vec<u8>,
+    context: Context,
+    lacking_series: Counted,
+    unmatched: Counted,
+}
+
+/// Something that is counted and said at most once a minute.
+#[derive(Debug, Default)]
+struct Counted {
+    count: u64,
+    said: Option<Instant>,
+}
+
+impl Counted {
+    /// One more; the count, if it is time to say it.
+    fn add(&mut self) -> Option<u64> {
+        self.count += 1;
+        let due = self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY);
+        due.then(|| {
+            self.said = Some(Instant::now());
+            self.count
+        })
+    }
+}
+
+impl Decoder {
+    /// A decoder for the node of a context.
+    ///
+    /// # Errors
+    /// The settings have a problem, as [`MqttConfig::all_problems`] says.
+    pub fn new(config: &MqttConfig, context: &Context) -> Result<Decoder, Problem> {
+        if let Some(problem) = config.all_problems().into_iter().next() {
+            return Err(problem);
+        }
+        let zone = settings::zone(config.zone.as_deref()).unwrap_or(jiff::tz::TimeZone::UTC);
+        let template = Template::new(config.id.as_deref().unwrap_or("{topic}"))?;
+        let automatic = config.is_automatic() && config.each.is_none() && config.id.is_none();
+        Ok(Decoder {
+            format: config.format,
+            kind: config.kind,
+            looks_for_edge: config.format == Format::Auto && automatic,
+            objects: Objects::new(config, template, &zone, context),
+            edge: Edge::new(config, zone, context),
+            json: Vec::new(),
+            context: context.clone(),
+            lacking_series: Counted::default(),
+            unmatched: Counted::default(),
+        })
+    }
+
+    /// Appends the readings of a message, and what could not be understood of it: one reject at most. A reading whose message says no time
+    /// is dated [`Timestamp::ON_RECEIPT`].
+    ///
+    /// [`Timestamp::ON_RECEIPT`]: smollama_engine::time::Timestamp::ON_RECEIPT
+    #[inline]
+    pub fn decode(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        readings: &mut Vec<Reading>,
+        rejects: &mut Vec<Reject>,
+    ) {
+        if payload.is_empty() {
+            return;
+        }
+        let mut found = Found::new(readings);
+        if let Err(refused) = self.take(topic, payload, &mut found) {
+            found.refuse_all(refused);
+        }
+        let (reason, lacks_series) = (found.reason(), found.lacks_series);
+        if found.is_nothing() && !is_null(payload) {
+            self.note_unmatched(topic);
+        }
+        if let Some(reason) = reason {
+            if lacks_series {
+                self.note_lack(topic, &reason);
+            }
+            let bytes = payload.get(..REJECTED_BYTES).unwrap_or(payload).to_vec();
+            rejects.push(Reject { reason, origin: format!("topic {topic}"), bytes });
+        }
+    }
+
+    /// How many messages held none of the wanted fields.
+    #[must_use]
+    pub fn unmatched(&self) -> u64 {
+        self.unmatched.count
+    }
+
+    /// How many messages were of series beyond what the node or the host may hold.
+    #[must_use]
+    pub fn lacking_series(&self) -> u64 {
+        self.lacking_series.count
+    }
+
+    #[inline]
+    fn take(&mut self, topic: &str, payload: &[u8], found: &mut Found<'_>) -> Result<(), Refused> {
+        match self.format {
+            Format::Auto if !matches!(payload.trim_ascii_start().first(), Some(b'{' | b'[')) => {
+                self.plain(topic, payload, None, found)
+            }
+            Format::Auto | Format::Json => {
+                if self.looks_for_edge
+                    && topic.ends_with("/readings")
+                    && let Some(taken) = self.edge.take(topic, payload, found)
+                {
+                    return taken;
+                }
+                self.objects.take(topic, payload, found)
+            }
+            Format::Cbor => {
+                self.json.clear();
+                cbor::to_json(payload, &mut self.json)?;
+                self.objects.take(topic, &self.json, found)
+            }
+            Format::Number => self.plain(topic, payload, Some(ValueType::Number), found),
+            Format::Text => self.plain(topic, payload, Some(ValueType::Text), found),
+            Format::Edge => self
+                .edge
+                .take(topic, payload, found)
+                .unwrap_or_else(|| Err("no array `readings`, as the original sends it".into())),
+        }
+    }
+
+    fn plain(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        kind: Option<ValueType>,
+        found: &mut Found<'_>,
+    ) -> Result<(), Refused> {
+        let text = std::str::from_utf8(payload).map_err(|error| {
+            format!("bytes that are not UTF-8 at byte {}", error.valid_up_to() + 1)
+        })?;
+        let value = match self.kind.or(kind) {
+            None => guessed(text),
+            kind => value::of_text(text, kind),
+        };
+        match value.map_err(|bad| format!("the payload {bad}"))? {
+            Some(value) => self.objects.push_plain(topic, value, found),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn note_unmatched(&mut self, topic: &str) {
+        if let Some(messages) = self.unmatched.add() {
+            let node = &self.context.address;
+            tracing::warn!(%node, messages, topic, "messages hold none of the wanted fields");
+        }
+    }
+
+    #[cold]
+    fn note_lack(&mut self, topic: &str, reason: &str) {
+        if let Some(messages) = self.lacking_series.add() {
+            let node = &self.context.address;
+            tracing::warn!(%node, messages, topic, "messages go to the dead letters: {reason}");
+        }
+    }
+}
+
+/// The value of a plain payload that nothing is said about.
+fn guessed(text: &str) -> Result<Option<Value>, String> {
+    let trimmed = text.trim();
+    Ok(Some(match number::from_text(trimmed.as_bytes()) {
+        Some(Cell::Int(number)) => Value::Int(number),
+        Some(Cell::Float(number)) => Value::Float(number),
+        _ => match trimmed {
+            "" | "null" => return Ok(None),
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            _ if number::is_not_finite(trimmed) => {
+                return Err(format!("is `{trimmed}`, not a finite number"));
+            }
+            _ => return value::of_text(text, None),
+        },
+    }))
+}
+
+/// Whether a payload says that there is no value.
+fn is_null(payload: &[u8]) -> bool {
+    matches!(payload.trim_ascii(), b"" | b"null" | b"\xF6" | b"\xF7")
+}

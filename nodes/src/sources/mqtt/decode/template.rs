@@ -1,0 +1,58 @@
+//! How an id is composed of the topic and fields.
+
+use smollama_engine::registry::Problem;
+
+use crate::io::rows::template::{Piece, pieces};
+
+/// Text with parts of the topic and of the message in braces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Template {
+    parts: Vec<Part>,
+}
+
+/// A part of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) enum Part {
+    /// As it is.
+    Text(String),
+    /// The whole topic.
+    Topic,
+    /// A level of the topic, counted from 1.
+    Level(usize),
+    /// What stands in a field of the message.
+    Field(String),
+}
+
+impl Template {
+    /// # Errors
+    /// An opened brace that is not closed, none between, or level 0.
+    pub(in super::super) fn new(text: &str) -> Result<Template, Problem> {
+        let bad =
+            |message| Problem::at("id", message).help("write it like \"{topic}\" or \"{2}/{3}\"");
+        let part = |piece| match piece {
+            Piece::Text(text) => Part::Text(text),
+            Piece::Field(field) if field == "topic" => Part::Topic,
+            Piece::Field(field) => match field.parse() {
+                Ok(level) => Part::Level(level),
+                Err(_) => Part::Field(field),
+            },
+        };
+        let parts: Vec<Part> = pieces(text).map_err(bad)?.into_iter().map(part).collect();
+        if parts.contains(&Part::Level(0)) {
+            return Err(bad("there is no level 0"));
+        }
+        Ok(Template { parts })
+    }
+
+    pub(in super::super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The fields it needs.
+    pub(in super::super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Field(field) => Some(field.as_str()),
+            _ => None,
+        })
+    }
+}

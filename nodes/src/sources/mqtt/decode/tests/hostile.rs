@@ -1,0 +1,146 @@
+//! Senders that mean ill, and bytes that mean nothing.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn formats() -> Vec<Json> {
+    vec![
+        json!({}),
+        json!({ "format": "json", "fields": { "a": "°C", "a.b": {}, "0": {}, "c": { "type": "bool" } } }),
+        json!({ "fields": { "a": { "type": "number" } }, "others": true, "time": "ts", "id": "{1}/{a}" }),
+        json!({ "value": "a.b", "type": "text" }),
+        json!({ "each": "a", "id": "{b}" }),
+        json!({ "format": "cbor" }),
+        json!({ "format": "edge" }),
+        json!({ "format": "number" }),
+        json!({ "format": "text" }),
+        json!({ "type": "bool" }),
+    ]
+}
+
+/// Bytes that look like something for a while.
+fn payload() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = "([\\[\\]{},: ]|\"(a|b|a.b|0|c|value|source|time|ts|readings|node|s:t)\"(:)?|true|null|-?1|1e5|2026-11-21|\"\\\\u00e9\"|nan){0,24}";
+    let object = "\\{(\"(a|b|value|source|time|ts|node)\":(1|-2.5|\"x\"|null|true|\\[1,\\{\"b\":2\\}\\]|\\{\"b\":\"y\"\\}),){0,6}\"c\":(1|\"on\")\\}";
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..80),
+        pieces.prop_map(String::into_bytes),
+        object.prop_map(String::into_bytes),
+        object.prop_map(|object| format!(
+            r#"{{"node":"n","readings":[{object},{object}],"a":[{object}]}}"#
+        )
+        .into_bytes()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn any_bytes_are_readings_or_a_reject_or_counted(payloads in proptest::collection::vec((payload(), "[a-c]{1,2}(/readings)?"), 1..4)) {
+        for settings in formats() {
+            let mut bench = Bench::new(settings.clone());
+            for (payload, topic) in &payloads {
+                let unmatched = bench.decoder.unmatched();
+                bench.decode(topic, payload);
+                let (readings, rejects) = (bench.readings.len(), bench.rejects.len());
+                let silent = payload.trim_ascii().is_empty() || is_null(payload);
+                let counted = bench.decoder.unmatched() > unmatched;
+                prop_assert!(readings > 0 || rejects == 1 || counted || silent, "{settings} {payload:?}");
+                prop_assert!(rejects <= 1);
+                for reading in &bench.readings {
+                    prop_assert!(reading.value.as_f64().is_none_or(f64::is_finite));
+                }
+                bench.said();
+                bench.reasons();
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_model_says_is_read(
+        model in proptest::collection::btree_map("[a-z]{1,6}", (any::<i32>(), any::<bool>()), 1..8),
+        pretty in any::<bool>(),
+    ) {
+        let model: Vec<_> = model.into_iter().filter(|(name, _)| !["time", "ts", "timestamp", "value"].contains(&name.as_str())).collect();
+        prop_assume!(!model.is_empty());
+        let number = |(int, exact): (i32, bool)| if exact { json!(int) } else { json!(f64::from(int) / 8.0) };
+        let object: serde_json::Map<_, _> = model.iter().map(|(name, value)| (name.clone(), number(*value))).collect();
+        let text = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) }.unwrap();
+        let expected: Vec<String> = object.iter().map(|(name, value)| format!(r#"{{"source":"mqtt:t/{name}","value":{value}}}"#)).collect();
+        prop_assert_eq!(readings(json!({}), "t", &text), expected.clone());
+        let names: Vec<&str> = object.keys().map(String::as_str).collect();
+        prop_assert_eq!(readings(json!({ "fields": names }), "t", &text), expected);
+    }
+}
+
+#[test]
+fn what_nobody_can_mean_goes_to_the_dead_letters() {
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(5_000), close.repeat(5_000));
+    for payload in [
+        deep("[", "]"),
+        deep("{\"a\":", "}"),
+        r#"{"a":NaN}"#.into(),
+        r#"{"a":1e999}"#.into(),
+        r#"{"a":1"#.into(),
+        r#"{"a":1} {"a":2}"#.into(),
+        "{\"a\":\"b\nc\"}".into(),
+        "[1,2".into(),
+    ] {
+        let mut bench = Bench::new(json!({}));
+        bench.decode("t", &payload);
+        assert!(bench.readings.is_empty(), "{payload:.60}");
+        assert_eq!((bench.rejects.len(), &*bench.rejects[0].origin), (1, "topic t"));
+        assert!(bench.rejects[0].bytes.len() <= REJECTED_BYTES);
+    }
+    assert_eq!(reason(json!({}), "t", b"{\"a\":\"\xFF\"}"), "bytes that are not UTF-8 at byte 7");
+    let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(70_000));
+    assert_eq!(
+        reason(json!({}), "t", long),
+        "`a` has 70000 bytes, and a reading takes 65536 at most"
+    );
+}
+
+#[test]
+fn one_message_gives_so_many_readings_and_no_more() {
+    let mut bench = Bench::new(json!({}));
+    for (entry, readings, expected) in [
+        (r#"{"source":"s","value":1}"#, 10_000, "more than 10000 readings in one message"),
+        ("[]", 0, ""),
+        (
+            r#"{"source":"s","value":1,"count":0}"#,
+            0,
+            "entry 0: `count` is no count, and 10000 more",
+        ),
+    ] {
+        bench.decode("t", format!("[{}]", vec![entry; 20_000].join(",")));
+        assert_eq!(bench.readings.len(), readings);
+        assert_eq!(bench.reasons().concat(), expected);
+        bench.readings.clear();
+    }
+    bench.decode("t", format!("[{}]", vec!["1"; 50_000].join(",")));
+    let reason = bench.reasons().concat();
+    assert!(
+        reason.starts_with("too many series") && reason.ends_with(", and 10000 more"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_million_topics_fill_the_cap_and_what_is_known_goes_on() {
+    let mut bench = Bench::new(json!({}));
+    for topic in 0..30_000 {
+        bench.decode(&format!("flood/{topic}"), "1");
+        assert!(bench.rejects.len() <= 1);
+        if topic >= 10_000 {
+            assert_eq!(bench.reasons(), ["too many series: the limit of 10000 is reached"]);
+        }
+    }
+    assert_eq!((bench.readings.len(), bench.decoder.lacking_series()), (10_000, 20_000));
+    bench.readings.clear();
+    bench.decode("flood/17", r#"{"value":2}"#);
+    bench.decode("flood/18", r#"{"new":3}"#);
+    assert_eq!(bench.said(), [r#"{"source":"mqtt:flood/17","value":2}"#]);
+    assert_eq!(bench.rejects.len(), 1);
+}
