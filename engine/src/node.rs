@@ -71,6 +71,8 @@ pub struct SourceBatch {
     ///
     /// [`Profile::promises`]: crate::registry::Profile::promises
     pub receipt: Option<Receipt>,
+    /// How much came since the last batch and was dropped, since nobody asked for it in time. It is counted.
+    pub dropped: u64,
 }
 
 impl SourceBatch {
@@ -82,6 +84,7 @@ impl SourceBatch {
             rejects: Vec::new(),
             position: None,
             receipt: None,
+            dropped: 0,
         }
     }
 }

@@ -84,6 +84,7 @@ impl Asked {
                     self.gave = true;
                     self.stats.add_emitted(0, batch.items.len());
                     self.stats.add_rejected(batch.rejects.len());
+                    self.stats.add_dropped(usize::try_from(batch.dropped).unwrap_or(usize::MAX));
                     return Ok(Some(batch));
                 }
                 Ok(Ok(Read::Finished)) => return Ok(None),
@@ -239,7 +240,7 @@ impl SourceRun {
         origin: &mut Option<(Timestamp, Timestamp)>,
         speed: f64,
     ) -> bool {
-        let SourceBatch { items, mut rejects, position, receipt: _ } = batch;
+        let SourceBatch { items, mut rejects, position, .. } = batch;
         let Items::Readings(mut readings) = items else { return true };
         // These entered before the host stopped, and no place behind them is known.
         let skip = self.resume.taken.min(readings.len() as u64);
@@ -247,7 +248,7 @@ impl SourceRun {
         readings.drain(..usize::try_from(skip).unwrap_or(0));
         if readings.is_empty() {
             let items = Items::Readings(readings);
-            let batch = SourceBatch { items, rejects, position, receipt: None };
+            let batch = SourceBatch { items, rejects, position, receipt: None, dropped: 0 };
             let at = self.clock.now();
             return self.hand_over(Received { batch, at }).await;
         }
@@ -268,7 +269,7 @@ impl SourceRun {
             let rejects = std::mem::take(&mut rejects);
             // Only behind the last of them.
             let position = position.clone().filter(|_| rest.peek().is_none());
-            let batch = SourceBatch { items, rejects, position, receipt: None };
+            let batch = SourceBatch { items, rejects, position, receipt: None, dropped: 0 };
             if !self.hand_over(Received { batch, at: now }).await {
                 return false;
             }
@@ -306,7 +307,7 @@ impl SourceRun {
     /// is dropped then, and counted.
     async fn enter(&mut self, entrance: &Entrance, received: Received) -> bool {
         let Received { batch, at } = received;
-        let SourceBatch { items, rejects, position, receipt } = batch;
+        let SourceBatch { items, rejects, position, receipt, dropped: _ } = batch;
         match receipt {
             None => bury_rejects(&*self.dead, &self.asked.address, at, rejects),
             // The sender hears of what could not be understood only once that is kept too.

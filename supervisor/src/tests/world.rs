@@ -233,7 +233,13 @@ impl Source for FeedSource {
             drop(outside);
             world.changed.notify_waiters();
         });
-        Ok(Read::Batch(SourceBatch { items, rejects, position: None, receipt: Some(receipt) }))
+        Ok(Read::Batch(SourceBatch {
+            items,
+            rejects,
+            position: None,
+            receipt: Some(receipt),
+            dropped: 0,
+        }))
     }
 }
 
@@ -284,7 +290,7 @@ impl Source for TapeSource {
         let reject =
             Reject { reason: "rubbish".into(), origin: "tape".into(), bytes: b"?".to_vec() };
         let rejects = (next == TORN_AT).then_some(reject).into_iter().collect();
-        Ok(Read::Batch(SourceBatch { items, rejects, position, receipt: None }))
+        Ok(Read::Batch(SourceBatch { items, rejects, position, receipt: None, dropped: 0 }))
     }
 
     async fn resume(&mut self, position: &Position) -> Result<(), NodeError> {

@@ -140,7 +140,13 @@ impl Source for FeedSource {
             sender.acked.extend(values);
         });
         let receipt = Some(receipt).filter(|_| !self.careless);
-        Ok(Read::Batch(SourceBatch { items, rejects: Vec::new(), position: None, receipt }))
+        Ok(Read::Batch(SourceBatch {
+            items,
+            rejects: Vec::new(),
+            position: None,
+            receipt,
+            dropped: 0,
+        }))
     }
     fn trouble(&self) -> Option<Trouble> {
         Some(self.trouble.clone())
@@ -209,7 +215,13 @@ impl Source for TapeSource {
             offset: self.next.unsigned_abs(),
             line: 0,
         });
-        Ok(Read::Batch(SourceBatch { items, rejects: Vec::new(), position, receipt: None }))
+        Ok(Read::Batch(SourceBatch {
+            items,
+            rejects: Vec::new(),
+            position,
+            receipt: None,
+            dropped: 0,
+        }))
     }
     async fn resume(&mut self, position: &Position) -> Result<(), NodeError> {
         if position.part != self.config.name {

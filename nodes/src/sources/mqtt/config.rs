@@ -12,6 +12,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use smollama_engine::one_or_many::OneOrMany;
 
+use crate::io::mqtt::{Qos, Subscription};
+
 pub use fields::{Field, Fields, Topic, ValueType};
 
 /// Takes readings from an MQTT broker.
@@ -45,8 +47,8 @@ pub struct MqttConfig {
     pub topics: OneOrMany<Topic>,
     /// 0: a message that is under way when a connection breaks is lost. 1: it comes again, sometimes twice. 2: it comes exactly once, at
     /// the price of more messages. With 1 and 2 a message is acknowledged once it is kept. Default: 1.
-    #[serde(default = "qos")]
-    pub qos: u8,
+    #[serde(default)]
+    pub qos: Qos,
     /// The name of a group of hosts that share the messages: the broker gives each to one of them (`$share/NAME/...`).
     #[serde(default)]
     pub share: Option<String>,
@@ -102,10 +104,6 @@ pub struct MqttConfig {
     pub retained: Retained,
 }
 
-const fn qos() -> u8 {
-    1
-}
-
 /// What a payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -145,15 +143,6 @@ pub enum Retained {
     Ignore,
 }
 
-/// What is asked of a broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscription {
-    /// The filter as the broker is told, with the group that shares it.
-    pub filter: String,
-    /// The quality of service: 0, 1 or 2.
-    pub qos: u8,
-}
-
 impl MqttConfig {
     /// What is asked of the broker.
     #[must_use]
@@ -166,7 +155,7 @@ impl MqttConfig {
     }
 
     /// The filters as the user wrote them, with their quality of service.
-    fn filters(&self) -> impl Iterator<Item = (&str, u8)> {
+    fn filters(&self) -> impl Iterator<Item = (&str, Qos)> {
         let many = self.topics.iter().map(|one| (one.topic.as_str(), one.qos.unwrap_or(self.qos)));
         self.topic.iter().map(|topic| (topic.as_str(), self.qos)).chain(many)
     }

@@ -216,5 +216,5 @@ fn batch(gathered: Gathered) -> SourceBatch {
     let Gathered { readings, rejects, promises, torn: _ } = gathered;
     let receipt = (!promises.is_empty())
         .then(|| Receipt::new(|| promises.into_iter().for_each(ledger::Promise::keep)));
-    SourceBatch { items: Items::Readings(readings), rejects, position: None, receipt }
+    SourceBatch { items: Items::Readings(readings), rejects, position: None, receipt, dropped: 0 }
 }

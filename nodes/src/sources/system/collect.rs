@@ -199,6 +199,7 @@ impl Collector {
             rejects: std::mem::take(&mut self.out.rejects),
             position: None,
             receipt: None,
+            dropped: 0,
         }
     }
 

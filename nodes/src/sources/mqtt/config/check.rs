@@ -49,13 +49,6 @@ impl MqttConfig {
                 problems.push(Problem::at(field, message).help(help));
             }
         }
-        let own = self.topics.iter().enumerate();
-        let own = own.map(|(place, one)| (format!("topics[{place}].qos"), one.qos.unwrap_or(0)));
-        for (field, qos) in own.chain([("qos".to_owned(), self.qos)]) {
-            if qos > 2 {
-                problems.push(Problem::at(field, "it must be 0, 1 or 2"));
-            }
-        }
         if self
             .share
             .as_ref()

@@ -9,13 +9,15 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::io::mqtt::Qos;
+
 /// A topic filter with its quality of service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
     /// The filter, with `+` and `#`.
     pub topic: String,
     /// The quality of service, where it is not that of the node.
-    pub qos: Option<u8>,
+    pub qos: Option<Qos>,
 }
 
 /// A topic filter with settings of its own.
@@ -26,7 +28,7 @@ struct LongTopic {
     topic: String,
     /// 0, 1 or 2. Default: `qos` of the node.
     #[serde(default)]
-    qos: Option<u8>,
+    qos: Option<Qos>,
 }
 
 impl<'de> Deserialize<'de> for Topic {

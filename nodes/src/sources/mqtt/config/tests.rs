@@ -43,14 +43,12 @@ fn filters_are_checked() {
 fn says_all_that_is_wrong() {
     assert_eq!(
         problems(json!({
-            "topic": "a", "topics": ["b", { "topic": "c+", "qos": 3 }], "qos": 7, "share": "a/b",
+            "topic": "a", "topics": ["b", { "topic": "c+", "qos": 2 }], "share": "a/b",
             "value": "v", "fields": [], "id": "{0}", "topic_labels": { "room": 0 }, "zone": "Mars", "time_format": "iso",
         })),
         [
             "topics: `topic` and `topics` are both set (put the filter of `topic` into `topics`)",
             "topics[1]: `c+` is no topic filter (`+` stands for a whole level: `a/+/b`)",
-            "topics[1].qos: it must be 0, 1 or 2",
-            "qos: it must be 0, 1 or 2",
             "share: the name of a group must not be empty, nor hold `/`, `+` or `#` (write a name such as `share: hosts`)",
             "fields: `value` and `fields` are both set (`value` is for one reading a message, `fields` for several)",
             "fields: there is none (leave `fields` out to take all)",
@@ -102,7 +100,10 @@ fn subscriptions_have_their_group_and_quality() {
     let subscription = |filter: &str, qos| Subscription { filter: filter.to_owned(), qos };
     assert_eq!(
         config.subscriptions(),
-        [subscription("$share/g/a/#", 2), subscription("$share/g/b", 0)]
+        [
+            subscription("$share/g/a/#", Qos::ExactlyOnce),
+            subscription("$share/g/b", Qos::AtMostOnce)
+        ]
     );
 }
 
