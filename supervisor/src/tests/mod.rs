@@ -4,10 +4,12 @@
 //! - `world`: the senders and receivers outside, which outlive the host. `inline`: real nodes on one thread.
 //! - `site`: lives of a host that follow each other on one disk. `story`: what happens in them.
 //! - `account`: what was given, what is there, and whether that is right.
+//! - `day`: what an ordinary day costs a disk.
 //! - `crashes`, `errors`, `space`: the tests. With `SMOLLAMA_SOAK=1` they try everything, several times.
 
 mod account;
 mod crashes;
+mod day;
 mod errors;
 mod inline;
 mod site;
