@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use smollama_engine::config::Section;
 use smollama_engine::control::{
-    CheckpointStatus, DeadLetterStatus, DiskCost, HostStatus, JournalStatus, NodeName, NodeState,
-    NodeStatus, PipelineStatus, QueueStatus, Rates, ReadingsStatus, SOURCES_SHOWN, SpoolStatus,
-    Status, hours_left,
+    CheckpointStatus, DeadLetterStatus, DiskCost, HostStatus, JournalFailure, JournalStatus,
+    NodeName, NodeState, NodeStatus, PipelineStatus, QueueStatus, Rates, ReadingsStatus,
+    SOURCES_SHOWN, SpoolStatus, Status, hours_left,
 };
 use smollama_engine::plan::PlannedPipeline;
 use smollama_engine::run::{CheckpointState, Journal, NodeGauge};
@@ -33,6 +33,8 @@ struct State {
     paths: Vec<PathBuf>,
     nodes: Vec<NodeGauge>,
     checkpoint: CheckpointState,
+    /// Since when the journal is seen to fail.
+    failing_since: Option<Timestamp>,
     rates: BTreeMap<Arc<str>, NodeRates>,
 }
 
@@ -96,6 +98,7 @@ impl Overview {
     pub(crate) fn sample(&self, now: Timestamp, checkpoint: CheckpointState) {
         let mut state = self.lock();
         state.checkpoint = checkpoint;
+        self.journal_failure(&mut state, now);
         let State { rates, nodes, .. } = &mut *state;
         for gauge in nodes {
             let rates = rates.entry(gauge.node.address.clone()).or_default();
@@ -109,7 +112,8 @@ impl Overview {
 
     /// All there is to know.
     pub(crate) fn status(&self, now: Timestamp) -> Status {
-        let state = self.lock();
+        let mut state = self.lock();
+        let failure = self.journal_failure(&mut state, now);
         let host = &self.kept.host;
         let uptime_s = now.since(self.started).as_secs_f64();
         let age = state.checkpoint.at.map(|at| now.since(at).as_secs_f64());
@@ -133,6 +137,7 @@ impl Overview {
             age_s,
             bytes: state.checkpoint.bytes,
         });
+        let journal = JournalStatus::new(durability, self.kept.journal.fill(), uptime_s);
         let (letters, bytes) = self.kept.letters.count();
         Status {
             timestamp: now,
@@ -151,12 +156,20 @@ impl Overview {
             revision: (state.revision > 0).then_some(state.revision),
             pipelines: pipelines.collect(),
             readings: self.readings(),
-            journal: Some(JournalStatus::new(durability, self.kept.journal.fill(), uptime_s)),
+            journal: Some(journal.with_failure(failure)),
             checkpoint,
             blocked_by: state.checkpoint.blocked_by.as_ref().map(ToString::to_string),
             dead_letters: DeadLetterStatus { letters, bytes },
             nodes,
         }
+    }
+
+    /// What keeps the journal from being written. As it is looked at once a second or so, it is known to about a second since when.
+    fn journal_failure(&self, state: &mut State, now: Timestamp) -> Option<JournalFailure> {
+        let failure = self.kept.journal.failure();
+        let since = &mut state.failing_since;
+        *since = failure.as_ref().map(|_| since.unwrap_or(now));
+        since.zip(failure).map(|(since, error)| JournalFailure { since, error })
     }
 
     fn readings(&self) -> ReadingsStatus {
