@@ -10,12 +10,16 @@ use smollama_engine::control::{
     NodeName, NodeState, NodeStatus, PipelineStatus, QueueStatus, Rates, ReadingsStatus,
     SOURCES_SHOWN, SpoolStatus, Status, hours_left,
 };
+use smollama_engine::duration::Duration;
 use smollama_engine::plan::PlannedPipeline;
 use smollama_engine::run::{CheckpointState, Journal, NodeGauge};
 use smollama_engine::time::Timestamp;
 use smollama_store::log::Durability;
 
 use crate::kept::Kept;
+
+/// Over how long it is looked how what waits for the other side of a sink grows. Longer than the pause between two readings of a sensor.
+const WAITING_SPAN: Duration = Duration::from_mins(2);
 
 /// What runs, as it was after the last apply, and what changes by itself.
 #[derive(Debug)]
@@ -38,11 +42,19 @@ struct State {
     rates: BTreeMap<Arc<str>, NodeRates>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct NodeRates {
     received: Rates,
     emitted: Rates,
-    spooled: Rates,
+    /// What waits for the other side, on disk and in memory.
+    waiting: Rates,
+}
+
+impl Default for NodeRates {
+    fn default() -> NodeRates {
+        let (received, emitted) = (Rates::default(), Rates::default());
+        NodeRates { received, emitted, waiting: Rates::over(WAITING_SPAN) }
+    }
 }
 
 fn emitted(gauge: &NodeGauge) -> u64 {
@@ -104,8 +116,8 @@ impl Overview {
             let rates = rates.entry(gauge.node.address.clone()).or_default();
             rates.received.sample(now, gauge.stats.received());
             rates.emitted.sample(now, emitted(gauge));
-            if let Some((_, fill)) = gauge.stats.spool() {
-                rates.spooled.sample(now, fill.bytes);
+            if let Some((items, _)) = gauge.stats.spool() {
+                rates.waiting.sample(now, items + gauge.stats.unspooled());
             }
         }
     }
@@ -206,7 +218,10 @@ fn node_status(
     let trouble = stats.trouble();
     let ports = node.profile.outputs.iter().enumerate();
     let spool = stats.spool().map(|(items, fill)| {
-        let growth = rates.map_or(0.0, |rates| rates.spooled.per_second(now, fill.bytes));
+        // It is written to in bursts, with pauses of minutes: what waits in memory meanwhile says how it goes on.
+        let waiting = items + stats.unspooled();
+        let items_per_s = rates.map_or(0.0, |rates| rates.waiting.per_second(now, waiting));
+        let growth = items_per_s * fill.bytes as f64 / items.max(1) as f64;
         let left = hours_left(fill.bytes, fill.cap, growth);
         SpoolStatus { bytes: fill.bytes, cap: fill.cap, items, hours_left: left }
     });
