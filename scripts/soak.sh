@@ -4,11 +4,26 @@
 #   scripts/soak.sh 100 load backlog           some: load, apply, rotation, compaction, backlog
 #   PROFILE=release scripts/soak.sh 1000       with the release build
 #   SMOLLAMA_SEED=17 scripts/soak.sh 30 apply  with the pauses of an earlier run
+#   scripts/soak.sh disk                       no process: each call of a simulated disk crashes, fails, tears and fills up
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-kills=${1:?how many kills of each situation}
+kills=${1:?how many kills of each situation, or disk}
 shift
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+if [ "$kills" = disk ]; then
+    SMOLLAMA_SOAK=1 cargo test --profile "${PROFILE:-dev}" -p smollama-supervisor --lib -- --nocapture tests:: >"$log" 2>&1 || status=$?
+    echo '| test | calls or moments | seeds | runs |'
+    echo '|---|---|---|---|'
+    grep -o '| tests::.*' "$log" | sort || true
+    grep '^test result' "$log" || true
+    if [ "$status" != 0 ]; then
+        cat "$log" >&2
+    fi
+    exit "$status"
+fi
 filters=()
 for situation in "${@:-all}"; do
     case $situation in
@@ -21,9 +36,6 @@ for situation in "${@:-all}"; do
         *) echo "there is no situation $situation" >&2; exit 2 ;;
     esac
 done
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-status=0
 SMOLLAMA_KILLS=$kills cargo test --profile "${PROFILE:-dev}" --test all -- --nocapture "${filters[@]}" >"$log" 2>&1 || status=$?
 echo '| situation | kills | acknowledged | missing | doubled | time |'
 echo '|---|---|---|---|---|---|'

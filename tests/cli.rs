@@ -353,6 +353,31 @@ fn a_recording_meets_a_live_source_only_at_the_speed_of_life() {
     assert!(times()[0] > 1_700_000_000_000_000, "dated now, not in 2014");
 }
 
+/// It is read ahead of its time; what was only read ahead when it is stopped is not done.
+#[test]
+fn a_recording_that_is_stopped_early_counts_what_was_played() {
+    let place = Place::new();
+    let row =
+        |n: u32| format!("2026-01-01T{:02}:{:02}:{:02}Z,{n}\n", n / 3600, n / 60 % 60, n % 60);
+    let rows: String = (0..20_000).map(row).collect();
+    place.write("r.csv", &format!("time,value\n{rows}"));
+    let yaml = "pipeline: p\nsources:\n  r: { replay: { path: r.csv } }\n\
+        sinks:\n  out: { inputs: [r], file: { path: out.jsonl } }\n";
+    place.write("p.yaml", yaml);
+    let child = place
+        .command(&["run", "--once", "--speed", "40", "p.yaml"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    wait_until("some of it was played", || place.data("out.jsonl").lines().count() > 5);
+    signal(&child, "INT");
+    let ended = child.wait_with_output().expect("it ends");
+    let (said, written) = (text(&ended.stderr), place.data("out.jsonl").lines().count());
+    assert!(said.contains(&format!("Done: {written} readings.")), "{written} rows: {said}");
+    assert!(written < 20_000, "it was stopped too late");
+}
+
 /// The pipeline file is named without its folder, so patterns begin in the folder the command was started in.
 #[test]
 fn a_pattern_of_recordings_begins_beside_the_pipeline() {

@@ -161,14 +161,21 @@ fn p3_a_disk_that_is_smaller_than_the_caps_stops_senders_and_loses_nothing() {
         wait_until("readings are acknowledged", || count() > 100);
         let filler = disk.fill();
         wait_until("`status` and the log say what is wrong", || {
+            let said = place.says(&["status"]);
+            let failure = place.json(&["status"])["journal"]["failure"].clone();
             let error = place.json(&["status", "p/out"])["error"].to_string();
             let log = place.read("engine.log");
             let space = "No space left on device";
-            error.contains(space) && log.contains("the journal cannot be written; trying again")
+            error.contains(space)
+                && log.contains("the journal cannot be written; trying again")
+                && said.contains("! it cannot be written for ")
+                && failure["since"].is_string()
+                && failure["error"].as_str().is_some_and(|why| why.contains(space))
         });
         fs::remove_file(filler).expect("the filler goes");
         let before = count();
         wait_until("readings are acknowledged again", || count() > before + 100);
+        assert_eq!(place.json(&["status"])["journal"]["failure"], serde_json::Value::Null);
         drop(end);
     });
     engine.stop();

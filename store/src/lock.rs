@@ -3,7 +3,7 @@
 //! not go through [`Disk`](smollama_engine::disk::Disk).
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use smollama_engine::disk::{RealDisk, create_dir_durably};
 use smollama_engine::time::Timestamp;
 
 /// How often it is tried while others only look whether it is held, and how long between.
@@ -98,7 +99,7 @@ impl DataDirLock {
     /// # Errors
     /// [`Error::Held`] where any other process, or this one, has it; or whatever the file system says.
     pub fn take(data_dir: &Path, now: Timestamp) -> Result<DataDirLock, Error> {
-        fs::create_dir_all(data_dir).map_err(Error::disk("make", data_dir))?;
+        create_dir_durably(&RealDisk, data_dir).map_err(Error::disk("make", data_dir))?;
         let path = path(data_dir);
         let mut options = OpenOptions::new();
         let mut file = options
@@ -175,6 +176,7 @@ fn say(file: &mut File, now: Timestamp) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

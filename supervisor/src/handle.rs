@@ -6,10 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use smollama_engine::clock::Clock;
 use smollama_engine::control::{
-    ApplyReply, ApplyRequest, CheckpointStatus, Control, ControlError, ErrorKind, Health, Letter,
-    LetterFilter, LetterPage, LettersDone, LevelReply, LevelRequest, Lines, LogRequest, NodeState,
-    PlanReply, PlanRequest, Ready, RevisionRow, RollbackPlanRequest, RollbackRequest, Selection,
-    Status, TapRequest, tap_lines,
+    ApplyReply, ApplyRequest, CheckpointStatus, Control, ControlError, ErrorKind, Health,
+    JournalFailure, Letter, LetterFilter, LetterPage, LettersDone, LevelReply, LevelRequest, Lines,
+    LogRequest, NodeState, PlanReply, PlanRequest, Ready, RevisionRow, RollbackPlanRequest,
+    RollbackRequest, Selection, Status, TapRequest, tap_lines,
 };
 use smollama_engine::run::{NodeGauge, Port};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -131,6 +131,10 @@ impl Control for Handle {
                 format!("`{}` is {}: {why}", node.address, node.state.as_str())
             })
             .collect();
+        if let Some(failure) = status.journal.and_then(|journal| journal.failure) {
+            let JournalFailure { since, error } = failure;
+            reasons.push(format!("the journal cannot be written since {since}: {error}"));
+        }
         if let Some(node) = &status.blocked_by {
             reasons.push(format!("`{node}` holds up the checkpoint"));
         }

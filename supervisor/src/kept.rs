@@ -147,6 +147,9 @@ impl Kept {
             .surviving(settings.durability);
         let revisions = Revisions::open(host)
             .map_err(|error| failed("the revisions")(io::Error::other(error)))?;
+        if checkpoints.damaged() > 0 {
+            say_what_may_be_missing(&revisions, checkpoint.as_ref());
+        }
         Ok(Kept {
             host: host.clone(),
             keep: Keep { journal: journal.clone(), spools, checkpoints },
@@ -157,5 +160,17 @@ impl Kept {
             settings,
             _lock: lock,
         })
+    }
+}
+
+/// An apply is in two checkpoints, so one that is damaged takes nothing with it. Where it did all the same, the user is told what to do.
+fn say_what_may_be_missing(revisions: &Revisions, checkpoint: Option<&Checkpoint>) {
+    let runs = checkpoint.map_or(0, |checkpoint| checkpoint.revision);
+    let listed = revisions.list(runs).unwrap_or_default();
+    if let Some(newest) = listed.first().filter(|newest| newest.number > runs) {
+        let number = newest.number;
+        tracing::error!(
+            "revision {runs} runs (0: none), by the newest checkpoint that can be read; revision {number} may have been applied after it: `smollama history` shows it, `smollama rollback {number}` applies it again"
+        );
     }
 }

@@ -6,16 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use smollama_engine::config::Section;
 use smollama_engine::control::{
-    CheckpointStatus, DeadLetterStatus, DiskCost, HostStatus, JournalStatus, NodeName, NodeState,
-    NodeStatus, PipelineStatus, QueueStatus, Rates, ReadingsStatus, SOURCES_SHOWN, SpoolStatus,
-    Status, hours_left,
+    CheckpointStatus, DeadLetterStatus, DiskCost, HostStatus, JournalFailure, JournalStatus,
+    NodeName, NodeState, NodeStatus, PipelineStatus, QueueStatus, Rates, ReadingsStatus,
+    SOURCES_SHOWN, SpoolStatus, Status, hours_left,
 };
+use smollama_engine::duration::Duration;
 use smollama_engine::plan::PlannedPipeline;
 use smollama_engine::run::{CheckpointState, Journal, NodeGauge};
 use smollama_engine::time::Timestamp;
 use smollama_store::log::Durability;
 
 use crate::kept::Kept;
+
+/// Over how long it is looked how what waits for the other side of a sink grows. Longer than the pause between two readings of a sensor.
+const WAITING_SPAN: Duration = Duration::from_mins(2);
 
 /// What runs, as it was after the last apply, and what changes by itself.
 #[derive(Debug)]
@@ -33,14 +37,24 @@ struct State {
     paths: Vec<PathBuf>,
     nodes: Vec<NodeGauge>,
     checkpoint: CheckpointState,
+    /// Since when the journal is seen to fail.
+    failing_since: Option<Timestamp>,
     rates: BTreeMap<Arc<str>, NodeRates>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct NodeRates {
     received: Rates,
     emitted: Rates,
-    spooled: Rates,
+    /// What waits for the other side, on disk and in memory.
+    waiting: Rates,
+}
+
+impl Default for NodeRates {
+    fn default() -> NodeRates {
+        let (received, emitted) = (Rates::default(), Rates::default());
+        NodeRates { received, emitted, waiting: Rates::over(WAITING_SPAN) }
+    }
 }
 
 fn emitted(gauge: &NodeGauge) -> u64 {
@@ -96,20 +110,22 @@ impl Overview {
     pub(crate) fn sample(&self, now: Timestamp, checkpoint: CheckpointState) {
         let mut state = self.lock();
         state.checkpoint = checkpoint;
+        self.journal_failure(&mut state, now);
         let State { rates, nodes, .. } = &mut *state;
         for gauge in nodes {
             let rates = rates.entry(gauge.node.address.clone()).or_default();
             rates.received.sample(now, gauge.stats.received());
             rates.emitted.sample(now, emitted(gauge));
-            if let Some((_, fill)) = gauge.stats.spool() {
-                rates.spooled.sample(now, fill.bytes);
+            if let Some((items, _)) = gauge.stats.spool() {
+                rates.waiting.sample(now, items + gauge.stats.unspooled());
             }
         }
     }
 
     /// All there is to know.
     pub(crate) fn status(&self, now: Timestamp) -> Status {
-        let state = self.lock();
+        let mut state = self.lock();
+        let failure = self.journal_failure(&mut state, now);
         let host = &self.kept.host;
         let uptime_s = now.since(self.started).as_secs_f64();
         let age = state.checkpoint.at.map(|at| now.since(at).as_secs_f64());
@@ -133,6 +149,7 @@ impl Overview {
             age_s,
             bytes: state.checkpoint.bytes,
         });
+        let journal = JournalStatus::new(durability, self.kept.journal.fill(), uptime_s);
         let (letters, bytes) = self.kept.letters.count();
         Status {
             timestamp: now,
@@ -151,12 +168,20 @@ impl Overview {
             revision: (state.revision > 0).then_some(state.revision),
             pipelines: pipelines.collect(),
             readings: self.readings(),
-            journal: Some(JournalStatus::new(durability, self.kept.journal.fill(), uptime_s)),
+            journal: Some(journal.with_failure(failure)),
             checkpoint,
             blocked_by: state.checkpoint.blocked_by.as_ref().map(ToString::to_string),
             dead_letters: DeadLetterStatus { letters, bytes },
             nodes,
         }
+    }
+
+    /// What keeps the journal from being written. As it is looked at once a second or so, it is known to about a second since when.
+    fn journal_failure(&self, state: &mut State, now: Timestamp) -> Option<JournalFailure> {
+        let failure = self.kept.journal.failure();
+        let since = &mut state.failing_since;
+        *since = failure.as_ref().map(|_| since.unwrap_or(now));
+        since.zip(failure).map(|(since, error)| JournalFailure { since, error })
     }
 
     fn readings(&self) -> ReadingsStatus {
@@ -193,7 +218,10 @@ fn node_status(
     let trouble = stats.trouble();
     let ports = node.profile.outputs.iter().enumerate();
     let spool = stats.spool().map(|(items, fill)| {
-        let growth = rates.map_or(0.0, |rates| rates.spooled.per_second(now, fill.bytes));
+        // It is written to in bursts, with pauses of minutes: what waits in memory meanwhile says how it goes on.
+        let waiting = items + stats.unspooled();
+        let items_per_s = rates.map_or(0.0, |rates| rates.waiting.per_second(now, waiting));
+        let growth = items_per_s * fill.bytes as f64 / items.max(1) as f64;
         let left = hours_left(fill.bytes, fill.cap, growth);
         SpoolStatus { bytes: fill.bytes, cap: fill.cap, items, hours_left: left }
     });

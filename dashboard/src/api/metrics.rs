@@ -98,6 +98,8 @@ impl Page<'_> {
             self.counter("smollama_journal_syncs", "Syncs of the journal", journal.syncs)?;
             let help = "Segments of the journal found damaged";
             self.counter("smollama_journal_quarantined", help, journal.quarantined)?;
+            let failing = f64::from(u8::from(journal.failure.is_some()));
+            self.gauge("smollama_journal_failing", "1 while it cannot be written", failing)?;
         }
         if let Some(last) = &status.checkpoint {
             self.gauge(

@@ -25,6 +25,7 @@ async fn metrics_are_what_prometheus_reads() {
         r#"smollama_node_spool_bytes{pipeline="garden",node="history"} 200.0"#,
         r#"smollama_build_info{version="0.1.0",host="pi"} 1"#,
         "smollama_journal_written_bytes_total 8192",
+        "smollama_journal_failing 1.0",
         "smollama_checkpoint_age_seconds 2.0",
         "smollama_dead_letters 2.0",
         "smollama_http_requests_total 1",

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use smollama_engine::control::{
     ApplyReply, ApplyRequest, CheckpointStatus, Chunk, Control, ControlError, DeadLetterStatus,
-    DiskCost, Feed, Health, HostStatus, JournalStatus, Letter, LetterFilter, LetterPage, LetterRow,
-    LettersDone, LevelReply, LevelRequest, Lines, LogRequest, NodeName, NodeState, NodeStatus,
-    Piece, PipelineStatus, PlanReply, PlanRequest, QueueStatus, ReadingsStatus, Ready, RevisionRow,
-    RollbackPlanRequest, RollbackRequest, Selection, SpoolStatus, Status, TapRequest, feed,
+    DiskCost, Feed, Health, HostStatus, JournalFailure, JournalStatus, Letter, LetterFilter,
+    LetterPage, LetterRow, LettersDone, LevelReply, LevelRequest, Lines, LogRequest, NodeName,
+    NodeState, NodeStatus, Piece, PipelineStatus, PlanReply, PlanRequest, QueueStatus,
+    ReadingsStatus, Ready, RevisionRow, RollbackPlanRequest, RollbackRequest, Selection,
+    SpoolStatus, Status, TapRequest, feed,
 };
 use smollama_engine::run::Fill;
 use smollama_engine::time::Timestamp;
@@ -82,6 +83,8 @@ pub(super) fn node(address: &str, state: NodeState) -> NodeStatus {
 
 pub(super) fn status() -> Status {
     let fill = Fill { bytes: 1024, cap: 4096, written: 8192, syncs: 16, quarantined: 0 };
+    let error = "No space left on device (os error 28)".into();
+    let failure = Some(JournalFailure { since: Timestamp::EPOCH, error });
     Status {
         timestamp: Timestamp::EPOCH,
         host: HostStatus {
@@ -115,7 +118,7 @@ pub(super) fn status() -> Status {
             series: 1,
             series_cap: 100_000,
         },
-        journal: Some(JournalStatus::new("process", fill, 60.0)),
+        journal: Some(JournalStatus::new("process", fill, 60.0).with_failure(failure)),
         checkpoint: Some(CheckpointStatus { number: 4, age_s: 2.0, bytes: 512 }),
         blocked_by: Some("garden/alerts".into()),
         dead_letters: DeadLetterStatus { letters: 2, bytes: 300 },

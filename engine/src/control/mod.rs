@@ -30,9 +30,9 @@ pub use letters::{Letter, LetterFilter, LetterPage, LetterRow, LettersDone, Sele
 pub use logs::{Level, LevelReply, LevelRequest, LogLine, LogRequest};
 pub use rates::Rates;
 pub use status::{
-    CheckpointStatus, DeadLetterStatus, DiskCost, Health, HostStatus, JournalStatus, NodeName,
-    NodeState, NodeStatus, PipelineStatus, QueueStatus, ReadingsStatus, Ready, SOURCES_SHOWN,
-    SpoolStatus, Status, hours_left,
+    CheckpointStatus, DeadLetterStatus, DiskCost, Health, HostStatus, JournalFailure,
+    JournalStatus, NodeName, NodeState, NodeStatus, PipelineStatus, QueueStatus, ReadingsStatus,
+    Ready, SOURCES_SHOWN, SpoolStatus, Status, hours_left,
 };
 pub use tap::{TAP_BYTES_MAX, TapRequest, tap_lines};
 

@@ -5,28 +5,42 @@ use std::collections::VecDeque;
 use crate::duration::Duration;
 use crate::time::Timestamp;
 
-/// Over how long a rate is measured.
+/// Over how long a rate is measured, where nothing else is said.
 const SPAN: Duration = Duration::from_secs(10);
-/// The fewest microseconds between two samples.
-const STEP: Duration = Duration::from_secs(2);
+/// How many samples there are in that time.
+const SAMPLES: i64 = 5;
 
-/// Samples of one counter, for its rate over the last ten seconds or so.
+/// Samples of one counter, for its rate over the last ten seconds or so, or over another time.
 ///
 /// Whoever runs the counter calls [`Rates::sample`] every two seconds or more often; the work is a comparison when it is not due.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Rates {
+    span: Duration,
     samples: VecDeque<(Timestamp, u64)>,
 }
 
+impl Default for Rates {
+    fn default() -> Rates {
+        Rates::over(SPAN)
+    }
+}
+
 impl Rates {
-    /// Notes what the counter says, if the last note is two seconds old.
+    /// A rate over so long.
+    #[must_use]
+    pub fn over(span: Duration) -> Rates {
+        Rates { span, samples: VecDeque::new() }
+    }
+
+    /// Notes what the counter says, if the last note is old enough: a fifth of the span.
     pub fn sample(&mut self, now: Timestamp, count: u64) {
-        if self.samples.back().is_some_and(|(last, _)| now.since(*last) < STEP) {
+        let step = Duration::from_micros(self.span.as_micros() / SAMPLES);
+        if self.samples.back().is_some_and(|(last, _)| now.since(*last) < step) {
             return;
         }
         self.samples.push_back((now, count));
         // The oldest note that stays is the newest that is as old as the span.
-        while self.samples.get(1).is_some_and(|(time, _)| now.since(*time) >= SPAN) {
+        while self.samples.get(1).is_some_and(|(time, _)| now.since(*time) >= self.span) {
             self.samples.pop_front();
         }
     }

@@ -265,6 +265,9 @@ pub struct JournalStatus {
     pub syncs: u64,
     /// Segments that were damaged, and put aside.
     pub quarantined: u64,
+    /// What keeps it from being written; absent while it can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<JournalFailure>,
     /// Bytes it writes in a day, if it goes on like this.
     pub written_bytes_per_day: u64,
     /// Syncs in a day, if it goes on like this.
@@ -283,10 +286,26 @@ impl JournalStatus {
             written_bytes: fill.written,
             syncs: fill.syncs,
             quarantined: fill.quarantined,
+            failure: None,
             written_bytes_per_day: per_day(fill.written),
             syncs_per_day: per_day(fill.syncs),
         }
     }
+
+    /// The same, with what keeps it from being written.
+    #[must_use]
+    pub fn with_failure(self, failure: Option<JournalFailure>) -> JournalStatus {
+        JournalStatus { failure, ..self }
+    }
+}
+
+/// The disk does not take what the journal writes. What entered waits in memory, and nothing is acknowledged until it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JournalFailure {
+    /// When that was seen first.
+    pub since: Timestamp,
+    /// What the disk said last.
+    pub error: String,
 }
 
 /// A checkpoint.

@@ -202,23 +202,31 @@ fn replace(
 
 /// Makes a folder and all above it, and makes their names durable: files in a folder whose own name is lost are lost with it.
 ///
+/// One after the other, from the top: so whatever lies above a folder that is there was made durable before it, and only the name of the
+/// last may be in doubt after a crash.
+///
 /// # Errors
 /// Whatever the disk says.
 pub fn create_dir_durably(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    let mut made = vec![path];
-    for above in path.ancestors().skip(1) {
+    let mut folders = Vec::new();
+    let mut found = None;
+    for folder in path.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
+        folders.push(folder);
         // What cannot be looked at cannot be made either, and that error says more.
-        if above.as_os_str().is_empty() || disk.exists(above).unwrap_or(false) {
+        if disk.exists(folder).unwrap_or(false) {
+            found = Some(folder);
             break;
         }
-        made.push(above);
     }
-    disk.create_dir_all(path)?;
-    // The folder above is synced also where the folder was there: whoever made it may have died before the sync.
-    for folder in made.into_iter().rev() {
-        if let Some(above) = folder.parent() {
-            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-            disk.sync_dir(above)?;
+    for folder in folders.into_iter().rev() {
+        disk.create_dir_all(folder)?;
+        let Some(above) = folder.parent() else { continue };
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match disk.sync_dir(above) {
+            // Whoever may not open the folder above, such as `/home`, is not who made this one.
+            Err(error)
+                if found == Some(folder) && error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
         }
     }
     Ok(())

@@ -211,16 +211,7 @@ impl Topology {
         cuts: Vec<(Vec<Arc<str>>, PartCut)>,
     ) -> Result<(), NoCheckpoint> {
         let seq = keep.journal.last_seq();
-        let mut checkpoint = Checkpoint {
-            number,
-            revision,
-            seq,
-            cuts: cuts.iter().map(|(_, cut)| cut.clone()).collect(),
-        };
-        if !self.barriers.gone.is_empty() {
-            let sinks = self.barriers.gone.clone();
-            checkpoint.cuts.push(PartCut { sinks, ..PartCut::default() });
-        }
+        let checkpoint = Checkpoint { number, revision, ..self.checkpoint_of(seq, &cuts) };
         let (before, superfluous) = (self.barriers.superfluous, superfluous(&checkpoint));
         let dead = self.options.dead.clone();
         let written = on_a_thread(move || {
@@ -249,6 +240,28 @@ impl Topology {
                 Err(NoCheckpoint::Disk(error.to_string()))
             }
         }
+    }
+
+    /// Writes the newest checkpoint once more. Where it is the one that committed an apply, the one before names another revision: should it
+    /// be damaged, that must not be what takes its place.
+    pub(super) async fn copy_checkpoint(&mut self) {
+        let Some((keep, last)) = self.options.keep.clone().zip(self.barriers.last) else { return };
+        let mut checkpoint = self.checkpoint_of(last.seq, &self.barriers.cuts);
+        checkpoint.number = self.barriers.next_number();
+        let written = on_a_thread(move || keep.checkpoints.write(&checkpoint)).await;
+        if let Err(error) = written {
+            tracing::warn!("there is one checkpoint of what runs now, and not two: {error}");
+        }
+    }
+
+    /// A checkpoint out of cuts, with what removed sinks left.
+    fn checkpoint_of(&self, seq: u64, cuts: &[(Vec<Arc<str>>, PartCut)]) -> Checkpoint {
+        let Barriers { number, revision, ref gone, .. } = self.barriers;
+        let mut cuts: Vec<PartCut> = cuts.iter().map(|(_, cut)| cut.clone()).collect();
+        if !gone.is_empty() {
+            cuts.push(PartCut { sinks: gone.clone(), ..PartCut::default() });
+        }
+        Checkpoint { number, revision, seq, cuts }
     }
 
     /// The newest checkpoint.

@@ -82,8 +82,6 @@ impl Asked {
             let error = match read {
                 Ok(Ok(Read::Batch(batch))) => {
                     self.gave = true;
-                    self.stats.add_emitted(0, batch.items.len());
-                    self.stats.add_rejected(batch.rejects.len());
                     self.stats.add_dropped(usize::try_from(batch.dropped).unwrap_or(usize::MAX));
                     return Ok(Some(batch));
                 }
@@ -307,7 +305,10 @@ impl SourceRun {
     /// is dropped then, and counted.
     async fn enter(&mut self, entrance: &Entrance, received: Received) -> bool {
         let Received { batch, at } = received;
-        let SourceBatch { items, rejects, position, receipt, dropped: _ } = batch;
+                    self.stats.add_dropped(usize::try_from(batch.dropped).unwrap_or(usize::MAX));
+        let SourceBatch { items, rejects, position, receipt } = batch;
+        let stats = self.asked.stats.clone();
+        stats.add_rejected(rejects.len());
         match receipt {
             None => bury_rejects(&*self.dead, &self.asked.address, at, rejects),
             // The sender hears of what could not be understood only once that is kept too.
@@ -319,12 +320,16 @@ impl SourceRun {
             receipt.into_iter().for_each(Receipt::kept);
             return true;
         }
+        let len = items.len();
         let mut given = Given { received: at, items, position, receipt };
         loop {
             match entrance.enter(|| self.clock.now(), given) {
-                Ok(()) => return true,
+                Ok(()) => {
+                    stats.add_emitted(0, len);
+                    return true;
+                }
                 Err(back) if !self.promises && self.pace != Pace::Recorded => {
-                    self.asked.stats.add_dropped(back.items.len());
+                    stats.add_dropped(back.items.len());
                     return true;
                 }
                 Err(back) => given = back,

@@ -20,6 +20,7 @@ pub struct NodeStats {
     /// Where the node that runs says so itself.
     said: Mutex<Option<Trouble>>,
     spool: Mutex<Option<(u64, Fill)>>,
+    unspooled: AtomicU64,
 }
 
 impl NodeStats {
@@ -70,6 +71,10 @@ impl NodeStats {
     pub(crate) fn set_spool(&self, items: u64, fill: Fill) {
         *self.spool.lock().unwrap_or_else(PoisonError::into_inner) = Some((items, fill));
     }
+    /// How many items wait in memory that would go to the spool.
+    pub(crate) fn set_unspooled(&self, items: u64) {
+        self.unspooled.store(items, Ordering::Relaxed);
+    }
     pub(crate) fn set_failed(&self) {
         self.failed.store(1, Ordering::Relaxed);
     }
@@ -114,6 +119,11 @@ impl NodeStats {
     #[must_use]
     pub fn spool(&self) -> Option<(u64, Fill)> {
         *self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// How many items wait in memory and go to the spool if they wait much longer.
+    #[must_use]
+    pub fn unspooled(&self) -> u64 {
+        self.unspooled.load(Ordering::Relaxed)
     }
     /// Whether the node was given up.
     #[must_use]

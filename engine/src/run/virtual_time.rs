@@ -14,6 +14,7 @@ use super::island::{Island, Pushed};
 use super::keep::{PartCut, SourceCut};
 use super::outlets::Outlets;
 use super::source::{Ahead, Asked, Received};
+use super::stats::NodeStats;
 use crate::batch::{Batch, Items};
 use crate::duration::Duration;
 use crate::node::{Position, SourceBatch};
@@ -23,6 +24,8 @@ use crate::time::Timestamp;
 pub(crate) struct VirtualSource {
     pub(crate) address: Arc<str>,
     pub(crate) kind: VirtualKind,
+    /// Counts what takes effect, and not what was read ahead of that.
+    pub(crate) stats: Arc<NodeStats>,
 }
 
 pub(crate) enum VirtualKind {
@@ -244,6 +247,7 @@ impl VirtualPart {
                             self.island.caught_up();
                         }
                         if recording.skip == 0 {
+                            source.stats.add_rejected(rejects.len());
                             bury_rejects(&*self.outlets.dead, &source.address, at, rejects);
                         }
                         recording.take(items, at, position, &self.ledger);
@@ -331,11 +335,18 @@ impl VirtualPart {
         match &mut source.kind {
             VirtualKind::Recorded(recording) => {
                 let Some(Head { batch, next }) = recording.head.take() else { return Step::Done };
-                let len = batch.items.len() as u64;
-                match self.island.push_virtual(first, &mut clock, batch, next, until) {
-                    Pushed::All => recording.pass(len),
-                    Pushed::Upto(batch, next) => recording.head = Some(Head { batch, next }),
-                }
+                let len = batch.items.len();
+                let upto = match self.island.push_virtual(first, &mut clock, batch, next, until) {
+                    Pushed::All => {
+                        recording.pass(len as u64);
+                        len
+                    }
+                    Pushed::Upto(batch, upto) => {
+                        recording.head = Some(Head { batch, next: upto });
+                        upto
+                    }
+                };
+                source.stats.add_emitted(0, upto - next);
             }
             VirtualKind::Simulated { asked, every, due, once } => {
                 while let Some(tick) = self.island.next_due().filter(|tick| *tick <= head) {
@@ -360,6 +371,8 @@ impl VirtualPart {
                     _ => Some(Timestamp::MAX),
                 };
                 if let Ok(Some(SourceBatch { items, rejects, .. })) = read {
+                    source.stats.add_rejected(rejects.len());
+                    source.stats.add_emitted(0, items.len());
                     bury_rejects(&*self.outlets.dead, &source.address, clock, rejects);
                     let seq = self.ledger.number();
                     self.island.push(first, clock, Batch { items, received: clock, seq, end: 0 });

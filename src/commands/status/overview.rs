@@ -45,6 +45,11 @@ pub(super) fn overview(status: &Status, width: Option<usize>, paint: Paint) -> S
             tone = Tone::Bad;
         }
         line("journal", tone, &text);
+        if let Some(failure) = &journal.failure {
+            let lasted = span(status.timestamp.since(failure.since).as_secs_f64());
+            let text = format!("! it cannot be written for {lasted}: {}", plain(&failure.error));
+            line("", Tone::Bad, &text);
+        }
     }
     let mut checkpoint = match &status.checkpoint {
         Some(one) => {

@@ -1,8 +1,8 @@
 //! A host and its nodes as a person reads them.
 
 use smollama_engine::control::{
-    CheckpointStatus, DeadLetterStatus, DiskCost, HostStatus, JournalStatus, NodeName, NodeStatus,
-    PipelineStatus, QueueStatus, ReadingsStatus, SpoolStatus,
+    CheckpointStatus, DeadLetterStatus, DiskCost, HostStatus, JournalFailure, JournalStatus,
+    NodeName, NodeStatus, PipelineStatus, QueueStatus, ReadingsStatus, SpoolStatus,
 };
 
 use super::*;
@@ -87,6 +87,7 @@ pub(crate) fn example() -> Status {
             written_bytes: 130 << 20,
             syncs: 54_000,
             quarantined: 0,
+            failure: None,
             written_bytes_per_day: 41 << 20,
             syncs_per_day: 17_280,
         }),
@@ -162,6 +163,18 @@ fn what_blocks_a_checkpoint_and_what_is_damaged_is_said() {
     let shown = overview::overview(&status, None, Paint(false));
     assert!(shown.contains("12s ago, 18KiB; the next one waits for home/alerts\n"), "{shown}");
     assert!(shown.contains("syncs a day, 2 damaged segments put aside\n"), "{shown}");
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_is_a_line_of_its_own() {
+    let mut status = example();
+    let since = "2026-11-21T06:22:10Z".parse().unwrap();
+    let error = "No space left on device (os error 28)".into();
+    status.journal.as_mut().unwrap().failure = Some(JournalFailure { since, error });
+    let shown = overview::overview(&status, None, Paint(false));
+    let line =
+        "            ! it cannot be written for 2m 20s: No space left on device (os error 28)";
+    assert!(shown.contains(&format!("syncs a day\n{line}\n")), "{shown}");
 }
 
 #[test]

@@ -122,7 +122,10 @@ fn headline(state: &State, paint: Paint) -> Line<'static> {
     parts.push(format!("up {}", span(status.host.uptime_s)));
     parts.extend(status.host.rss_bytes.map(bytes));
     let journal = status.journal.as_ref();
-    parts.extend(journal.map(|one| format!("journal {}", percent(one.bytes, one.cap))));
+    parts.extend(journal.map(|one| match one.failure {
+        Some(_) => "journal cannot be written".into(),
+        None => format!("journal {}", percent(one.bytes, one.cap)),
+    }));
     parts.extend(status.checkpoint.map(|one| format!("checkpoint {} ago", span(one.age_s))));
     parts.extend(status.blocked_by.as_deref().map(|node| format!("waits for {}", plain(node))));
     if status.dead_letters.letters > 0 {

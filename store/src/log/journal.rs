@@ -87,6 +87,12 @@ impl LogJournal {
         self.log.skipped.load(Ordering::Relaxed)
     }
 
+    /// Why the disk did not take what was to be written or synced last, from then until it takes it.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.log.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Writes what was appended, where no thread does.
     fn write_inline(&self) {
         let mut files = self.log.files();
@@ -94,8 +100,19 @@ impl LogJournal {
             Durability::Process => self.log.pump(&mut files),
             Durability::Power => self.log.settle(&mut files),
         };
+        self.log.note(&written);
         if let Err(error) = written {
             tracing::error!("the journal cannot be written: {error}");
+        }
+    }
+
+    fn call_writer(&self) {
+        let mut tail = self.log.tail();
+        tail.called = true;
+        let wake = tail.wake();
+        drop(tail);
+        if wake {
+            self.log.work.notify_one();
         }
     }
 
@@ -156,7 +173,15 @@ impl Journal for LogJournal {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.log.settle(&mut self.log.files())
+        let mut files = self.log.files();
+        let synced = self.log.settle(&mut files);
+        self.log.note(&synced);
+        drop(files);
+        if synced.is_err() {
+            // Whoever asked may not ask again: the thread tries until the disk takes it.
+            self.call_writer();
+        }
+        synced
     }
 
     fn fill(&self) -> Fill {
@@ -194,6 +219,7 @@ fn write(log: &Log) {
     while pause.is_some() || wait_for_work(log, flush_at) {
         let mut files = log.files();
         let done = write_once(log, &mut files, flush_at);
+        log.note(&done);
         let unsynced = files.unsynced();
         drop(files);
         flush_at = if unsynced { flush_at.or_else(|| Some(Instant::now() + flush)) } else { None };

@@ -27,6 +27,7 @@ mod tests;
 mod values;
 mod wire;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -61,6 +62,8 @@ struct Log {
     syncs: AtomicU64,
     quarantined: AtomicU64,
     skipped: AtomicU64,
+    /// Why the disk did not take what was written or synced last; `None` where it did.
+    failure: Mutex<Option<String>>,
     power_was_cut: bool,
 }
 
@@ -86,6 +89,12 @@ impl Log {
             syncs: self.syncs.load(Ordering::Relaxed),
             quarantined: self.quarantined.load(Ordering::Relaxed),
         }
+    }
+
+    /// Notes how a try to write or sync went. Called with the files' lock held, so that a later try is not noted before an earlier one.
+    fn note<T>(&self, tried: &io::Result<T>) {
+        let why = tried.as_ref().err().map(ToString::to_string);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// Appends a record to a tail, unless too much waits in it or the cap is reached.

@@ -84,6 +84,7 @@ impl Log {
             written: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
             quarantined: AtomicU64::new(damaged as u64),
+            failure: Mutex::default(),
             skipped: AtomicU64::new(0),
             power_was_cut,
         });

@@ -1,7 +1,8 @@
 //! A crash at every call of the disk.
 
-use std::path::Path;
+use std::path::PathBuf;
 
+use smollama_engine::control::{Control, RollbackRequest};
 use smollama_engine::disk::{Crash, Disk, Fault, write_atomically};
 use smollama_engine::duration::Duration;
 use smollama_store::log::Durability;
@@ -28,6 +29,19 @@ impl Site {
         }
         self.crash(Crash::Power);
         self.check(title);
+    }
+
+    /// Damages a checkpoint: 0 for the newest, 1 for the one before.
+    fn damage_checkpoint(&mut self, from_newest: usize) {
+        let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+        let checkpoints = files(&self.disk, &self.data_dir().join("checkpoints"));
+        let mut paths: Vec<PathBuf> = checkpoints.into_iter().map(|(path, _)| path).collect();
+        paths.sort_by_key(number);
+        let path = paths.iter().rev().nth(from_newest).expect("a checkpoint");
+        let mut bytes = self.disk.read(path).unwrap();
+        bytes[20] ^= 1;
+        write_atomically(&self.disk, path, &bytes).unwrap();
+        self.damaged += 1;
     }
 
     /// What is known of a crash, and the next process.
@@ -128,16 +142,58 @@ fn a_damaged_checkpoint_costs_nothing_as_the_one_before_takes_its_place() {
     });
     assert!(lived.is_ok());
     site.crash_now(Crash::Kill);
-    let checkpoints = files(&site.disk, &site.data_dir().join("checkpoints"));
-    let number = |path: &Path| path.file_stem()?.to_str()?.parse::<u64>().ok();
-    let newest = checkpoints.into_iter().map(|(path, _)| path).max_by_key(|path| number(path));
-    let newest = newest.expect("a checkpoint");
-    let mut bytes = site.disk.read(&newest).unwrap();
-    bytes[20] ^= 1;
-    write_atomically(&site.disk, &newest, &bytes).unwrap();
-    site.damaged = 1;
+    site.damage_checkpoint(0);
     site.end(title);
     assert!(site.log().contains("is put aside"), "it was not read");
+}
+
+/// The checkpoint before the one that commits an apply names another revision, and knows another graph.
+#[test]
+fn a_damaged_checkpoint_takes_no_apply_with_it() {
+    for (from_newest, how) in [(0, Crash::Kill), (1, Crash::Kill), (0, Crash::Power)] {
+        let title = format!("the checkpoint {from_newest} before the newest is damaged, {how:?}");
+        let mut site = Site::new(1, Durability::Power);
+        let lived = site.live(async |life| {
+            life.apply(Version::First).await?;
+            life.release().await;
+            life.send(20).await?;
+            life.checkpoint().await?;
+            life.world.set_away("out", true);
+            life.send(3).await?;
+            life.apply(Version::Second).await?;
+            life.world.lock().confirmed = Some(Version::Second);
+            life.send(3).await
+        });
+        assert!(lived.is_ok(), "{lived:?}");
+        site.crash_now(how);
+        site.damage_checkpoint(from_newest);
+        site.end(&title);
+        assert_eq!(site.log().contains("is put aside"), from_newest == 0, "{title}");
+        assert!(!site.log().contains("may have been applied"), "{title}");
+    }
+}
+
+/// What nothing can mend: it is said what to do.
+#[test]
+fn an_apply_that_two_damaged_checkpoints_took_is_named() {
+    let mut site = Site::new(1, Durability::Power);
+    let lived = site.live(async |life| {
+        life.apply(Version::First).await?;
+        life.apply(Version::Second).await
+    });
+    assert_eq!(lived.expect("it lives"), 2);
+    site.crash_now(Crash::Kill);
+    site.damage_checkpoint(0);
+    site.damage_checkpoint(1);
+    let lived = site.live(async |life| {
+        let again = RollbackRequest { revision: Some(2), ..RollbackRequest::default() };
+        let applied = life.supervisor.handle().rollback(again, "test").await;
+        Ok::<_, Ended>((life.revision, applied.expect("it is kept").changes))
+    });
+    let (revision, changes) = lived.expect("it lives");
+    assert_eq!((revision, &changes["summary"]["add"]), (0, &serde_json::json!(11)));
+    let said = "revision 2 may have been applied after it";
+    assert!(site.log().contains(said), "{}", site.log());
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Site {
 }
 
 fn fails_at(call: u64, seed: u64, durability: Durability, fault: Fault) {
-    let title = format!("{durability:?}, {fault:?} at call {call}");
+    let title = format!("{durability:?}, {fault:?} at call {call}, seed {seed}");
     let mut site = Site::new(seed, durability);
     site.disk.fail_at(call, fault);
     site.endure(&title);
@@ -52,9 +52,9 @@ fn a_write_torn_anywhere_costs_nothing() {
 
 #[test]
 fn a_disk_that_fails_for_a_while_costs_nothing_and_nobody_has_to_help() {
-    for (begin, _) in calls(20, 2) {
-        let title = format!("it fails at {begin} times 700 ms");
-        let mut site = Site::new(begin, Durability::Power);
+    for (begin, seed) in calls(20, 2) {
+        let title = format!("it fails at {begin} times 700 ms, seed {seed}");
+        let mut site = Site::new(seed, Durability::Power);
         site.trouble = Some(Trouble {
             begin: Duration::from_millis(700 * begin as i64),
             span: Duration::from_secs(20),
@@ -69,9 +69,10 @@ fn a_disk_that_fails_for_a_while_costs_nothing_and_nobody_has_to_help() {
 
 #[test]
 fn what_a_failing_disk_did_not_take_was_not_acknowledged() {
-    for (begin, _) in calls(20, 2) {
-        let title = format!("it fails at {begin} times 700 ms, and then the power goes");
-        let mut site = Site::new(begin, Durability::Power);
+    for (begin, seed) in calls(20, 2) {
+        let title =
+            format!("it fails at {begin} times 700 ms, and then the power goes, seed {seed}");
+        let mut site = Site::new(seed, Durability::Power);
         site.cut_in_trouble(&title, Duration::from_millis(700 * begin as i64), TroubleKind::Fails);
         site.end(&title);
     }

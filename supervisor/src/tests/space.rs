@@ -12,10 +12,10 @@ const ROOM: [u64; 4] = [0, 150, 700, 4_000];
 
 #[test]
 fn a_full_disk_costs_nothing_and_what_waits_goes_on_when_there_is_room() {
-    for (begin, _) in calls(10, 2) {
+    for (begin, seed) in calls(10, 2) {
         for room in ROOM {
-            let title = format!("full at {begin} times 1400 ms but for {room} bytes");
-            let mut site = Site::new(begin, Durability::Power);
+            let title = format!("full at {begin} times 1400 ms but for {room} bytes, seed {seed}");
+            let mut site = Site::new(seed, Durability::Power);
             site.trouble = Some(Trouble {
                 begin: Duration::from_millis(1_400 * begin as i64),
                 span: Duration::from_secs(20),
@@ -32,10 +32,11 @@ fn a_full_disk_costs_nothing_and_what_waits_goes_on_when_there_is_room() {
 
 #[test]
 fn what_a_full_disk_did_not_take_was_not_acknowledged() {
-    for (begin, _) in calls(10, 3) {
+    for (begin, seed) in calls(10, 3) {
         for room in ROOM {
-            let title = format!("full at {begin} times 1400 ms but for {room} bytes, and cut");
-            let mut site = Site::new(begin, Durability::Power);
+            let title =
+                format!("full at {begin} times 1400 ms but for {room} bytes, and cut, seed {seed}");
+            let mut site = Site::new(seed, Durability::Power);
             let begin = Duration::from_millis(1_400 * begin as i64);
             site.cut_in_trouble(&title, begin, TroubleKind::Full(room));
             site.end(&title);

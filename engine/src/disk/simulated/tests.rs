@@ -238,6 +238,27 @@ fn a_folder_made_durably_stays() {
     create_dir_durably(&RealDisk, folder.path()).unwrap();
 }
 
+/// Whoever makes it may die, or be refused, at any call: the next one knows no more than what it finds.
+#[test]
+fn a_folder_made_durably_stays_whatever_became_of_an_earlier_try() {
+    let path = Path::new("/a/b/c");
+    let died = [Fault::Crash(Crash::Kill), Fault::Error(std::io::ErrorKind::Other)];
+    for (fault, seed) in died.into_iter().flat_map(|fault| (0..SEEDS).map(move |s| (fault, s))) {
+        for call in 0.. {
+            let disk = SimulatedDisk::new(seed);
+            disk.fail_at(call, fault);
+            let made = create_dir_durably(&disk, path);
+            let disk = disk.restart();
+            create_dir_durably(&disk, path).unwrap();
+            disk.crash(Crash::Power);
+            assert!(disk.restart().exists(path).unwrap(), "{fault:?} at call {call}, seed {seed}");
+            if made.is_ok() {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn calls_that_change_something_are_counted_and_each_can_fail() {
     let count = SimulatedDisk::new(0);

@@ -113,6 +113,7 @@ impl Topology {
             self.set_going(part);
         }
         applied.paused = began.elapsed();
+        self.copy_checkpoint().await;
         self.let_go(&scope, undo).await;
         let stats = &self.stats;
         self.passes.retain(|sink| stats.contains_key(sink));

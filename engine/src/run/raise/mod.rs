@@ -259,7 +259,8 @@ impl Yard<'_> {
             match made.remove(&n) {
                 Some(Node::Source(source)) => {
                     let kind = self.virtual_source(n, source, heritage, &mut starts);
-                    sources.push(VirtualSource { address, kind });
+                    let stats = self.stats[&address].clone();
+                    sources.push(VirtualSource { address, kind, stats });
                 }
                 _ => sources.extend(heritage.virtual_sources.remove(&address)),
             }

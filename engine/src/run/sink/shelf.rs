@@ -368,8 +368,18 @@ impl Shelf {
         unwritten.into_iter().rev().for_each(|batch| self.tail.push_front(batch));
     }
 
+    /// How many items wait in memory alone. Offsets say so without a look at each batch.
+    fn unspooled(&self) -> u64 {
+        let begin = |batch: &Batch| batch.end.saturating_sub(batch.items.len() as u64);
+        let ends = self.tail.front().zip(self.tail.back());
+        let tail = ends.map_or(0, |(first, last)| last.end.saturating_sub(begin(first)));
+        let flight = self.flight.iter().filter(|(_, place)| *place == Place::Memory);
+        tail + flight.map(|(batch, _)| batch.items.len() as u64).sum::<u64>()
+    }
+
     pub(crate) fn tell(&self) {
         self.stats.set_spool(self.spool.items(), self.spool.fill());
+        self.stats.set_unspooled(self.unspooled());
     }
 }
 

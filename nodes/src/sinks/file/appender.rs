@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use smollama_engine::disk::{Disk, DiskFile};
+use smollama_engine::disk::{Disk, DiskFile, create_dir_durably};
 
 use super::Format;
 
@@ -38,7 +38,9 @@ pub(super) struct Mark {
 impl Appender {
     /// Opens a file for more rows, and mends what a crash left at its end.
     pub(super) fn open(disk: Arc<dyn Disk>, path: PathBuf, format: Format) -> io::Result<Appender> {
-        make_folder(&*disk, &path)?;
+        if let Some(folder) = path.parent() {
+            create_dir_durably(&*disk, folder)?;
+        }
         let mut file = disk.append(&path)?;
         // Also where it is not new: whoever made it may have crashed before this.
         sync_folder(&*disk, &path)?;
@@ -177,22 +179,6 @@ impl Appender {
 pub(super) fn sync_folder(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     disk.sync_dir(folder.unwrap_or_else(|| Path::new(".")))
-}
-
-/// Makes the folder of a file with all above it, and their names durable: those that were missing, and in any case the last two, which
-/// may have been made shortly before a crash.
-fn make_folder(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    let Some(folder) = path.parent() else { return Ok(()) };
-    let mut missing = 0;
-    for above in folder.ancestors().filter(|above| !above.as_os_str().is_empty()) {
-        if disk.exists(above)? {
-            break;
-        }
-        missing += 1;
-    }
-    disk.create_dir_all(folder)?;
-    let above = folder.ancestors().filter(|above| above.parent().is_some());
-    above.take(missing.max(2)).try_for_each(|above| sync_folder(disk, above))
 }
 
 /// Cuts off what a crash left damaged at the end, and gives the length after that. A last line of JSON that is whole and lacks only

@@ -77,6 +77,33 @@ fn the_thread_tries_again_until_the_disk_takes_it() {
     assert_eq!(values(&journal, 0), [1]);
 }
 
+/// Whoever was refused a sync may not ask again.
+#[test]
+fn what_keeps_it_from_being_written_is_known_until_the_disk_takes_it() {
+    for durability in [Durability::Power, Durability::Process] {
+        let disk = SimulatedDisk::new(1);
+        let host = host(&disk);
+        let journal = LogJournal::open(&host, settings(CAP, durability), 0).unwrap();
+        let (receipt, told) = receipt();
+        journal.append(at(0), &event(&host, 1), Some(receipt)).unwrap();
+        told.recv().unwrap();
+        assert_eq!(journal.failure(), None);
+        disk.fail_all(ErrorKind::StorageFull);
+        journal.append(at(0), &event(&host, 2), None).unwrap();
+        let why = journal.sync().unwrap_err().to_string();
+        let calls = disk.calls();
+        while disk.calls() < calls + 3 {
+            assert_eq!(journal.failure().as_ref(), Some(&why));
+            std::thread::yield_now();
+        }
+        disk.heal();
+        while journal.failure().is_some() {
+            std::thread::yield_now();
+        }
+        assert_eq!(values(&journal, 0), [1, 2]);
+    }
+}
+
 #[test]
 fn a_receipt_is_not_told_when_the_journal_ends_before_the_disk_takes_it() {
     let disk = SimulatedDisk::new(1);
