@@ -82,7 +82,6 @@ impl Asked {
             let error = match read {
                 Ok(Ok(Read::Batch(batch))) => {
                     self.gave = true;
-                    self.stats.add_dropped(usize::try_from(batch.dropped).unwrap_or(usize::MAX));
                     return Ok(Some(batch));
                 }
                 Ok(Ok(Read::Finished)) => return Ok(None),
@@ -305,9 +304,9 @@ impl SourceRun {
     /// is dropped then, and counted.
     async fn enter(&mut self, entrance: &Entrance, received: Received) -> bool {
         let Received { batch, at } = received;
-                    self.stats.add_dropped(usize::try_from(batch.dropped).unwrap_or(usize::MAX));
-        let SourceBatch { items, rejects, position, receipt } = batch;
+        let SourceBatch { items, rejects, position, receipt, dropped } = batch;
         let stats = self.asked.stats.clone();
+        stats.add_dropped(usize::try_from(dropped).unwrap_or(usize::MAX));
         stats.add_rejected(rejects.len());
         match receipt {
             None => bury_rejects(&*self.dead, &self.asked.address, at, rejects),
