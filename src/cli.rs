@@ -1,6 +1,7 @@
 //! The words of the command line.
 
 pub(crate) mod look;
+pub(crate) mod mqtt;
 
 use std::path::PathBuf;
 
@@ -102,6 +103,9 @@ pub(crate) enum Command {
     LogLevel(look::LogLevel),
     /// List, show, replay or drop what nodes refused
     Dlq(look::Dlq),
+    /// Speak with an MQTT broker by hand: publish, or show what comes
+    #[command(subcommand)]
+    Mqtt(mqtt::Mqtt),
     /// Check pipelines and say what is wrong with them
     Validate(commands::Paths),
     /// Run the pipelines' own tests in virtual time

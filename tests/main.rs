@@ -18,6 +18,10 @@ mod http;
 mod kill;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod mosquitto;
+#[cfg(test)]
+mod mqtt_command;
 mod pipelines;
 #[cfg(test)]
 mod place;

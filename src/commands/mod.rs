@@ -11,6 +11,7 @@ mod graph;
 mod history;
 mod junit;
 mod logs;
+mod mqtt;
 mod nodes;
 mod plan;
 mod rollback;
@@ -58,6 +59,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Run(args) => run::run(global, &args),
         Command::Test(args) => test::test(global, &args),
         Command::Backtest(args) => backtest::backtest(global, &args),
+        Command::Mqtt(command) => mqtt::mqtt(global, &command),
         Command::Validate(args) => validate::validate(global, &args),
         Command::Graph(args) => graph::graph(global, &args),
         Command::Nodes(args) => nodes::nodes(global, &args),

@@ -33,7 +33,9 @@ pub(super) struct StandIn {
 impl StandIn {
     /// A call to it that shows things without colour, in UTC.
     pub(super) fn call(&self) -> Call<'_> {
-        Call { engine: self, json: false, paint: Paint(false), width: None, zone: TimeZone::UTC }
+        let registry = smollama_nodes::registry();
+        let (paint, zone) = (Paint(false), TimeZone::UTC);
+        Call { engine: self, json: false, paint, width: None, zone, registry }
     }
 
     /// What it was asked for, in order.

@@ -3,6 +3,7 @@
 //! A node leases a [`Broker`] by its name in config.yaml. Messages reach it through a [`Mailbox`]; what it publishes goes through an
 //! [`Outgoing`]. The connections are made when the first node begins, and are kept up for as long as any node has a lease.
 
+mod client;
 mod ledger;
 mod link;
 mod mailbox;
@@ -27,6 +28,7 @@ use smollama_engine::trouble::Trouble;
 use tokio_util::sync::CancellationToken;
 
 use super::tls;
+pub use client::{Arrived, Client};
 pub use ledger::Claim;
 use link::{Options, Version};
 pub use mailbox::{Mailbox, Message};
