@@ -13,7 +13,8 @@ const TRIES: usize = 5;
 pub(crate) struct Mosquitto {
     process: Child,
     port: u16,
-    folder: tempfile::TempDir,
+    /// Removed when this is.
+    _folder: tempfile::TempDir,
 }
 
 impl Mosquitto {
@@ -59,16 +60,11 @@ impl Mosquitto {
         if ended {
             return Err(std::fs::read_to_string(&log).unwrap_or_default());
         }
-        Ok(Mosquitto { process, port, folder })
+        Ok(Mosquitto { process, port, _folder: folder })
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
-    }
-
-    /// Somewhere for files that its configuration names; gone with it.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 

@@ -5,7 +5,7 @@
 //! for filters that have no topic in common.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
@@ -27,9 +27,8 @@ const NUMBERS: u64 = 268_435_455;
 
 /// The number of a filter's subscription: the same in every run, as messages that waited in a session carry it.
 pub(super) fn number_of(filter: &str) -> usize {
-    let mut hasher = FixedState::default().build_hasher();
-    filter.hash(&mut hasher);
-    usize::try_from(hasher.finish() % NUMBERS).unwrap_or(0) + 1
+    let hash = FixedState::default().hash_one(filter);
+    usize::try_from(hash % NUMBERS).unwrap_or(0) + 1
 }
 
 impl Subscription {

@@ -40,7 +40,7 @@ enum Topic {
 enum Form {
     Json,
     Value,
-    Template(Template),
+    Template(Box<Template>),
 }
 
 impl Composer {
@@ -58,7 +58,9 @@ impl Composer {
         let payload = match &config.payload {
             Payload::Json => Form::Json,
             Payload::Value => Form::Value,
-            Payload::Template(text) => Form::Template(Template::new("payload.template", text)?),
+            Payload::Template(text) => {
+                Form::Template(Box::new(Template::new("payload.template", text)?))
+            }
         };
         let expiry = config.expiry.map(|expiry| expiry.to_std().as_secs());
         Ok(Composer {

@@ -34,16 +34,6 @@ impl Mosquitto {
         broker
     }
 
-    /// Where files for it can lie.
-    pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Changes its settings, for the next start.
-    pub(crate) fn configure(&mut self, config: &str) {
-        config.clone_into(&mut self.config);
-    }
-
     /// Starts it again, on the same port and with what it kept.
     pub(crate) fn go_on(&mut self) {
         let path = self.dir.path().join("mosquitto.conf");

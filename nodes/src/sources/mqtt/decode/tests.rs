@@ -186,7 +186,7 @@ fn the_one_json_form() {
     );
     let whole = line.replace("north/air", "air:north");
     let as_it_is = readings(json!({ "whole_sources": true }), "news", &whole);
-    assert_eq!(as_it_is, [whole.clone()]);
+    assert_eq!(as_it_is, std::slice::from_ref(&whole));
     assert_eq!(readings(json!({}), "news", &whole), [whole.replace("air:north", "mqtt:air:north")]);
     assert_eq!(reason(json!({}), "t", r#"{"value":1,"count":0}"#), "`count` is no count");
 }
