@@ -98,8 +98,8 @@ pub struct MqttConfig {
     /// that pass on what other hosts said; who can publish them can then write under the name of any source. Default: false.
     #[serde(default)]
     pub whole_sources: bool,
-    /// What a retained message is, which the broker kept and sends when this host subscribes: `value` sets the last value that the source shows
-    /// and is no new reading, `reading` is a reading like any other, `ignore` leaves it out. Default: `value`.
+    /// What a retained message is, which the broker kept and sends when this host subscribes: `reading` is a reading like
+    /// any other; `value` and `ignore` leave it out, since it may be as old as it likes. Default: `value`.
     #[serde(default)]
     pub retained: Retained,
 }
@@ -134,7 +134,7 @@ impl Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Retained {
-    /// The last value, but no new reading.
+    /// No new reading. Set apart from `ignore` for a view of last values.
     #[default]
     Value,
     /// A reading.
