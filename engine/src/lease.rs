@@ -6,11 +6,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use tokio_util::sync::CancellationToken;
+
 type Held = Weak<dyn Any + Send + Sync>;
 
 /// See the module. A thing lives as long as somebody holds a lease on it.
 #[derive(Default)]
-pub struct Leases(Mutex<BTreeMap<String, Held>>);
+pub struct Leases {
+    held: Mutex<BTreeMap<String, Held>>,
+    stopping: CancellationToken,
+}
 
 impl fmt::Debug for Leases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,7 +33,7 @@ impl Leases {
         key: &str,
         open: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, thing| thing.strong_count() > 0);
         let thing = held.get(key).and_then(Weak::upgrade);
         if let Some(thing) = thing.and_then(|thing| thing.downcast::<T>().ok()) {
@@ -38,6 +43,12 @@ impl Leases {
         let shared: Arc<dyn Any + Send + Sync> = thing.clone();
         held.insert(key.to_owned(), Arc::downgrade(&shared));
         Ok(thing)
+    }
+
+    /// Cancelled when the whole host stops. What is given back from then on is wanted again at the next start: whoever takes leave of
+    /// another side for a node that was removed does not do so then.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stopping
     }
 }
 

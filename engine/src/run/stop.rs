@@ -22,6 +22,7 @@ impl Topology {
     /// nodes could not do.
     pub async fn stop(&mut self) -> Vec<String> {
         self.stopping.cancel();
+        self.host.leases.stopping().cancel();
         let deadline = Instant::now() + STOP_WITHIN;
         let hurry = self.hurry.clone();
         let impatience = tokio::spawn(async move {

@@ -24,6 +24,30 @@ pub struct Message {
     pub retained: bool,
     /// Whom to tell when it is kept; `None` with QoS 0.
     pub claim: Option<Claim>,
+    /// By what it is known again, with QoS 2.
+    pub once: Option<Once>,
+}
+
+/// By what a message with QoS 2 is known again when it comes a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Once {
+    /// Its number, which is its own until it is released.
+    pub number: u16,
+    /// What its topic and payload come to.
+    pub print: u32,
+    /// The broker sends it again, and does not know whether it arrived before.
+    pub again: bool,
+}
+
+/// What reaches a node, in the order in which it came.
+#[derive(Debug)]
+pub enum Delivery {
+    /// A message.
+    Message(Message),
+    /// This number of a message with QoS 2 may be given to another.
+    Released(u16),
+    /// The broker has forgotten the session: all numbers begin anew.
+    Forgotten,
 }
 
 impl Message {
@@ -41,7 +65,9 @@ pub struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    messages: VecDeque<Message>,
+    deliveries: VecDeque<Delivery>,
+    /// How many of them are messages.
+    messages: usize,
     /// Bytes of those that nobody is told of.
     loose: usize,
     /// Bytes of those that somebody is.
@@ -66,12 +92,23 @@ impl Mailbox {
         } else {
             waiting.loose += size;
         }
-        waiting.messages.push_back(message);
-        let first = waiting.messages.len() == 1;
+        waiting.deliveries.push_back(Delivery::Message(message));
+        waiting.messages += 1;
+        let first = waiting.messages == 1;
         drop(waiting);
         if first {
             self.came.notify_one();
         }
+    }
+
+    /// Puts in what is said of messages. It wakes nobody, and comes out with the next message.
+    pub(super) fn note(&self, note: Delivery) {
+        let mut waiting = self.waiting();
+        if matches!(note, Delivery::Forgotten) {
+            // What was said of numbers before goes without saying.
+            waiting.deliveries.retain(|one| matches!(one, Delivery::Message(_)));
+        }
+        waiting.deliveries.push_back(note);
     }
 
     /// Bytes of messages that want an acknowledgement.
@@ -79,24 +116,26 @@ impl Mailbox {
         self.waiting().claimed
     }
 
-    /// Takes at most so many messages; waits until there is one. Cancel-safe.
-    pub async fn take(&self, most: usize, into: &mut Vec<Message>) {
+    /// Takes at most so many deliveries; waits until there is a message. Cancel-safe.
+    pub async fn take(&self, most: usize, into: &mut Vec<Delivery>) {
         loop {
             {
                 let mut waiting = self.waiting();
-                let many = most.min(waiting.messages.len());
-                if many > 0 {
+                if waiting.messages > 0 {
+                    let many = most.min(waiting.deliveries.len());
                     let first = into.len();
-                    into.extend(waiting.messages.drain(..many));
-                    for message in into.iter().skip(first) {
+                    into.extend(waiting.deliveries.drain(..many));
+                    for delivery in into.iter().skip(first) {
+                        let Delivery::Message(message) = delivery else { continue };
                         let size = message.size();
                         let bytes = match message.claim {
                             Some(_) => &mut waiting.claimed,
                             None => &mut waiting.loose,
                         };
                         *bytes = bytes.saturating_sub(size);
+                        waiting.messages -= 1;
                     }
-                    if !waiting.messages.is_empty() {
+                    if waiting.messages > 0 {
                         self.came.notify_one();
                     }
                     return;
@@ -114,11 +153,16 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     fn loose(size: usize) -> Message {
         let payload = Bytes::from(vec![0; size]);
-        Message { topic: Bytes::from_static(b"t"), payload, retained: false, claim: None }
+        let topic = Bytes::from_static(b"t");
+        Message { topic, payload, retained: false, claim: None, once: None }
     }
 
     #[tokio::test]
@@ -130,8 +174,30 @@ mod tests {
         let mut taken = Vec::new();
         mailbox.take(2, &mut taken).await;
         mailbox.take(9, &mut taken).await;
-        let sizes: Vec<_> = taken.iter().map(|message| message.payload.len()).collect();
-        assert_eq!(sizes, [1, 2, 3, 4, 5]);
+        let size = |delivery: &Delivery| match delivery {
+            Delivery::Message(message) => message.payload.len(),
+            note => panic!("{note:?}"),
+        };
+        assert_eq!(taken.iter().map(size).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    }
+
+    #[tokio::test]
+    async fn what_is_said_of_messages_wakes_nobody_and_stays_in_its_place() {
+        let mailbox = Mailbox::default();
+        mailbox.note(Delivery::Released(1));
+        let mut taken = Vec::new();
+        assert!(timeout(Duration::ZERO, mailbox.take(9, &mut taken)).await.is_err());
+        mailbox.put(loose(1));
+        mailbox.note(Delivery::Released(2));
+        mailbox.take(9, &mut taken).await;
+        let is_note = |delivery: &Delivery| matches!(delivery, Delivery::Released(_));
+        assert_eq!(taken.iter().map(is_note).collect::<Vec<_>>(), [true, false, true]);
+        mailbox.note(Delivery::Released(3));
+        mailbox.note(Delivery::Forgotten);
+        mailbox.put(loose(1));
+        taken.clear();
+        mailbox.take(9, &mut taken).await;
+        assert!(matches!(taken[..], [Delivery::Forgotten, Delivery::Message(_)]), "{taken:?}");
     }
 
     #[tokio::test]

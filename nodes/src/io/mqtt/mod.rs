@@ -13,7 +13,7 @@ mod routes;
 mod state;
 mod subscriber;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod versions;
 
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ use super::tls;
 pub use client::{Arrived, Client};
 pub use ledger::Claim;
 use link::{Options, Version};
-pub use mailbox::{Mailbox, Message};
+pub use mailbox::{Delivery, Mailbox, Message, Once};
 pub use message::{Publication, Qos};
 pub use publisher::Outgoing;
 use publisher::Publisher;
@@ -62,6 +62,7 @@ pub struct Broker {
     subscribes: AtomicBool,
     publishes: AtomicBool,
     stop: CancellationToken,
+    host_stops: CancellationToken,
 }
 
 impl Drop for Broker {
@@ -120,6 +121,7 @@ impl Broker {
             subscribes: AtomicBool::new(false),
             publishes: AtomicBool::new(false),
             stop: CancellationToken::new(),
+            host_stops: host.leases.stopping().clone(),
         })
     }
 
@@ -200,7 +202,6 @@ fn options(settings: &MqttBroker, host_id: &Arc<str>) -> Result<Options, String>
         client_id: String::new(),
         keep_alive: seconds(settings.keep_alive, KEEP_ALIVE),
         session: Some(seconds(settings.session_expiry, SESSION_EXPIRY)),
-        unreleased: Vec::new(),
         receive_maximum: settings.receive_maximum.unwrap_or(RECEIVE_MAXIMUM),
         max_packet: settings
             .max_packet
@@ -224,8 +225,8 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Takes at most so many messages; waits until there is one. The first call asks the broker for them. Cancel-safe.
-    pub async fn take(&mut self, most: usize, into: &mut Vec<Message>) {
+    /// Takes at most so many deliveries; waits until there is a message. The first call asks the broker for them. Cancel-safe.
+    pub async fn take(&mut self, most: usize, into: &mut Vec<Delivery>) {
         if !self.began {
             self.began = true;
             self.broker.subscriber.begin(&self.address, &self.subscriptions);
@@ -252,6 +253,7 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         // First the mailbox: a successor has it too, or nobody wants what is in it.
         self.mailbox = None;
-        self.broker.subscriber.end(&self.address);
+        let stops = self.broker.host_stops.is_cancelled();
+        self.broker.subscriber.end(&self.address, stops);
     }
 }

@@ -3,7 +3,7 @@
 //! One task polls it and never waits for anything else: what comes with QoS 1 or 2 lies in the node's mailbox until the journal has it and
 //! only then is acknowledged, so the broker holds back what is too much; what comes with QoS 0 and finds no room is dropped.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, Ticket};
 use super::link::{Connected, Happening, Link, Lost, Options, Speaker, Why};
-use super::mailbox::{Mailbox, Message};
+use super::mailbox::{Delivery, Mailbox, Message, Once};
 use super::message::{Incoming, Qos};
 use super::routes::{Routes, Subscription, Way, apart, number_of};
 use super::state::State;
@@ -106,14 +106,14 @@ impl Subscriber {
         self.state.subscribe(missing);
     }
 
-    /// A node ends.
-    pub(super) fn end(&self, address: &Arc<str>) {
+    /// A node ends: for good, or because the host stops. Then the subscription stays, and the broker keeps what comes meanwhile.
+    pub(super) fn end(&self, address: &Arc<str>, stops: bool) {
         let mut takers = self.takers();
         let gone = takers.by_address.get(address);
         if gone.is_some_and(|taker| taker.mailbox.strong_count() == 0) {
             takers.by_address.remove(address);
             takers.reroute();
-            let missing = takers.ask();
+            let missing = if stops { None } else { takers.ask() };
             drop(takers);
             self.state.subscribe(missing);
         }
@@ -122,14 +122,13 @@ impl Subscriber {
     /// Speaks with the broker until it is told to stop.
     pub(super) async fn run(
         self: Arc<Self>,
-        mut options: Options,
+        options: Options,
         mut versions: Versions,
         stop: CancellationToken,
     ) {
         let mut backoff = Backoff::new(RetrySpec::default(), &options.client_id);
         let mut owned = Owned::default();
         loop {
-            options.unreleased = owned.unreleased();
             let mut link = Link::new(versions.now(), &options);
             let ledger = Ledger::new(Box::new(link.speaker()));
             let began = Instant::now();
@@ -175,9 +174,13 @@ impl Subscriber {
         loop {
             match link.next().await {
                 Ok(Happening::Message(message)) => self.take(message, ledger, owned, &mut takers),
-                Ok(Happening::Released(number)) => owned.released(number),
+                Ok(Happening::Released(number)) => self.released(number, owned),
                 Ok(Happening::Connected(connected)) => {
-                    owned.begin(connected.session);
+                    if !connected.session {
+                        // Without the session of the earlier life all numbers begin anew.
+                        owned.by_number.clear();
+                        self.takers().all(|mailbox| mailbox.note(Delivery::Forgotten));
+                    }
                     self.connected(connected, link.speaker());
                 }
                 Ok(Happening::Other) => {}
@@ -195,6 +198,16 @@ impl Subscriber {
         drop(takers);
         self.state.connected(connected.session);
         self.state.subscribe(missing);
+    }
+
+    /// The number of a message with QoS 2 is no longer its own. Those who keep it over a restart have to know.
+    fn released(&self, number: u16, owned: &mut Owned) {
+        let note = |mailbox: &Mailbox| mailbox.note(Delivery::Released(number));
+        match owned.by_number.remove(&number) {
+            Some(piece) => piece.takers.iter().filter_map(Weak::upgrade).for_each(|one| note(&one)),
+            // It came in an earlier run.
+            None => self.takers().all(note),
+        }
     }
 
     fn take(
@@ -216,16 +229,17 @@ impl Subscriber {
             ways.iter().filter_map(|(taker, _)| takers.numbered.get(*taker)?.upgrade()).collect();
         let claimed = if message.qos > Qos::AtMostOnce { takers.claimed() } else { 0 };
         drop(takers);
-        let put = |mailbox: &Mailbox, claim| {
+        let put = |mailbox: &Mailbox, claim, once| {
             mailbox.put(Message {
                 topic: message.topic.clone(),
                 payload: message.payload.clone(),
                 retained: message.retained,
                 claim,
+                once,
             });
         };
         if message.qos == Qos::AtMostOnce {
-            mailboxes.iter().for_each(|mailbox| put(mailbox, None));
+            mailboxes.iter().for_each(|mailbox| put(mailbox, None, None));
             return;
         }
         // Nothing that comes behind it in this life may be acknowledged: it would overtake.
@@ -234,8 +248,12 @@ impl Subscriber {
             ledger.break_off();
             return;
         }
-        if let Some(ticket) = owned.take(&message, ledger, mailboxes.len()) {
-            mailboxes.iter().for_each(|mailbox| put(mailbox, Some(ticket.claim())));
+        let print = print(&message);
+        if let Some(ticket) = owned.take(&message, print, ledger, &mailboxes) {
+            let Incoming { number, again, .. } = message;
+            let once = Once { number, print, again };
+            let once = (message.qos == Qos::ExactlyOnce).then_some(once);
+            mailboxes.iter().for_each(|mailbox| put(mailbox, Some(ticket.claim()), once));
         }
     }
 }
@@ -250,6 +268,10 @@ impl Takers {
             }
             self.numbered.push(taker.mailbox.clone());
         }
+    }
+
+    fn all(&self, tell: impl Fn(&Mailbox)) {
+        self.numbered.iter().filter_map(Weak::upgrade).for_each(|mailbox| tell(&mailbox));
     }
 
     fn claimed(&self) -> usize {
@@ -320,8 +342,6 @@ impl Request {
 #[derive(Default)]
 struct Owned {
     by_number: HashMap<u16, Piece>,
-    /// The client acknowledges these by itself when they come again.
-    told: HashSet<u16>,
     /// More came than can be held.
     is_full: bool,
     /// A number that a full map is cleared at.
@@ -331,57 +351,35 @@ struct Owned {
 struct Piece {
     ticket: Arc<Ticket>,
     qos: Qos,
-    print: u64,
+    print: u32,
+    /// Whom to tell of its release, with QoS 2.
+    takers: Vec<Weak<Mailbox>>,
 }
 
 impl Owned {
-    /// Messages with QoS 2 that were kept and are not released: the client is told of them before it connects.
-    fn unreleased(&mut self) -> Vec<u16> {
-        let kept = self
-            .by_number
-            .iter()
-            .filter(|(_, piece)| piece.qos == Qos::ExactlyOnce && piece.ticket.is_kept());
-        self.told = kept.map(|(number, _)| *number).collect();
-        self.told.iter().copied().collect()
-    }
-
-    /// A life begins. Without the session of the earlier one all numbers begin anew.
-    fn begin(&mut self, session: bool) {
-        if !session {
-            self.by_number.clear();
-            self.told.clear();
-        }
-    }
-
-    fn released(&mut self, number: u16) {
-        self.by_number.remove(&number);
-        self.told.remove(&number);
-    }
-
     /// The ticket of a message that is new; `None` where it came before, and whoever takes it has it already.
     fn take(
         &mut self,
         message: &Incoming,
+        print: u32,
         ledger: &Arc<Ledger>,
-        takers: usize,
+        takers: &[Arc<Mailbox>],
     ) -> Option<Arc<Ticket>> {
-        let print = print(message);
         let (number, qos) = (message.number, message.qos);
         if let Some(piece) = self.by_number.get(&number)
             && message.again
             && (piece.qos, piece.print) == (qos, print)
         {
-            if self.told.contains(&number) {
-                return None;
-            }
             // Once QoS 1 is acknowledged, the broker may give the number to another message, which can look the same.
             let same = qos == Qos::ExactlyOnce || !piece.ticket.is_acknowledged();
             if same && piece.ticket.came_again(ledger, number, qos) {
                 return None;
             }
         }
-        let ticket = Ticket::new(ledger, number, qos, takers);
-        self.by_number.insert(number, Piece { ticket: ticket.clone(), qos, print });
+        let ticket = Ticket::new(ledger, number, qos, takers.len());
+        let told = if qos == Qos::ExactlyOnce { takers } else { &[] };
+        let takers = told.iter().map(Arc::downgrade).collect();
+        self.by_number.insert(number, Piece { ticket: ticket.clone(), qos, print, takers });
         if self.by_number.len() > self.clear_at {
             self.by_number.retain(|_, piece| {
                 piece.qos == Qos::ExactlyOnce || !piece.ticket.is_acknowledged()
@@ -393,9 +391,11 @@ impl Owned {
 }
 
 /// Two messages with the same number that differ in this are two messages.
-fn print(message: &Incoming) -> u64 {
+fn print(message: &Incoming) -> u32 {
     let mut hasher = FixedState::default().build_hasher();
     message.topic.hash(&mut hasher);
     message.payload.hash(&mut hasher);
-    hasher.finish()
+    let print = hasher.finish();
+    // Half of it tells enough, and is half as much to keep.
+    (print ^ (print >> 32)) as u32
 }

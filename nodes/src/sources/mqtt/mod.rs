@@ -2,7 +2,10 @@
 
 mod config;
 mod decode;
+mod held;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use smollama_engine::context::Context;
 use smollama_engine::node::Node;

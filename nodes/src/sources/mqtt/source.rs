@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use smollama_engine::batch::Items;
 use smollama_engine::context::Context;
-use smollama_engine::node::{NodeError, Read, Receipt, Reject, Source, SourceBatch};
+use smollama_engine::node::{NodeError, Position, Read, Receipt, Reject, Source, SourceBatch};
 use smollama_engine::reading::Reading;
 use smollama_engine::registry::Problem;
 use smollama_engine::time::Timestamp;
@@ -13,10 +13,11 @@ use smollama_engine::trouble::Trouble;
 
 use super::config::{MqttConfig, Retained};
 use super::decode::Decoder;
-use crate::io::mqtt::{Broker, Inbox, Message};
+use super::held::Held;
+use crate::io::mqtt::{Broker, Claim, Delivery, Inbox, Message, Qos};
 
-/// How many messages make a batch at most.
-const MESSAGES_MAX: usize = 1_024;
+/// How many deliveries make a batch at most.
+const DELIVERIES_MAX: usize = 1_024;
 /// How many bytes of payload make one; a message more may go beyond.
 const BYTES_MAX: usize = 1 << 20;
 
@@ -25,8 +26,10 @@ pub(super) struct Mqtt {
     inbox: Inbox,
     decoder: Decoder,
     retained: Retained,
+    /// What came with QoS 2, where that is asked for.
+    held: Option<Held>,
     /// Taken, and not yet decoded: what one batch had no room for.
-    messages: Vec<Message>,
+    deliveries: Vec<Delivery>,
 }
 
 impl Mqtt {
@@ -35,35 +38,57 @@ impl Mqtt {
             .map_err(|why| Problem::at("connection", why))?;
         let decoder = Decoder::new(config, context)?;
         let subscriptions: BTreeSet<_> = config.subscriptions().into_iter().collect();
+        let once = subscriptions.iter().any(|one| one.qos == Qos::ExactlyOnce);
         Ok(Mqtt {
             inbox: broker.inbox(&context.address, subscriptions),
             decoder,
             retained: config.retained,
-            messages: Vec::new(),
+            held: once.then(Held::default),
+            deliveries: Vec::new(),
         })
     }
 
-    /// Makes a batch of the messages that were taken, or of the first of them.
+    /// Makes a batch of what was taken, or of the first of it.
     fn batch(&mut self) -> SourceBatch {
-        let (mut readings, mut rejects) = (Vec::with_capacity(self.messages.len()), Vec::new());
+        let (mut readings, mut rejects) = (Vec::with_capacity(self.deliveries.len()), Vec::new());
         let mut bytes = 0;
-        let many = self.messages.iter().position(|message| {
-            bytes += message.payload.len();
+        let many = self.deliveries.iter().position(|delivery| {
+            if let Delivery::Message(message) = delivery {
+                bytes += message.payload.len();
+            }
             bytes > BYTES_MAX
         });
-        let many = many.map_or(self.messages.len(), |last| last + 1);
+        let many = many.map_or(self.deliveries.len(), |last| last + 1);
         let mut claims = Vec::new();
-        for message in self.messages.drain(..many) {
-            if !message.retained || self.retained == Retained::Reading {
+        for delivery in self.deliveries.drain(..many) {
+            let message = match (delivery, &mut self.held) {
+                (Delivery::Message(message), _) => message,
+                (Delivery::Released(number), Some(held)) => {
+                    held.release(number);
+                    continue;
+                }
+                (Delivery::Forgotten, Some(held)) => {
+                    held.forget();
+                    continue;
+                }
+                (Delivery::Released(_) | Delivery::Forgotten, None) => continue,
+            };
+            let new = match (&mut self.held, message.once) {
+                (Some(held), Some(once)) => held.take(once),
+                _ => true,
+            };
+            if new && (!message.retained || self.retained == Retained::Reading) {
                 decode(&mut self.decoder, &message, &mut readings, &mut rejects);
             }
             claims.extend(message.claim);
         }
-        let receipt = (!claims.is_empty())
-            .then(|| Receipt::new(|| claims.into_iter().for_each(crate::io::mqtt::Claim::kept)));
+        let receipt =
+            (!claims.is_empty()).then(|| Receipt::new(|| claims.into_iter().for_each(Claim::kept)));
+        // Where nothing is promised, nothing has to be remembered for it either.
+        let position = self.held.as_ref().filter(|_| receipt.is_some()).map(Held::position);
         let dropped = self.inbox.take_dropped();
         let items = Items::Readings(readings);
-        SourceBatch { items, rejects, position: None, receipt, dropped }
+        SourceBatch { items, rejects, position, receipt, dropped }
     }
 }
 
@@ -85,10 +110,18 @@ fn decode(
 
 #[async_trait]
 impl Source for Mqtt {
+    /// Learns what an earlier run had taken with QoS 2.
+    async fn resume(&mut self, position: &Position) -> Result<(), NodeError> {
+        if let Some(held) = &mut self.held {
+            *held = Held::from_position(position);
+        }
+        Ok(())
+    }
+
     /// Nothing is awaited between the taking of messages and the return, so nothing is lost when the future is dropped.
     async fn read(&mut self, _: Timestamp) -> Result<Read, NodeError> {
-        if self.messages.is_empty() {
-            self.inbox.take(MESSAGES_MAX, &mut self.messages).await;
+        if self.deliveries.is_empty() {
+            self.inbox.take(DELIVERIES_MAX, &mut self.deliveries).await;
         }
         Ok(Read::Batch(self.batch()))
     }

@@ -25,8 +25,6 @@ pub(super) struct Options {
     pub(super) keep_alive: Duration,
     /// For how long the broker keeps the session; `None` for one that ends with the connection.
     pub(super) session: Option<Duration>,
-    /// Numbers of messages with QoS 2 that were taken and not yet released.
-    pub(super) unreleased: Vec<u16>,
     pub(super) receive_maximum: u16,
     pub(super) max_packet: u32,
     /// What the broker publishes when this connection breaks.

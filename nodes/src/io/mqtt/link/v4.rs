@@ -4,10 +4,9 @@ use std::pin::Pin;
 
 use rumqttc_v4::{
     AckMode, AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill,
-    ManualAck, MqttOptions, NetworkOptions, Packet, PersistedAckMode, PersistedIncomingQos2,
-    PersistedSession, PubAck, PubRec, Publish, PublishOptions, QoS, SessionStore,
-    SessionStoreError, SessionStoreKey, StateError, SubscribeReasonCode, TlsConfiguration,
-    Transport,
+    ManualAck, MqttOptions, NetworkOptions, Packet, PersistedAckMode, PersistedSession, PubAck,
+    PubRec, Publish, PublishOptions, QoS, SessionStore, SessionStoreError, SessionStoreKey,
+    StateError, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 
 use super::super::message::{Incoming, Publication, Qos};
@@ -51,8 +50,7 @@ impl Link {
             .set_max_packet_size(largest, PACKET_MAX)
             .set_inflight(in_flight);
         if options.session.is_some() {
-            let unreleased = options.unreleased.clone();
-            mqtt.set_session_store(Remembered { unreleased, in_flight });
+            mqtt.set_session_store(Remembered { in_flight });
         }
         if let Some(will) = &options.will {
             let (topic, payload) = (will.topic.clone(), will.payload.clone());
@@ -81,7 +79,7 @@ impl Link {
             }
             Ok(Event::Incoming(Packet::PubRel(release))) => Ok(Happening::Released(release.pkid)),
             Ok(Event::Incoming(Packet::ConnAck(connack))) => {
-                // It told what was not released; from here on that is kept elsewhere.
+                // It was told that there is a session; what is under way in it is kept elsewhere.
                 self.events.mqtt_options.clear_session_store();
                 Ok(Happening::Connected(Connected {
                     session: connack.session_present,
@@ -211,16 +209,14 @@ fn broken(state: &StateError) -> Lost {
 
 type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
 
-/// What the client has to know of the session when it begins. Nothing is kept here.
+/// Lets the client go on with a session that the broker still has. What is under way in it is kept by the subscriber.
 #[derive(Debug)]
 struct Remembered {
-    unreleased: Vec<u16>,
     in_flight: u16,
 }
 
 impl SessionStore for Remembered {
     fn load<'a>(&'a self, key: &'a SessionStoreKey) -> Stored<'a, Option<PersistedSession>> {
-        let unreleased = self.unreleased.iter();
         let session = PersistedSession {
             format_version: 1,
             client_id: key.client_id().to_owned(),
@@ -230,7 +226,7 @@ impl SessionStore for Remembered {
             last_pkid: 0,
             last_puback: 0,
             replay: Vec::new(),
-            incoming_qos2: unreleased.map(|pkid| PersistedIncomingQos2 { pkid: *pkid }).collect(),
+            incoming_qos2: Vec::new(),
         };
         Box::pin(async { Ok(Some(session)) })
     }

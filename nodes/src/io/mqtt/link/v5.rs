@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rumqttc::{
     AckMode, AsyncClient, ConnAck, ConnectReturnCode, ConnectionError, DisconnectReasonCode, Event,
     EventLoop, IncomingPacketSizeLimit, LastWill, ManualAck, MqttOptions, NetworkOptions, Packet,
-    PersistedAckMode, PersistedIncomingQos2, PersistedSession, PubAck, PubAckReason, PubRec,
-    PubRecReason, Publish, PublishNotice, PublishOptions, PublishProperties, PublishResult, QoS,
-    SessionStore, SessionStoreError, SessionStoreKey, StateError, SubscribeProperties,
-    SubscribeReasonCode, TlsConfiguration, Transport,
+    PersistedAckMode, PersistedSession, PubAck, PubAckReason, PubRec, PubRecReason, Publish,
+    PublishNotice, PublishOptions, PublishProperties, PublishResult, QoS, SessionStore,
+    SessionStoreError, SessionStoreKey, StateError, SubscribeProperties, SubscribeReasonCode,
+    TlsConfiguration, Transport,
 };
 
 use super::super::message::{HOST_PROPERTY, Incoming, Publication, Qos};
@@ -55,8 +55,7 @@ impl Link {
             .set_outgoing_inflight_upper_limit(options.in_flight);
         if let Some(expiry) = options.session {
             let seconds = expiry.as_secs().try_into().unwrap_or(u32::MAX);
-            let store =
-                Remembered { unreleased: options.unreleased.clone(), in_flight: options.in_flight };
+            let store = Remembered { in_flight: options.in_flight };
             mqtt.set_session_expiry_interval(Some(seconds)).set_session_store(store);
         }
         if let Some(will) = &options.will {
@@ -82,7 +81,7 @@ impl Link {
             }
             Ok(Event::Incoming(Packet::PubRel(release))) => Ok(Happening::Released(release.pkid)),
             Ok(Event::Incoming(Packet::ConnAck(connack))) => {
-                // It told what was not released; from here on that is kept elsewhere.
+                // It was told that there is a session; what is under way in it is kept elsewhere.
                 self.events.options.clear_session_store();
                 Ok(Happening::Connected(connected(&connack)))
             }
@@ -282,16 +281,14 @@ fn broken(state: &StateError) -> Lost {
 
 type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
 
-/// What the client has to know of the session when it begins. Nothing is kept here.
+/// Lets the client go on with a session that the broker still has. What is under way in it is kept by the subscriber.
 #[derive(Debug)]
 struct Remembered {
-    unreleased: Vec<u16>,
     in_flight: u16,
 }
 
 impl SessionStore for Remembered {
     fn load<'a>(&'a self, key: &'a SessionStoreKey) -> Stored<'a, Option<PersistedSession>> {
-        let unreleased = self.unreleased.iter();
         let session = PersistedSession {
             format_version: 1,
             client_id: key.client_id().to_owned(),
@@ -302,7 +299,7 @@ impl SessionStore for Remembered {
             last_pkid: 0,
             last_puback: 0,
             replay: Vec::new(),
-            incoming_qos2: unreleased.map(|pkid| PersistedIncomingQos2 { pkid: *pkid }).collect(),
+            incoming_qos2: Vec::new(),
         };
         Box::pin(async { Ok(Some(session)) })
     }

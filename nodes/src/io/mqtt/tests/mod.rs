@@ -1,6 +1,6 @@
 //! Against a real broker.
 
-mod mosquitto;
+pub(crate) mod mosquitto;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::*;
 /// Nothing here takes as long, unless it never happens.
 const WITHIN: Duration = Duration::from_secs(30);
 
-fn host(broker: &Mosquitto, id: u128) -> Host {
+pub(crate) fn host(broker: &Mosquitto, id: u128) -> Host {
     let mut host = Host::for_tests(Path::new("/nowhere"));
     host.id = uuid::Uuid::from_u128(id);
     host.mqtt = MqttConfig {
@@ -49,7 +49,7 @@ fn inbox(host: &Host, address: &str, filters: &[(&str, Qos)]) -> (Inbox, Trouble
     (inbox, trouble)
 }
 
-fn says(topic: &str, text: &str, qos: Qos) -> Publication {
+pub(crate) fn says(topic: &str, text: &str, qos: Qos) -> Publication {
     Publication {
         topic: topic.into(),
         payload: Bytes::copy_from_slice(text.as_bytes()),
@@ -67,7 +67,8 @@ async fn keep(inbox: &mut Inbox, many: usize) -> Vec<String> {
         let mut messages = Vec::new();
         let took = timeout(WITHIN, inbox.take(many - texts.len(), &mut messages)).await;
         assert!(took.is_ok(), "only {texts:?} came of {many}");
-        for message in messages {
+        for delivery in messages {
+            let Delivery::Message(message) = delivery else { continue };
             texts.push(String::from_utf8(message.payload.to_vec()).unwrap());
             message.claim.into_iter().for_each(Claim::kept);
         }
@@ -82,7 +83,11 @@ async fn begin(inbox: &mut Inbox, out: &mut Outgoing<u32>, probe: &str) {
         timeout(WITHIN, out.settle(0)).await.unwrap();
         let mut messages = Vec::new();
         if timeout(Duration::from_millis(100), inbox.take(9, &mut messages)).await.is_ok() {
-            messages.into_iter().filter_map(|message| message.claim).for_each(Claim::kept);
+            for delivery in messages {
+                if let Delivery::Message(Message { claim: Some(claim), .. }) = delivery {
+                    claim.kept();
+                }
+            }
             return;
         }
     }
