@@ -1,91 +1,110 @@
-//! A real broker for tests.
+//! A real broker for tests: mosquitto on a free port of loopback. The tests of the nodes have this file, too.
 
+use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::place::wait_until;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// What the promises need of a broker: it keeps what it took, and forgets nothing of what waits.
+pub(crate) const KEEPS: &str =
+    "allow_anonymous true\npersistence true\nautosave_interval 1\nmax_queued_messages 0\n";
+/// A broker that forgets everything when it ends.
+pub(crate) const FORGETS: &str = "allow_anonymous true\npersistence false\nmax_queued_messages 0\n";
 
 /// How often another port is tried, where somebody else took the one that was free.
 const TRIES: usize = 5;
 
-/// A mosquitto on a port of its own on loopback. It is killed when the test is over.
+/// A broker; killed when the test is over.
 pub(crate) struct Mosquitto {
-    process: Child,
-    port: u16,
-    /// Removed when this is.
-    _folder: tempfile::TempDir,
+    child: Option<Child>,
+    pub(crate) port: u16,
+    config: String,
+    /// What it persists, and what it said. Removed when this is.
+    pub(crate) folder: TempDir,
 }
 
 impl Mosquitto {
     /// Starts one with these lines of configuration beside its port, and waits until it answers.
     pub(crate) fn start(config: &str) -> Mosquitto {
+        let folder = TempDir::new().expect("a folder for the broker");
+        let mut broker = Mosquitto { child: None, port: 0, config: config.to_owned(), folder };
         for _ in 0..TRIES {
-            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-            if let Ok(broker) = Mosquitto::at(free.expect("a free port").port(), config, None) {
+            broker.port = free_port();
+            if broker.answers() {
                 return broker;
             }
         }
-        panic!("mosquitto does not start");
+        panic!("mosquitto does not start: {}", broker.said());
     }
 
-    /// Starts one on this port: one that comes back. What it persists lies in this folder.
-    ///
-    /// # Errors
-    /// What it said when it ended.
-    pub(crate) fn at(
-        port: u16,
-        config: &str,
-        persistence: Option<&Path>,
-    ) -> Result<Mosquitto, String> {
-        let folder = tempfile::tempdir().expect("a folder for the broker");
-        let file = folder.path().join("mosquitto.conf");
-        let mut text = format!("listener {port} 127.0.0.1\n{config}\n");
-        if let Some(persistence) = persistence {
-            text += &format!("persistence true\npersistence_location {}/\n", persistence.display());
-        }
+    /// Starts it again, on the same port and with what it kept.
+    pub(crate) fn go_on(&mut self) {
+        assert!(self.answers(), "mosquitto does not start again: {}", self.said());
+    }
+
+    /// Starts it. False where it ended at once.
+    fn answers(&mut self) -> bool {
+        let (port, folder) = (self.port, self.folder.path());
+        let file = folder.join("mosquitto.conf");
         // Started by root it would become a user who may read nothing here.
-        text += "user root\n";
+        let text = format!(
+            "listener {port} 127.0.0.1\npersistence_location {}/\nuser root\n{}\n",
+            folder.display(),
+            self.config
+        );
         std::fs::write(&file, text).expect("its configuration");
-        let log = folder.path().join("log");
-        let said = std::fs::File::create(&log).expect("its log");
+        let log = File::options().create(true).append(true).open(folder.join("log"));
+        let log = log.expect("its log");
         let mut command = Command::new(program("mosquitto"));
-        command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
-        let mut process = command.spawn().expect("mosquitto (scripts/test.sh installs it)");
-        let mut ended = false;
-        wait_until("mosquitto answers", || {
-            ended = process.try_wait().expect("its state").is_some();
-            ended || TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        if ended {
-            return Err(std::fs::read_to_string(&log).unwrap_or_default());
+        command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let mut child = command.spawn().expect("mosquitto (scripts/test.sh installs it)");
+        let began = Instant::now();
+        while child.try_wait().expect("its state").is_none() {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                self.child = Some(child);
+                return true;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "mosquitto: {}", self.said());
+            std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(Mosquitto { process, port, _folder: folder })
+        false
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.port
+    /// Ends it as a crash would, or politely, so that it keeps what it can.
+    pub(crate) fn end(&mut self, politely: bool) {
+        let Some(mut child) = self.child.take() else { return };
+        let signal = if politely { Signal::TERM } else { Signal::KILL };
+        kill_process(Pid::from_child(&child), signal).expect("it runs");
+        child.wait().expect("it ends");
+    }
+
+    /// What it said.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
 
 impl Drop for Mosquitto {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        // Not `end`: that a test fails is said once.
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
-/// A file of passwords with one user.
-pub(crate) fn password_file(folder: &Path, user: &str, password: &str) -> PathBuf {
-    let path = folder.join("passwords");
-    let mut command = Command::new(program("mosquitto_passwd"));
-    let made = command.arg("-b").arg("-c").arg(&path).args([user, password]).status();
-    assert!(made.expect("mosquitto_passwd").success());
-    path
-}
-
-/// Where services are is not on everyone's path.
+/// Where a program of the broker is: that of services is not on everyone's path.
 fn program(name: &str) -> PathBuf {
     let service = Path::new("/usr/sbin").join(name);
     if service.is_file() { service } else { name.into() }
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    free.expect("a free port").port()
 }

@@ -1,22 +1,31 @@
 //! `smollama mqtt` against a real broker.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use crate::mosquitto::{Mosquitto, password_file};
+use crate::mosquitto::{FORGETS, Mosquitto};
 use crate::place::{Place, signal, text};
 
 /// A place whose broker is this one.
 fn place(broker: &Mosquitto) -> Place {
     let place = Place::new();
+    place.write("config.yaml", &format!("mqtt: {{ broker: 127.0.0.1, port: {} }}\n", broker.port));
     place
-        .write("config.yaml", &format!("mqtt: {{ broker: 127.0.0.1, port: {} }}\n", broker.port()));
-    place
+}
+
+/// A file of passwords with one user.
+pub(crate) fn password_file(folder: &Path, user: &str, password: &str) -> PathBuf {
+    let path = folder.join("passwords");
+    let mut command = Command::new("mosquitto_passwd");
+    let made = command.arg("-b").arg("-c").arg(&path).args([user, password]).status();
+    assert!(made.expect("mosquitto_passwd").success());
+    path
 }
 
 #[test]
 fn what_is_published_is_shown_and_kept_messages_come_first() {
-    let broker = Mosquitto::start("allow_anonymous true");
+    let broker = Mosquitto::start(FORGETS);
     let place = place(&broker);
     place.says(&["mqtt", "pub", "home/kitchen/light", "on", "--retain", "--qos", "1"]);
     let shown = place.says(&["mqtt", "sub", "home/+/light", "-C", "1", "-v"]);
@@ -27,14 +36,14 @@ fn what_is_published_is_shown_and_kept_messages_come_first() {
     // The older version of the protocol.
     place.write(
         "config.yaml",
-        &format!("mqtt: {{ port: {}, broker: 127.0.0.1, version: 3.1.1 }}\n", broker.port()),
+        &format!("mqtt: {{ port: {}, broker: 127.0.0.1, version: 3.1.1 }}\n", broker.port),
     );
     assert_eq!(place.says(&["mqtt", "sub", "home/#", "-C", "1"]), "on\n");
 }
 
 #[test]
 fn lines_come_in_order_and_ctrl_c_is_no_error() {
-    let broker = Mosquitto::start("allow_anonymous true");
+    let broker = Mosquitto::start(FORGETS);
     let place = place(&broker);
     let mut listener = place.command(&["mqtt", "sub", "lines", "ready", "--qos", "1"]);
     let mut listener = listener.stdout(Stdio::piped()).spawn().expect("the listener");
@@ -63,7 +72,7 @@ fn what_keeps_it_from_the_broker_is_one_line() {
     let passwords = password_file(keys.folder(), "pi", "raspberry");
     let config = format!("allow_anonymous false\npassword_file {}", passwords.display());
     let broker = Mosquitto::start(&config);
-    let port = broker.port().to_string();
+    let port = broker.port.to_string();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
     let closed = closed.expect("a free port").port().to_string();
     for (args, part) in [

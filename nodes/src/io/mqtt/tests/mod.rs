@@ -1,5 +1,6 @@
 //! Against a real broker.
 
+#[path = "../../../../../tests/mosquitto.rs"]
 pub(crate) mod mosquitto;
 
 use std::collections::BTreeSet;
