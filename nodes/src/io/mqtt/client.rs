@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::link::{Answer, Happening, Link, Lost, Speaker, Version, Why};
+use super::link::{Again, Answer, Happening, Link, Lost, Speaker, Version, Why};
 use super::message::{Incoming, Publication, Qos};
 use super::options;
 
@@ -119,7 +119,7 @@ impl Client {
     /// # Errors
     /// The broker refused it, or the connection was lost before it answered.
     pub async fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<(), String> {
-        let granted = self.speaker.subscribe(filter, qos, None);
+        let granted = self.speaker.subscribe(filter, qos, None, Again::No);
         match self.meanwhile(granted).await? {
             Some(Ok(_)) => Ok(()),
             Some(Err(why)) => Err(format!("{} refuses `{filter}`: {why}", self.place)),

@@ -18,8 +18,10 @@ const MESSAGE_COST: usize = 96;
 pub struct Message {
     /// Where it was published. Valid UTF-8, as the protocol has it.
     pub topic: Bytes,
-    /// What it carries.
+    /// What it carries; the beginning of it where it is too large.
     pub payload: Bytes,
+    /// Its size, in bytes of topic and payload, where that is more than is taken.
+    pub too_large: Option<usize>,
     /// It was kept by the broker, and is as old as it may be.
     pub retained: bool,
     /// Whom to tell when it is kept; `None` with QoS 0.
@@ -162,7 +164,7 @@ mod tests {
     fn loose(size: usize) -> Message {
         let payload = Bytes::from(vec![0; size]);
         let topic = Bytes::from_static(b"t");
-        Message { topic, payload, retained: false, claim: None, once: None }
+        Message { topic, payload, retained: false, claim: None, once: None, too_large: None }
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! A node leases a [`Broker`] by its name in config.yaml. Messages reach it through a [`Mailbox`]; what it publishes goes through an
 //! [`Outgoing`]. The connections are made when the first node begins, and are kept up for as long as any node has a lease.
 
+mod cadence;
 mod client;
 mod ledger;
 mod link;
@@ -110,7 +111,7 @@ impl Broker {
             MqttVersion::V3 => Versions::new(Version::V4, false),
         };
         Ok(Broker {
-            subscriber: Subscriber::new(hears.clone()),
+            subscriber: Subscriber::new(hears.clone(), options.max_packet as usize),
             publisher: Publisher::new(says.clone(), greetings.clone()),
             hears,
             says,

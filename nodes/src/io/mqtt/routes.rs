@@ -53,12 +53,20 @@ struct Level {
     below: Vec<Way>,
 }
 
-/// Who wants a message, and the number of the subscription by which.
-pub(super) type Way = (usize, usize);
+/// Who wants a message, and by what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Way {
+    pub(super) taker: usize,
+    /// The number of the subscription.
+    pub(super) number: usize,
+    /// What was said to be known of the filter.
+    pub(super) filter: usize,
+}
 
 impl Routes {
-    pub(super) fn add(&mut self, subscription: &Subscription, taker: usize) {
-        let way = (taker, number_of(&subscription.filter));
+    /// Adds a filter of a taker. `filter`: what the caller knows the filter by.
+    pub(super) fn add(&mut self, subscription: &Subscription, taker: usize, filter: usize) {
+        let way = Way { taker, number: number_of(&subscription.filter), filter };
         let mut level = &mut self.0;
         for name in subscription.levels().split('/') {
             match name {
@@ -73,17 +81,22 @@ impl Routes {
         level.here.push(way);
     }
 
-    /// Who wants a message on this topic that came by these subscriptions, each once. None are given where the broker does not say.
-    pub(super) fn find(&self, topic: &str, by: &[usize], takers: &mut Vec<Way>) {
-        takers.clear();
+    /// All filters that match a topic.
+    pub(super) fn find(&self, topic: &str, ways: &mut Vec<Way>) {
+        ways.clear();
         // What a broker says of itself is not meant by a wildcard (MQTT 5, 4.7.2).
         let own = topic.starts_with('$');
-        self.0.find(topic, own, takers);
-        takers.sort_unstable();
-        takers.dedup_by_key(|(taker, _)| *taker);
-        if !by.is_empty() {
-            takers.retain(|(_, number)| by.contains(number));
-        }
+        self.0.find(topic, own, ways);
+    }
+}
+
+/// Leaves of those who want a message the ones that take this copy of it, each once: `by` are the subscriptions by which it came, none where
+/// the broker does not say.
+pub(super) fn take_once(ways: &mut Vec<Way>, by: &[usize]) {
+    ways.sort_unstable();
+    ways.dedup_by_key(|way| way.taker);
+    if !by.is_empty() {
+        ways.retain(|way| by.contains(&way.number));
     }
 }
 
@@ -156,11 +169,12 @@ mod tests {
     fn found(filters: &[&str], topic: &str) -> Vec<usize> {
         let mut routes = Routes::default();
         for (taker, filter) in filters.iter().enumerate() {
-            routes.add(&subscription(filter), taker);
+            routes.add(&subscription(filter), taker, taker);
         }
-        let mut takers = Vec::new();
-        routes.find(topic, &[], &mut takers);
-        takers.into_iter().map(|(taker, _)| taker).collect()
+        let mut ways = Vec::new();
+        routes.find(topic, &mut ways);
+        take_once(&mut ways, &[]);
+        ways.into_iter().map(|way| way.taker).collect()
     }
 
     #[test]
@@ -178,14 +192,15 @@ mod tests {
     #[test]
     fn whoever_has_two_filters_that_match_gets_a_message_once() {
         let mut routes = Routes::default();
-        routes.add(&subscription("a/#"), 4);
-        routes.add(&subscription("a/b"), 4);
-        routes.add(&subscription("a/b"), 5);
+        routes.add(&subscription("a/#"), 4, 0);
+        routes.add(&subscription("a/b"), 4, 1);
+        routes.add(&subscription("a/b"), 5, 1);
         let [wide, narrow] = ["a/#", "a/b"].map(number_of);
         let taken = |by: &[usize]| {
-            let mut takers = vec![(9, 9)];
-            routes.find("a/b", by, &mut takers);
-            takers.into_iter().map(|(taker, _)| taker).collect::<Vec<_>>()
+            let mut ways = vec![Way { taker: 9, number: 9, filter: 9 }];
+            routes.find("a/b", &mut ways);
+            take_once(&mut ways, by);
+            ways.into_iter().map(|way| way.taker).collect::<Vec<_>>()
         };
         // One copy for both subscriptions, or the broker does not say.
         assert_eq!((taken(&[]), taken(&[wide, narrow])), (vec![4, 5], vec![4, 5]));

@@ -3,13 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
+use jiff::{SignedDuration, Unit};
 use smollama_engine::topic;
 use smollama_engine::trouble::Trouble;
 
 use super::link::{Lost, Version, Why};
 use super::message::Qos;
 use super::subscriber::Request;
+
+/// After so many connections that ended in the same way, a message is known to come again and again.
+const STUCK_FROM: u32 = 2;
 
 /// A node that wants to know.
 pub(super) struct Listener {
@@ -26,6 +31,10 @@ struct Known {
     trouble: Option<String>,
     /// Filters that the broker does not grant, and why.
     refused: BTreeMap<String, String>,
+    /// Filters by which nothing comes any more, and since when.
+    silent: BTreeMap<String, String>,
+    /// How many connections in a row ended by a message that cannot be read.
+    too_large: u32,
     listeners: Vec<Weak<Listener>>,
     /// How often it connected, and how often the broker had forgotten the session meanwhile.
     connections: u64,
@@ -72,8 +81,11 @@ impl State {
     pub(super) fn connected(&self, session: bool) {
         let mut known = self.known();
         known.connected = true;
-        known.trouble = None;
+        if known.too_large < STUCK_FROM {
+            known.trouble = None;
+        }
         known.refused.clear();
+        known.silent.clear();
         known.connections += 1;
         let forgotten = known.connections > 1 && !session;
         known.sessions_lost += u64::from(forgotten);
@@ -87,8 +99,18 @@ impl State {
     }
 
     pub(super) fn lost(&self, lost: &Lost, version: Version) {
+        let again = {
+            let mut known = self.known();
+            known.too_large = if lost.why == Why::TooLarge { known.too_large + 1 } else { 0 };
+            known.too_large >= STUCK_FROM
+        };
         let text = match lost.why {
             Why::Asked => None,
+            Why::TooLarge if again => Some(format!(
+                "{}: {}, again and again, and it ends each connection: raise `max_packet` to its size to have it put aside with its topic, or take it out of the broker",
+                self.broker, lost.text
+            )),
+            Why::TooLarge => Some(format!("{}: {}", self.broker, lost.text)),
             Why::TakenOver => Some(format!(
                 "{} ended the connection: another client came with the same id `{}`; does a copy of this data directory run elsewhere?",
                 self.broker, self.client_id
@@ -125,6 +147,40 @@ impl State {
         known.tell_all();
         drop(known);
         tokio::spawn(request.ask(move |filter, granted| state.granted(filter, granted)));
+    }
+
+    /// Nothing has come by a filter for longer than ever.
+    pub(super) fn silent(&self, filter: &str, pause: Duration, longest: Duration) {
+        let rounded = |duration: Duration| {
+            let exact = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+            exact.round(Unit::Second).map_or(format!("{exact:#}"), |round| format!("{round:#}"))
+        };
+        let (pause, longest) = (rounded(pause), rounded(longest));
+        let text = format!(
+            "connected, but nothing has come on `{filter}` for {pause}; before that, no pause was longer than {longest}"
+        );
+        tracing::warn!(client = %self.client_id, "{}: {text}; subscribing once more", self.broker);
+        let mut known = self.known();
+        known.silent.insert(filter.to_owned(), text);
+        known.tell_all();
+    }
+
+    /// Something came by a filter that was silent.
+    pub(super) fn speaks_again(&self, filter: &str) {
+        let mut known = self.known();
+        known.silent.remove(filter);
+        known.tell_all();
+        drop(known);
+        tracing::info!(client = %self.client_id, "messages come on `{filter}` again");
+    }
+
+    /// A connection holds: whatever ended those before it is over.
+    pub(super) fn holds(&self) {
+        let mut known = self.known();
+        if known.connected && std::mem::take(&mut known.too_large) >= STUCK_FROM {
+            known.trouble = None;
+            known.tell_all();
+        }
     }
 
     fn granted(&self, filter: &str, granted: Result<Qos, String>) {
@@ -165,6 +221,8 @@ impl Known {
         };
         let refused = self.refused.iter().find(|(filter, _)| concerns(filter));
         let refused = refused.map(|(filter, why)| format!("`{filter}` is not granted: {why}"));
-        listener.trouble.set(self.trouble.clone().or(refused));
+        let silent = self.silent.iter().find(|(filter, _)| listener.filters.contains(*filter));
+        let silent = silent.map(|(_, text)| text.clone());
+        listener.trouble.set(self.trouble.clone().or(refused).or(silent));
     }
 }

@@ -4,20 +4,24 @@
 //! only then is acknowledged, so the broker holds back what is too much; what comes with QoS 0 and finds no room is dropped.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use foldhash::fast::FixedState;
 use smollama_engine::run::{Backoff, RetrySpec};
+use smollama_engine::topic;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::cadence::Cadence;
 use super::ledger::{Ledger, Ticket};
-use super::link::{Connected, Happening, Link, Lost, Options, Speaker, Why};
+use super::link::{Again, Connected, Happening, Link, Lost, Options, Speaker, Why};
 use super::mailbox::{Delivery, Mailbox, Message, Once};
 use super::message::{Incoming, Qos};
-use super::routes::{Routes, Subscription, Way, apart, number_of};
+use super::routes::{Routes, Subscription, Way, apart, number_of, take_once};
 use super::state::State;
 use super::versions::Versions;
 
@@ -28,6 +32,10 @@ const CLAIMED_MAX: usize = 64 << 20;
 const ROOM_AGAIN: Duration = Duration::from_millis(100);
 /// How many subscriptions are asked for before the first of them is granted.
 const SUBSCRIBED_AT_ONCE: usize = 64;
+/// How often it is looked whether messages stay away. Tests are impatient.
+const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5_000 });
+/// So much is kept of a message that is too large.
+const LOOKED_AT: usize = 4 << 10;
 /// A connection that lasted so long was a good one.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
 
@@ -38,6 +46,9 @@ struct Takers {
     /// The same by number, for the routes.
     numbered: Vec<Weak<Mailbox>>,
     routes: Routes,
+    /// The filters, and how often messages come by each.
+    cadences: Vec<(String, Cadence)>,
+    filters: HashMap<String, usize>,
     /// What the broker was asked for in this life, and what it said.
     asked: BTreeMap<String, Qos>,
     speaker: Option<Speaker>,
@@ -58,11 +69,13 @@ struct Taker {
 pub(super) struct Subscriber {
     takers: Mutex<Takers>,
     state: Arc<State>,
+    /// How large a message may be, in bytes.
+    largest: usize,
 }
 
 impl Subscriber {
-    pub(super) fn new(state: Arc<State>) -> Arc<Subscriber> {
-        Arc::new(Subscriber { takers: Mutex::default(), state })
+    pub(super) fn new(state: Arc<State>, largest: usize) -> Arc<Subscriber> {
+        Arc::new(Subscriber { takers: Mutex::default(), state, largest })
     }
 
     fn takers(&self) -> MutexGuard<'_, Takers> {
@@ -140,6 +153,7 @@ impl Subscriber {
                     return;
                 }
                 lost = self.live(&mut link, &ledger, &mut owned) => lost,
+                never = self.watch() => match never {},
             };
             self.takers().speaker = None;
             if versions.lost(&lost) {
@@ -189,15 +203,57 @@ impl Subscriber {
         }
     }
 
+    /// Looks whether messages stay away that used to come. A broker, or a bridge before it, can lose a subscription without a word: so
+    /// it is asked for once more.
+    async fn watch(&self) -> Infallible {
+        let began = Instant::now();
+        loop {
+            sleep(LOOK_EVERY).await;
+            let now = Instant::now();
+            if began.elapsed() >= GOOD_AFTER {
+                self.state.holds();
+            }
+            let mut takers = self.takers();
+            let Takers { speaker: Some(speaker), cadences, asked, numbers, .. } = &mut *takers
+            else {
+                continue;
+            };
+            for (filter, cadence) in cadences {
+                let Some((pause, longest)) = cadence.falls_silent(now) else { continue };
+                self.state.silent(filter, pause, longest);
+                // Where filters were joined, it is the joined one that was asked for.
+                let covers = |asked: &str| asked == filter || topic::overlaps(asked, filter);
+                for (filter, qos) in asked.iter().filter(|(asked, _)| covers(asked)) {
+                    let number = numbers.then(|| number_of(filter));
+                    tokio::spawn(speaker.subscribe(filter, *qos, number, Again::Yes));
+                }
+            }
+        }
+    }
+
     fn connected(self: &Arc<Self>, connected: Connected, speaker: Speaker) {
         let mut takers = self.takers();
         takers.asked.clear();
         takers.speaker = Some(speaker);
         takers.numbers = connected.numbers;
+        let now = Instant::now();
+        takers.cadences.iter_mut().for_each(|(_, cadence)| cadence.begin_anew(now));
         let missing = takers.ask();
         drop(takers);
         self.state.connected(connected.session);
         self.state.subscribe(missing);
+    }
+
+    /// Notes by which filters a message came.
+    fn heard(&self, cadences: &mut [(String, Cadence)], ways: &[Way], by: &[usize]) {
+        let now = Instant::now();
+        for way in ways.iter().filter(|way| by.is_empty() || by.contains(&way.number)) {
+            if let Some((filter, cadence)) = cadences.get_mut(way.filter)
+                && cadence.heard(now)
+            {
+                self.state.speaks_again(filter);
+            }
+        }
     }
 
     /// The number of a message with QoS 2 is no longer its own. Those who keep it over a restart have to know.
@@ -217,22 +273,34 @@ impl Subscriber {
         owned: &mut Owned,
         ways: &mut Vec<Way>,
     ) {
-        let takers = self.takers();
+        let mut takers = self.takers();
         let topic = std::str::from_utf8(&message.topic).unwrap_or_default();
-        takers.routes.find(topic, &message.by, ways);
+        takers.routes.find(topic, ways);
+        if !message.retained {
+            self.heard(&mut takers.cadences, ways, &message.by);
+        }
+        take_once(ways, &message.by);
         let loops = message.host.as_deref().is_some_and(|host| self.state.is_own(host));
         if loops {
             self.state.count_own();
             ways.clear();
         }
         let mailboxes: Vec<Arc<Mailbox>> =
-            ways.iter().filter_map(|(taker, _)| takers.numbered.get(*taker)?.upgrade()).collect();
+            ways.iter().filter_map(|way| takers.numbered.get(way.taker)?.upgrade()).collect();
         let claimed = if message.qos > Qos::AtMostOnce { takers.claimed() } else { 0 };
         drop(takers);
+        let size = message.topic.len() + message.payload.len();
+        let too_large = (size > self.largest).then_some(size);
+        // A copy, so that the rest of it is let go.
+        let payload = match message.payload.get(..LOOKED_AT) {
+            Some(part) if too_large.is_some() => Bytes::copy_from_slice(part),
+            _ => message.payload.clone(),
+        };
         let put = |mailbox: &Mailbox, claim, once| {
             mailbox.put(Message {
                 topic: message.topic.clone(),
-                payload: message.payload.clone(),
+                payload: payload.clone(),
+                too_large,
                 retained: message.retained,
                 claim,
                 once,
@@ -262,9 +330,18 @@ impl Takers {
     fn reroute(&mut self) {
         self.routes = Routes::default();
         self.numbered.clear();
+        let known = std::mem::take(&mut self.filters);
+        let cadences = std::mem::take(&mut self.cadences);
         for taker in self.by_address.values() {
             for subscription in taker.subscriptions.union(&taker.announced) {
-                self.routes.add(subscription, self.numbered.len());
+                let next = self.cadences.len();
+                let index = *self.filters.entry(subscription.filter.clone()).or_insert(next);
+                if index == next {
+                    let before = known.get(&subscription.filter).and_then(|at| cadences.get(*at));
+                    let cadence = before.map_or_else(Cadence::default, |(_, cadence)| *cadence);
+                    self.cadences.push((subscription.filter.clone(), cadence));
+                }
+                self.routes.add(subscription, self.numbered.len(), index);
             }
             self.numbered.push(taker.mailbox.clone());
         }
@@ -322,7 +399,7 @@ impl Request {
                 .iter()
                 .map(|(filter, qos)| {
                     let number = self.numbers.then(|| number_of(filter));
-                    (filter, self.speaker.subscribe(filter, *qos, number))
+                    (filter, self.speaker.subscribe(filter, *qos, number, Again::No))
                 })
                 .collect();
             for (filter, granted) in asked {

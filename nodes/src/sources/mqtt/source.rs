@@ -99,6 +99,11 @@ fn decode(
     rejects: &mut Vec<Reject>,
 ) {
     match std::str::from_utf8(&message.topic) {
+        Ok(topic) if let Some(size) = message.too_large => rejects.push(Reject {
+            reason: format!("{size} bytes are more than `max_packet` of this broker allows"),
+            origin: format!("topic {topic}"),
+            bytes: message.payload.to_vec(),
+        }),
         Ok(topic) => decoder.decode(topic, &message.payload, readings, rejects),
         Err(error) => rejects.push(Reject {
             reason: format!("its topic is not UTF-8: {error}"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use smollama_engine::batch::Items;
+use smollama_engine::config::mqtt::MqttVersion;
 use smollama_engine::context::{Context, Host};
 use smollama_engine::node::{Position, Read, Receipt, Source, SourceBatch};
 use smollama_engine::reading::Value;
@@ -14,15 +15,19 @@ use tokio::time::timeout;
 use super::source::Mqtt;
 use crate::io::mqtt::tests::mosquitto::{KEEPS, Mosquitto};
 use crate::io::mqtt::tests::{host, says};
-use crate::io::mqtt::{Broker, Outgoing, Qos};
+use crate::io::mqtt::{Broker, Outgoing, Publication, Qos};
 
 /// Nothing here takes as long, unless it never happens.
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// A source on a host of its own, as after a restart of the program.
 fn source(broker: &Mosquitto) -> (Mqtt, Arc<Host>) {
+    source_on(host(broker, 1))
+}
+
+fn source_on(host: Host) -> (Mqtt, Arc<Host>) {
     let config = serde_json::from_value(json!({ "topic": "a/#", "qos": 2 })).unwrap();
-    let host = Arc::new(host(broker, 1));
+    let host = Arc::new(host);
     let context = Context::new(host.clone(), "p/in", "mqtt");
     (Mqtt::new(&config, &context).unwrap(), host)
 }
@@ -63,22 +68,27 @@ async fn publish(out: &mut Outgoing<()>, numbers: std::ops::Range<i64>) {
     timeout(WITHIN, out.settle(0)).await.unwrap();
 }
 
+/// Publishes until the first of it comes: the broker has granted the subscription.
+async fn begin(source: &mut Mqtt, out: &mut Outgoing<()>) {
+    let probes = async {
+        loop {
+            publish(out, -1..0).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (_, probe) = tokio::select! {
+        () = probes => unreachable!(),
+        read = read(source, 1) => read,
+    };
+    probe.receipt.into_iter().for_each(Receipt::kept);
+}
+
 /// Messages reach the journal, and the program dies before it can say so: they come again.
 async fn comes_again(kept: bool) -> Vec<i64> {
     let broker = Mosquitto::start(KEEPS);
     let mut out = speaker(&broker);
     let (mut first, host) = source(&broker);
-    let subscribed = async {
-        loop {
-            publish(&mut out, -1..0).await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let (_, probe) = tokio::select! {
-        _ = subscribed => unreachable!(),
-        read = read(&mut first, 1) => read,
-    };
-    probe.receipt.into_iter().for_each(Receipt::kept);
+    begin(&mut first, &mut out).await;
     publish(&mut out, 0..5).await;
     let mut last: Option<Position> = None;
     let mut unsaid = Vec::new();
@@ -117,4 +127,60 @@ async fn with_qos_2_what_the_journal_has_is_not_taken_again_after_a_crash() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_qos_2_what_the_journal_does_not_have_comes_again_after_a_crash() {
     assert_eq!(comes_again(false).await, [0, 1, 2, 3, 4, 100]);
+}
+
+/// A host that speaks MQTT 3.1.1, in which nobody can tell the broker how large a message may be.
+fn older(broker: &Mosquitto, id: u128) -> Host {
+    let mut host = host(broker, id);
+    host.mqtt.version = MqttVersion::V3;
+    host
+}
+
+fn says_much(bytes: usize) -> Publication {
+    Publication { payload: vec![b'x'; bytes].into(), ..says("a/large", "", Qos::AtLeastOnce) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_too_large_is_put_aside_with_its_topic_and_holds_up_nothing() {
+    let broker = Mosquitto::start(KEEPS);
+    let mut out = speaker(&broker);
+    let (mut source, _host) = source_on(older(&broker, 1));
+    begin(&mut source, &mut out).await;
+    out.push(says_much(2 << 20), ());
+    publish(&mut out, 7..8).await;
+    let (mut came, mut rejects) = (0, Vec::new());
+    while came < 1 || rejects.is_empty() {
+        let batch = batch(&mut source).await;
+        came += batch.items.len();
+        rejects.extend(batch.rejects);
+        batch.receipt.into_iter().for_each(Receipt::kept);
+    }
+    let [reject] = &rejects[..] else { panic!("{rejects:?}") };
+    assert_eq!(reject.origin, "topic a/large");
+    assert!(reject.reason.contains("2097159 bytes are more than `max_packet`"), "{reject:?}");
+    assert!(reject.bytes.len() < 8 << 10);
+    assert_eq!(source.trouble().unwrap().get(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_nobody_can_read_is_named_for_as_long_as_it_comes() {
+    let broker = Mosquitto::start(KEEPS);
+    let mut out = speaker(&broker);
+    let (mut source, _host) = source_on(older(&broker, 1));
+    begin(&mut source, &mut out).await;
+    out.push(says_much(17 << 20), ());
+    let told = source.trouble().unwrap();
+    let said = async {
+        let is_named = |text: &str| text.contains("17825") && text.contains("raise `max_packet`");
+        while !told.get().is_some_and(|text| is_named(&text)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let ended = tokio::select! {
+        () = said => true,
+        _ = source.read(Timestamp::MIN) => panic!("a batch"),
+        () = async { out.settle(0).await; std::future::pending().await } => unreachable!(),
+        () = tokio::time::sleep(WITHIN) => false,
+    };
+    assert!(ended, "{:?}", told.get());
 }

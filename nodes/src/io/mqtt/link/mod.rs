@@ -43,6 +43,18 @@ pub(super) enum Version {
     V4,
 }
 
+/// Whether a subscription is asked for once more, though the broker should have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    No,
+    /// What it retains need not come again (MQTT 5).
+    Yes,
+}
+
+/// The largest message that can be read, in bytes, where a broker does not keep to what is taken, or was never told: MQTT 3.1.1 has no
+/// word for it. Beyond it nothing can be known of a message, and the connection ends.
+pub(super) const READABLE: u32 = 16 << 20;
+
 /// How long reaching a broker may take, until it has said that it takes the client.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How many requests are written with one call to the system.
@@ -161,9 +173,15 @@ impl Speaker {
     }
 
     /// Subscribes to a filter, which gets a number where the protocol has them.
-    pub(super) fn subscribe(&self, filter: &str, qos: Qos, number: Option<usize>) -> Granted {
+    pub(super) fn subscribe(
+        &self,
+        filter: &str,
+        qos: Qos,
+        number: Option<usize>,
+        again: Again,
+    ) -> Granted {
         match self {
-            Speaker::V5(client) => client.subscribe(filter, qos, number),
+            Speaker::V5(client) => client.subscribe(filter, qos, number, again),
             Speaker::V4(client) => client.subscribe(filter, qos),
         }
     }

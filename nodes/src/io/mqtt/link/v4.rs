@@ -41,7 +41,7 @@ impl Link {
             mqtt.set_credentials(user, password.clone().into_bytes());
         }
         let seconds = options.keep_alive.as_secs().try_into().unwrap_or(u16::MAX);
-        let largest = options.max_packet.try_into().unwrap_or(usize::MAX);
+        let largest = options.max_packet.max(super::READABLE).try_into().unwrap_or(usize::MAX);
         let in_flight = options.in_flight.min(IN_FLIGHT);
         mqtt.set_keep_alive(seconds)
             .set_max_request_batch(REQUESTS_AT_ONCE)

@@ -7,15 +7,15 @@ use rumqttc::{
     AckMode, AsyncClient, ConnAck, ConnectReturnCode, ConnectionError, DisconnectReasonCode, Event,
     EventLoop, IncomingPacketSizeLimit, LastWill, ManualAck, MqttOptions, NetworkOptions, Packet,
     PersistedAckMode, PersistedSession, PubAck, PubAckReason, PubRec, PubRecReason, Publish,
-    PublishNotice, PublishOptions, PublishProperties, PublishResult, QoS, SessionStore,
-    SessionStoreError, SessionStoreKey, StateError, SubscribeProperties, SubscribeReasonCode,
-    TlsConfiguration, Transport,
+    PublishNotice, PublishOptions, PublishProperties, PublishResult, QoS, RetainForwardRule,
+    SessionStore, SessionStoreError, SessionStoreKey, StateError, SubscribeFilter,
+    SubscribeProperties, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 
 use super::super::message::{HOST_PROPERTY, Incoming, Publication, Qos};
 use super::{
-    Answer, Answered, CONNECT_WITHIN, Connected, Granted, Happening, Lost, Options,
-    REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
+    Again, Answer, Answered, CONNECT_WITHIN, Connected, Granted, Happening, Lost, Options,
+    READABLE, REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
 };
 
 /// The connection.
@@ -51,7 +51,9 @@ impl Link {
             .set_clean_start(options.session.is_none())
             .set_receive_maximum(Some(options.receive_maximum))
             .set_max_packet_size(Some(options.max_packet))
-            .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(options.max_packet))
+            .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(
+                options.max_packet.max(READABLE),
+            ))
             .set_outgoing_inflight_upper_limit(options.in_flight);
         if let Some(expiry) = options.session {
             let seconds = expiry.as_secs().try_into().unwrap_or(u32::MAX);
@@ -102,13 +104,23 @@ impl Client {
         let _ = self.client.try_manual_ack(ack);
     }
 
-    pub(super) fn subscribe(&self, filter: &str, wanted: Qos, number: Option<usize>) -> Granted {
-        let properties = SubscribeProperties { id: number, user_properties: Vec::new() };
+    pub(super) fn subscribe(
+        &self,
+        filter: &str,
+        wanted: Qos,
+        number: Option<usize>,
+        again: Again,
+    ) -> Granted {
+        let mut filter = SubscribeFilter::new(filter, qos(wanted));
+        if again == Again::Yes {
+            filter.retain_forward_rule = RetainForwardRule::OnNewSubscribe;
+        }
         let notice = match number {
             Some(_) => {
-                self.client.try_subscribe_with_properties_tracked(filter, qos(wanted), properties)
+                let properties = SubscribeProperties { id: number, user_properties: Vec::new() };
+                self.client.try_subscribe_many_with_properties_tracked([filter], properties)
             }
-            None => self.client.try_subscribe_tracked(filter, qos(wanted)),
+            None => self.client.try_subscribe_many_tracked([filter]),
         };
         Box::pin(async move {
             let ack = notice.ok()?.wait_async().await.ok()?;

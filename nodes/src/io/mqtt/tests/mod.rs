@@ -178,3 +178,28 @@ async fn what_is_published_while_the_broker_is_away_goes_out_in_order_when_it_is
     drop(first);
     assert!(out.take_refused().is_empty() && out.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connected_but_silent_is_said_and_asked_for_once_more() {
+    let broker = Mosquitto::start(&format!("{FORGETS}log_type all\n"));
+    let (hears, says_it) = (host(&broker, 1), host(&broker, 2));
+    let (mut inbox, told) = inbox(&hears, "p/n", &[("a/#", Qos::AtLeastOnce)]);
+    let mut out = Broker::lease(None, &says_it).unwrap().outgoing();
+    begin(&mut inbox, &mut out, "a/b").await;
+    for number in 0..20 {
+        out.push(says("a/b", &number.to_string(), Qos::AtLeastOnce), number);
+        out.settle(0).await;
+    }
+    numbers(&mut inbox, 20).await;
+    let asked = || broker.said().matches("Received SUBSCRIBE").count();
+    assert_eq!(asked(), 1);
+    until(&told, "silence", |text| {
+        text.is_some_and(|text| text.contains("nothing has come on `a/#`"))
+    })
+    .await;
+    out.push(says("a/b", "20", Qos::AtLeastOnce), 20);
+    out.settle(0).await;
+    assert_eq!(numbers(&mut inbox, 1).await, [20]);
+    until(&told, "it speaks again", |text| text.is_none()).await;
+    assert_eq!(asked(), 2);
+}
