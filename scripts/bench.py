@@ -206,14 +206,18 @@ def journal(programs):
                 sent = subprocess.run([f"{programs}/send", socket, str(lines), str(series)], check=True, stdout=subprocess.PIPE)
                 sent = json.loads(sent.stdout)
                 cpu = engine.cpu() - before
-                kept = engine.status()["journal"]
-                runs.append((cpu, sent["seconds"], sent["bytes"], kept, engine.written() - disk))
+                status = engine.status()
+                dropped = sum(node["dropped"] for node in status["nodes"])
+                runs.append((cpu, sent["seconds"], sent["bytes"], status["journal"], engine.written() - disk, dropped))
                 engine.stop()
     base = statistics.median(one[0] for one in found[None])
     for durability, runs in found.items():
         cpu, seconds = (statistics.median(one[at] for one in runs) for at in (0, 1))
         name = durability or "nothing kept"
         text = f"  {name:12} {lines / seconds:9,.0f}/s  CPU {1e6 * cpu / lines:.2f} us a reading, x{cpu / base:.2f}"
+        # What is dropped costs nothing: only runs that take everything can be compared.
+        dropped = max(one[5] for one in runs)
+        text += f"  {dropped:,} dropped at most" if dropped else ""
         if durability:
             payload, kept = runs[-1][2], runs[-1][3]
             written = statistics.median(one[4] for one in runs)

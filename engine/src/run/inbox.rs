@@ -2,6 +2,10 @@
 //!
 //! What is journaled waits in memory only while the part keeps up. When it does not, it lags: the inbox keeps nothing more, and
 //! the part reads what it has not seen from the journal (`docs/adr/0006-delivery.md`). What is not journaled waits or is dropped.
+//!
+//! Reading from the journal costs more than handing over, and a source that is in full flow is mostly only faster than its part because it
+//! has a processor and the part has none. So before memory is full a source pauses, once and briefly; a part that does not use that to
+//! take everything is left to lag, and holds up nobody.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +20,10 @@ use crate::time::Timestamp;
 
 /// How many bytes of items may wait in memory.
 const WAITING_MAX: usize = 512 * 1024;
+/// When so many wait, the part is given time to take them.
+const CROWDED: usize = WAITING_MAX / 2;
+/// How much time: to take what waits costs a tenth of that.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// Something that entered.
 #[derive(Debug)]
@@ -76,6 +84,8 @@ pub(crate) struct Inbox {
     arrived: Notify,
     /// Something was taken.
     room: Notify,
+    /// Everything was taken.
+    drained: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +93,8 @@ struct Waiting {
     arrivals: VecDeque<Arrival>,
     bytes: usize,
     lagging: bool,
+    /// The part was given time to take what waits and did not use it. Until all is taken it gets no more.
+    overdue: bool,
     latest: Timestamp,
     /// By entry: whether the source will give nothing more.
     ended: Vec<bool>,
@@ -116,6 +128,7 @@ impl Inbox {
             }),
             arrived: Notify::new(),
             room: Notify::new(),
+            drained: Notify::new(),
         })
     }
 
@@ -134,8 +147,13 @@ impl Inbox {
         let mut waiting = self.lock();
         if let Some(arrival) = waiting.arrivals.pop_front() {
             waiting.bytes = waiting.bytes.saturating_sub(arrival.items.bytes());
+            let drained = waiting.arrivals.is_empty();
+            waiting.overdue &= !drained;
             drop(waiting);
             self.room.notify_waiters();
+            if drained {
+                self.drained.notify_waiters();
+            }
             return Found::Arrival(arrival);
         }
         if waiting.lagging {
@@ -161,6 +179,16 @@ impl Inbox {
     /// Waits until there may be something.
     pub(crate) async fn arrived(&self) {
         self.arrived.notified().await;
+    }
+
+    /// Gives the part a moment to take what waits. Returns as soon as it has.
+    async fn pause(&self) {
+        let mut drained = std::pin::pin!(self.drained.notified());
+        drained.as_mut().enable();
+        if self.lock().is_crowded() && tokio::time::timeout(PAUSE, drained).await.is_err() {
+            let mut waiting = self.lock();
+            waiting.overdue = !waiting.arrivals.is_empty();
+        }
     }
 
     /// The part has read all of the journal, as `nothing_more` makes sure while nothing can enter: what comes now waits in memory
@@ -257,7 +285,21 @@ pub(crate) struct Given {
     pub(crate) receipt: Option<Receipt>,
 }
 
+/// Something entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// There is room for more.
+    WithRoom,
+    /// So much waits that [`Entrance::pause`] is due.
+    Crowded,
+}
+
 impl Waiting {
+    /// Whether the part is to be given time to take what waits.
+    fn is_crowded(&self) -> bool {
+        self.bytes > CROWDED && !self.lagging && !self.overdue
+    }
+
     /// Takes something in, or gives it back where there is no room.
     fn take(
         &mut self,
@@ -363,7 +405,11 @@ impl Entrance {
     }
 
     /// Takes a batch in at the time the clock tells, or gives it back where there is no room now.
-    pub(crate) fn enter(&self, now: impl FnOnce() -> Timestamp, given: Given) -> Result<(), Given> {
+    pub(crate) fn enter(
+        &self,
+        now: impl FnOnce() -> Timestamp,
+        given: Given,
+    ) -> Result<Entered, Given> {
         let mut link = self.link();
         let inbox = link.inbox.clone();
         let mut waiting = inbox.lock();
@@ -371,10 +417,11 @@ impl Entrance {
         let (items, position) = (given.items.len(), given.position.clone());
         let to = To::Entry(link.entry);
         waiting.take(&self.ledger, link.journaled, now, &self.key, &to, given)?;
+        let crowded = waiting.is_crowded();
         drop(waiting);
         link.reached.pass(items, position.as_ref());
         inbox.arrived.notify_one();
-        Ok(())
+        Ok(if crowded { Entered::Crowded } else { Entered::WithRoom })
     }
 
     /// What entered here and was not taken yet, as far as it waits in memory.
@@ -383,6 +430,12 @@ impl Entrance {
         let waiting = link.inbox.lock();
         let mine = waiting.arrivals.iter().filter(|one| one.to == To::Entry(link.entry));
         mine.map(|one| one.items.clone()).collect()
+    }
+
+    /// Gives the part a moment to take what waits.
+    pub(crate) async fn pause(&self) {
+        let inbox = self.link().inbox.clone();
+        inbox.pause().await;
     }
 
     /// Waits until there may be room again.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::dead_letter::{DeadLetters, bury_rejects, of_reject, on_a_thread};
-use super::inbox::{Entrance, Given, Reached};
+use super::inbox::{Entered, Entrance, Given, Reached};
 use super::retry::{Backoff, RetrySpec};
 use super::slot::{panic_text, too_often};
 use super::stats::NodeStats;
@@ -323,9 +323,17 @@ impl SourceRun {
         let mut given = Given { received: at, items, position, receipt };
         loop {
             match entrance.enter(|| self.clock.now(), given) {
-                Ok(()) => {
+                Ok(entered) => {
                     stats.add_emitted(0, len);
-                    return true;
+                    // What has entered is acknowledged meanwhile.
+                    return match entered {
+                        Entered::WithRoom => true,
+                        Entered::Crowded => tokio::select! {
+                            biased;
+                            () = self.stop.cancelled() => false,
+                            () = entrance.pause() => true,
+                        },
+                    };
                 }
                 Err(back) if !self.promises && self.pace != Pace::Recorded => {
                     stats.add_dropped(back.items.len());

@@ -76,6 +76,34 @@ sinks:
 }
 
 #[test]
+fn a_flood_is_handed_over_in_memory_to_a_part_that_takes_it() {
+    for careless in [false, true] {
+        let site = Site::new();
+        let graph = graph(&format!(
+            "
+sources:
+  a: {{ as: a, feed: {{ careless: {careless} }} }}
+sinks:
+  tray: {{ inputs: [a], stash: {{}} }}
+"
+        ));
+        site.begin(&graph);
+        let sent = site.live(&graph, async |life| {
+            life.topology.release();
+            // Whoever lags now gets nothing more.
+            site.memory.lock().unreadable = true;
+            let sent = send(&site, "a", 400);
+            life.pass(0.9).await;
+            assert_eq!(site.world.kept("tray").len(), sent.len(), "careless: {careless}");
+            assert_eq!(life.stats("a").dropped(), 0);
+            site.memory.lock().unreadable = false;
+            sent
+        });
+        assert_eq!(site.world.values("tray"), sent);
+    }
+}
+
+#[test]
 fn what_nobody_waits_for_is_dropped_and_counted_when_the_journal_is_full() {
     let graph = graph(
         "

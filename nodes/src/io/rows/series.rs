@@ -44,6 +44,12 @@ impl KeyIndex {
             self.latest = next;
             return Some(next);
         }
+        self.look_up(key)
+    }
+
+    // Out of the way, so that finding what follows is part of a source's loop.
+    #[inline(never)]
+    fn look_up(&mut self, key: &[u8]) -> Option<usize> {
         let hash = self.hasher.hash_one(key);
         let same = |&index: &u32| {
             self.entries.get(index as usize).is_some_and(|entry| entry.key(&self.keys) == key)
