@@ -20,6 +20,7 @@ pub fn registry() -> Registry {
         .with::<transforms::adaptive_rate::AdaptiveRateConfig>()
         .with::<transforms::dedup::DedupConfig>()
         .with::<transforms::filter::FilterConfig>()
+        .with::<transforms::latest::LatestConfig>()
         .with::<transforms::novelty::NoveltyConfig>()
         .with::<transforms::volatility::VolatilityConfig>()
         .with::<transforms::window::WindowConfig>()

@@ -4,6 +4,7 @@ pub mod adaptive_rate;
 mod counter;
 pub mod dedup;
 pub mod filter;
+pub mod latest;
 pub mod novelty;
 #[cfg(test)]
 mod recordings;
