@@ -22,7 +22,7 @@ pub type Places = BTreeMap<Arc<str>, Option<String>>;
 /// Takes back what nodes left that are gone.
 pub trait Caretaker: Send + Sync {
     /// These nodes run from now on; some were called otherwise before (by old address). Must not wait.
-    fn now_runs(&self, nodes: &Arc<Places>, renamed: &BTreeMap<Arc<str>, Arc<str>>);
+    fn now_runs(self: Arc<Self>, nodes: &Arc<Places>, renamed: &BTreeMap<Arc<str>, Arc<str>>);
     /// How much a node has left.
     fn left_by(&self, address: &str) -> usize;
 }
@@ -53,10 +53,10 @@ impl Running {
     }
 
     /// Tells whoever looks after things, from now on and for as long as it is there. It is told at once where something runs already.
-    pub fn tell(&self, caretaker: &Arc<dyn Caretaker>) {
+    pub fn tell(&self, caretaker: Arc<dyn Caretaker>) {
         let mut known = self.known();
         known.caretakers.retain(|one| one.strong_count() > 0);
-        known.caretakers.push(Arc::downgrade(caretaker));
+        known.caretakers.push(Arc::downgrade(&caretaker));
         let nodes = known.nodes.clone();
         drop(known);
         if let Some(nodes) = nodes {
@@ -72,7 +72,7 @@ impl Running {
         let nodes = graph.nodes().map(|(_, node)| (node.address.clone(), place(node)));
         let nodes: Arc<Places> = Arc::new(nodes.collect());
         self.known().nodes = Some(nodes.clone());
-        self.caretakers().iter().for_each(|caretaker| caretaker.now_runs(&nodes, renamed));
+        self.caretakers().into_iter().for_each(|caretaker| caretaker.now_runs(&nodes, renamed));
     }
 
     /// How much a node has left with others; `None` where nobody knows.
@@ -91,7 +91,7 @@ mod tests {
     struct Told(Mutex<Vec<usize>>);
 
     impl Caretaker for Told {
-        fn now_runs(&self, nodes: &Arc<Places>, _: &BTreeMap<Arc<str>, Arc<str>>) {
+        fn now_runs(self: Arc<Self>, nodes: &Arc<Places>, _: &BTreeMap<Arc<str>, Arc<str>>) {
             self.0.lock().unwrap().push(nodes.len());
         }
         fn left_by(&self, _: &str) -> usize {
@@ -103,15 +103,13 @@ mod tests {
     fn who_comes_late_is_told_what_runs_and_who_left_is_forgotten() {
         let running = Running::default();
         let (early, late) = (Arc::new(Told::default()), Arc::new(Told::default()));
-        let shared: Arc<dyn Caretaker> = early.clone();
-        running.tell(&shared);
+        running.tell(early.clone());
         assert_eq!(*early.0.lock().unwrap(), [0_usize; 0], "nothing runs yet");
         running.runs(&Graph::default(), &BTreeMap::new());
-        let second: Arc<dyn Caretaker> = late.clone();
-        running.tell(&second);
+        running.tell(late.clone());
         assert_eq!((early.0.lock().unwrap().len(), late.0.lock().unwrap().len()), (1, 1));
         assert_eq!(running.left_by("p/n"), Some(4));
-        drop((early, late, shared, second));
+        drop((early, late));
         assert_eq!(running.left_by("p/n"), None);
     }
 }
