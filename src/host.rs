@@ -12,6 +12,7 @@ use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, Span, quoted, 
 use smollama_engine::disk::{RealDisk, create_dir_durably, write_atomically};
 use smollama_engine::lease::Leases;
 use smollama_engine::registry::Registry;
+use smollama_engine::running::Running;
 use smollama_engine::series::SeriesTable;
 use uuid::Uuid;
 
@@ -183,6 +184,7 @@ fn host(config: HostConfig, data_dir: PathBuf, id: Uuid, console: Arc<dyn Consol
         aliases: config.aliases,
         mqtt: config.mqtt,
         leases: Leases::default(),
+        running: Running::default(),
         data_dir,
     }
 }

@@ -11,6 +11,7 @@ use smollama_engine::config::host::HostConfig;
 use smollama_engine::config::http::ListenHost;
 use smollama_engine::control::{ApplyReply, ApplyRequest, Control, PlanRequest, Variables};
 use smollama_engine::run::Watch;
+use smollama_nodes::io::mqtt::Outbox;
 use smollama_store::log::Durability;
 use smollama_supervisor::{Handle, Kept, Settings, Start, Supervisor};
 use tokio::sync::Notify;
@@ -68,6 +69,10 @@ impl Service<'_> {
         let clock = SystemClock::default();
         let kept = Kept::open(&host, keeping(&config), clock.now())
             .map_err(|error| Failure::Failed(error.to_string()))?;
+        // Held until the end: it takes back what nodes left elsewhere that are gone.
+        let _outbox = Outbox::open(&host).inspect_err(|error| {
+            tracing::error!("nothing can be announced or taken back by MQTT: {error}");
+        });
         let resumed = kept.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.revision > 0);
         if self.paths.is_empty() && !resumed {
             return Err(Failure::Failed(format!(

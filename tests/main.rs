@@ -13,6 +13,8 @@ mod control;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod home_assistant;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod kill;

@@ -14,6 +14,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::duration::Duration;
 use crate::labels::LabelTable;
 use crate::lease::Leases;
+use crate::running::Running;
 use crate::series::{Series, SeriesId, SeriesTable, SourceKey, TooManySeries};
 
 /// What belongs to the host and is shared by all nodes.
@@ -39,6 +40,8 @@ pub struct Host {
     pub mqtt: MqttConfig,
     /// What only one can hold at a time.
     pub leases: Leases,
+    /// Which nodes run, for whoever takes back what others left.
+    pub running: Running,
 }
 
 impl Host {
@@ -56,6 +59,7 @@ impl Host {
             aliases: BTreeMap::new(),
             mqtt: MqttConfig::default(),
             leases: Leases::default(),
+            running: Running::default(),
         }
     }
 }

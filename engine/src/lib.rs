@@ -27,6 +27,7 @@ pub mod reading;
 pub mod reference;
 pub mod registry;
 pub mod run;
+pub mod running;
 pub mod schema;
 pub mod series;
 pub mod testing;

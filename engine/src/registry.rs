@@ -18,6 +18,7 @@ use crate::diagnostic::{Diagnostics, Span};
 use crate::duration::Duration;
 use crate::glob::Glob;
 use crate::node::Node;
+use crate::running::Leaves;
 
 /// What a node author writes: the settings (whose field comments are the users' documentation and whose derived schema drives
 /// their editors), and how settings become a node.
@@ -107,6 +108,8 @@ pub struct Profile {
     /// The topics that a sink publishes to at its broker, with `+` for each level that is known only by the item, and a last `#` for
     /// any number of those.
     pub says: Vec<String>,
+    /// What a sink leaves with its other side, to be taken back when it is gone.
+    pub leaves: Option<Leaves>,
 }
 
 impl Profile {
@@ -210,6 +213,13 @@ impl Profile {
     #[must_use]
     pub fn says(mut self, topic: impl Into<String>) -> Profile {
         self.says.push(topic.into());
+        self
+    }
+
+    /// A sink that leaves something with its other side. Whoever takes that back is told where it lies ([`crate::running`]).
+    #[must_use]
+    pub fn leaves(mut self, what: &'static str, place: impl Into<String>) -> Profile {
+        self.leaves = Some(Leaves { what, place: place.into() });
         self
     }
 

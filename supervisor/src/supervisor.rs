@@ -261,6 +261,7 @@ impl Engine {
         let waiting = |address: &str| self.overview.waiting(address);
         let shown = changes.plan(self.topology.graph(), &candidate.graph, &waiting);
         let shown = shown.with_cost(self.kept.settings.cost(&candidate.graph));
+        let shown = shown.with_left(&|address| self.kept.host.running.left_by(address));
         PlanReply {
             pending: !changes.is_empty(),
             revision: (self.revision > 0).then_some(self.revision),

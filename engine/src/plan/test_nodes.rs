@@ -124,6 +124,7 @@ pub(super) struct Post {
     connection: Option<String>,
     delivery: Owes,
     port: Option<u16>,
+    leaves: Option<String>,
     max_size: Option<ByteSize>,
 }
 
@@ -150,6 +151,9 @@ impl NodeConfig for Post {
         profile.says.clone_from(&self.topics);
         if let Some(name) = &self.connection {
             profile = profile.connection("connection", name);
+        }
+        if let Some(place) = &self.leaves {
+            profile = profile.leaves("entities in Home Assistant", place);
         }
         match self.port {
             Some(port) => profile.claim(Claim::PORT, port.to_string()),

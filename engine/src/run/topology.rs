@@ -231,6 +231,7 @@ impl Topology {
             errors: Vec::new(),
             options,
         };
+        topology.say_what_runs(&BTreeMap::new());
         for part in graph.parts() {
             let entrances = BTreeMap::new();
             let raised = topology.yard(graph, &entrances).raise(
@@ -243,6 +244,13 @@ impl Topology {
         }
         topology.empty_spools(heritage);
         Ok(topology)
+    }
+
+    /// Tells those who take back what nodes left. What is gone after this process is not what they are for.
+    pub(super) fn say_what_runs(&self, renamed: &BTreeMap<Arc<str>, Arc<str>>) {
+        if self.options.keep.is_some() {
+            self.host.running.runs(&self.graph, renamed);
+        }
     }
 
     pub(super) fn yard<'a>(

@@ -73,6 +73,15 @@ impl Template {
         Ok(())
     }
 
+    /// The first field it speaks of, in the order of the alphabet, that is none of these.
+    #[must_use]
+    pub fn first_but(&self, fields: &[&str]) -> Option<String> {
+        let template = self.0.get_template(NAME).ok()?;
+        let strange = template.undeclared_variables(false).into_iter();
+        let global = |name: &str| self.0.globals().any(|(global, _)| global == name);
+        strange.filter(|name| !fields.contains(&name.as_str()) && !global(name)).min()
+    }
+
     /// Whether it speaks of nothing but these fields.
     #[must_use]
     pub fn speaks_only_of(&self, fields: &[&str]) -> bool {

@@ -17,6 +17,7 @@ use smollama_engine::context::Host;
 use smollama_engine::duration::Duration;
 use smollama_engine::lease::Leases;
 use smollama_engine::plan::{Graph, PlannedNode, Scope};
+use smollama_engine::running::Running;
 use smollama_engine::series::SeriesTable;
 use smollama_engine::time::Timestamp;
 use smollama_nodes::sinks::discard::DiscardConfig;
@@ -206,5 +207,6 @@ fn as_it_is(host: &Host) -> Host {
         aliases: host.aliases.clone(),
         mqtt: host.mqtt.clone(),
         leases: Leases::default(),
+        running: Running::default(),
     }
 }

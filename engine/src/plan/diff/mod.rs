@@ -34,7 +34,7 @@ pub use affected::Affected;
 use pairs::Pairs;
 pub(crate) use pairs::pairs;
 pub use pipelines::{PipelineChange, PipelineFate};
-pub use show::{Backlog, PipelineRow, Plan, Row, RowChange, RowState, Summary, Waiting};
+pub use show::{Backlog, PipelineRow, Plan, Row, RowChange, RowState, Summary, Undone, Waiting};
 
 use super::graph::{Graph, PlannedNode, Wire};
 use crate::config::Section;

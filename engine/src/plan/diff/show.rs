@@ -58,6 +58,9 @@ pub struct Row {
     /// What becomes of the items that wait for a sink which is changed or removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
+    /// What it left with another side, and what is taken back there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<Undone>,
     /// What else is good to know before this is applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -100,6 +103,15 @@ pub struct Waiting {
     pub items: Option<u64>,
     /// Whether they go on to its successor. If not they are sent where that is possible, and go to the dead letters where it is not.
     pub inherited: bool,
+}
+
+/// What is taken back of what a node left with another side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Undone {
+    /// What it is: `entities in Home Assistant`.
+    pub what: String,
+    /// How much there is now, where that is known.
+    pub items: Option<usize>,
 }
 
 /// What happens to a pipeline as a whole.
@@ -184,6 +196,18 @@ impl Plan {
         Plan { cost: Some(cost), ..self }
     }
 
+    /// With how much there is of what is taken back, by the address of the node that left it.
+    #[must_use]
+    pub fn with_left(mut self, left_by: &dyn Fn(&str) -> Option<usize>) -> Plan {
+        for row in &mut self.changes {
+            let before = row.renamed_from.as_deref().unwrap_or(&row.address);
+            if let Some(undone) = &mut row.undone {
+                undone.items = left_by(before);
+            }
+        }
+        self
+    }
+
     /// Whether there is nothing to apply.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -230,6 +254,7 @@ fn row(
         renamed_from: change.renamed_from.as_deref().map(ToOwned::to_owned),
         detail: index.map(|index| detail(graph, index)).unwrap_or_default(),
         waiting: before.and_then(|before| waiting(change, before, backlog)),
+        undone: before.and_then(|before| undone(before, change.new.map(|index| &new.dag[index]))),
         note: drops
             .filter(|_| kind != RowChange::Keep)
             .map(|_| "acknowledged readings may be dropped when its queue is full".to_owned()),
@@ -271,6 +296,14 @@ fn waiting(change: &NodeChange, before: &PlannedNode, backlog: &Backlog<'_>) -> 
         Change::Kept | Change::Added => return None,
     };
     queues.then(|| Waiting { items: backlog(&before.address), inherited })
+}
+
+/// What is taken back where a node goes, or leaves things elsewhere from now on.
+fn undone(before: &PlannedNode, after: Option<&PlannedNode>) -> Option<Undone> {
+    let leaves = before.profile.leaves.as_ref()?;
+    let stays = after.and_then(|after| after.profile.leaves.as_ref());
+    let goes = stays.is_none_or(|stays| stays.place != leaves.place);
+    goes.then(|| Undone { what: leaves.what.to_owned(), items: None })
 }
 
 /// Where a node reads from; of a source, when it speaks.

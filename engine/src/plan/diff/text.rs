@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::Difference;
-use super::show::{PipelineRow, Plan, Row, RowChange, RowState, Summary, Waiting};
+use super::show::{PipelineRow, Plan, Row, RowChange, RowState, Summary, Undone, Waiting};
 use crate::diagnostic::shortened;
 
 /// What colours a text, or nothing.
@@ -179,6 +179,7 @@ fn parts(row: &Row) -> Vec<String> {
         (RowState::None, _) => {}
     }
     parts.extend(row.waiting.and_then(waiting));
+    parts.extend(row.undone.as_ref().and_then(undone));
     parts.extend(row.note.clone());
     parts
 }
@@ -195,6 +196,14 @@ fn waiting(Waiting { items, inherited }: Waiting) -> Option<String> {
         true => format!("{who} {goes} on to it"),
         false => format!("{who} {is} sent, or {goes} to the dead letters"),
     })
+}
+
+fn undone(Undone { what, items }: &Undone) -> Option<String> {
+    match items {
+        Some(0) => None,
+        Some(items) => Some(format!("its {what} are removed ({items})")),
+        None => Some(format!("its {what} are removed")),
+    }
 }
 
 /// `deadband: 0.2 -> 0.5`; settings of the type are named without it.

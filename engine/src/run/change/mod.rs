@@ -103,6 +103,8 @@ impl Topology {
         }
         applied.disk = wrote.elapsed();
         self.graph = new;
+        // Before any of them does something.
+        self.say_what_runs(&scope.renames);
         for part in &mut raised {
             if let Yielded::Live(part) = &mut part.body {
                 // As after a crash: a node that breaks is made anew from here.

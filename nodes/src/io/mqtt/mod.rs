@@ -9,6 +9,7 @@ mod ledger;
 mod link;
 mod mailbox;
 mod message;
+mod outbox;
 mod publisher;
 mod routes;
 mod state;
@@ -34,6 +35,7 @@ pub use ledger::Claim;
 use link::{Options, Version};
 pub use mailbox::{Delivery, Mailbox, Message, Once};
 pub use message::{Publication, Qos};
+pub use outbox::{Announcement, Announcer, Outbox, Taken};
 pub use publisher::Outgoing;
 use publisher::Publisher;
 pub use routes::Subscription;
@@ -144,6 +146,12 @@ impl Broker {
             began: false,
             listener,
         }
+    }
+
+    /// Where it is said whether this host is there: `online` or `offline`, retained. `None` where the settings do not want that.
+    #[must_use]
+    pub fn status_topic(&self) -> Option<&str> {
+        self.will.as_ref().map(|will| will.topic.as_str())
     }
 
     /// A way out for a node. The connection is made when this is first called.

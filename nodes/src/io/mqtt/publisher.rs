@@ -98,6 +98,11 @@ impl Publisher {
         let _ = timeout(FAREWELL, async { tokio::join!(words, self.live(link)) }).await;
     }
 
+    /// What speaks on each of its lives, for whoever has to know when one begins.
+    pub(super) fn lives(&self) -> watch::Receiver<Option<Speaker>> {
+        self.speaker.subscribe()
+    }
+
     /// The connection, when there is one.
     async fn speaker(&self) -> Speaker {
         let mut speaker = self.speaker.subscribe();

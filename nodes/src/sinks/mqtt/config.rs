@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smollama_engine::config::mqtt::DEFAULT_BROKER;
 use smollama_engine::duration::Duration;
 use smollama_engine::registry::Problem;
 use smollama_engine::topic;
 
+use super::discovery::Discovery;
 use crate::io::mqtt::Qos;
 use crate::io::template;
 
@@ -46,6 +48,11 @@ pub struct MqttConfig {
     /// After this time the broker need not deliver a message any more (MQTT 5). Default: never.
     #[serde(default)]
     pub expiry: Option<Duration>,
+    /// Makes entities in Home Assistant of the readings and observations that are published, each before its first message: `true`, or
+    /// settings. Their device classes are guessed by unit and name. They are removed when this node is, when these settings make them no more,
+    /// or when they are taken out of `sources`. Only in an engine that keeps running, not under `run --once`. Default: false.
+    #[serde(default)]
+    pub discovery: Discovery,
     /// Allows a topic that a source of this host subscribes to on the same broker. Default: false, since what is published then comes
     /// in again.
     #[serde(default)]
@@ -66,6 +73,11 @@ pub enum Payload {
 }
 
 impl MqttConfig {
+    /// The name of the broker.
+    pub(super) fn broker(&self) -> &str {
+        self.connection.as_deref().unwrap_or(DEFAULT_BROKER)
+    }
+
     /// Whether the topic differs from item to item.
     pub(super) fn has_topic_template(&self) -> bool {
         self.topic.contains("{{") || self.topic.contains("{%")
@@ -100,6 +112,9 @@ impl MqttConfig {
                 Problem::at("expiry", "a message that expires at once reaches nobody")
                     .help("it is counted in seconds; leave it out for never"),
             );
+        }
+        if let Some(discovery) = &self.discovery.0 {
+            problems.extend(discovery.problems(self));
         }
         problems
     }

@@ -2,6 +2,7 @@
 
 mod compose;
 mod config;
+mod discovery;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +20,10 @@ use tokio::time::timeout;
 
 use compose::Composer;
 pub use config::{MqttConfig, Payload};
+use discovery::Announcing;
+pub use discovery::{DeviceConfig, Discovery, DiscoveryConfig, EntityOverride, StateClass};
 
-use crate::io::mqtt::{Broker, Outgoing};
+use crate::io::mqtt::{Announcer, Broker, Outgoing};
 
 /// So many items can be without an answer before more are taken.
 const UNANSWERED_MAX: usize = 4_096;
@@ -33,12 +36,30 @@ impl NodeConfig for MqttConfig {
     const EXAMPLE: &'static str = include_str!("example.yaml");
 
     fn profile(&self) -> Profile {
-        let profile = Profile::sink(&ItemKind::ALL).delivery(Delivery::Sent);
+        let accepts: &[ItemKind] = match self.discovery.0 {
+            // A window has many values, and an entity one.
+            Some(_) => &[ItemKind::Readings, ItemKind::Observations],
+            None => &ItemKind::ALL,
+        };
+        let profile = Profile::sink(accepts).delivery(Delivery::Sent);
+        let profile = match &self.discovery.0 {
+            Some(discovery) => {
+                profile.leaves(discovery::WHAT, Announcer::place(self.broker(), &discovery.prefix))
+            }
+            None => profile,
+        };
         let profile = match &self.connection {
             Some(name) => profile.connection("connection", name),
             None => profile,
         };
-        if self.allow_loop { profile } else { profile.says(self.says()) }
+        if self.allow_loop {
+            return profile;
+        }
+        let profile = profile.says(self.says());
+        match &self.discovery.0 {
+            Some(discovery) => profile.says(format!("{}/+/+/+/config", discovery.prefix)),
+            None => profile,
+        }
     }
 
     fn problems(&self) -> Vec<Problem> {
@@ -51,13 +72,16 @@ impl NodeConfig for MqttConfig {
         let composer = Composer::new(self, context.host.clone())?;
         let outgoing = broker.outgoing();
         let trouble = outgoing.trouble();
-        let refused = Vec::new();
-        Ok(Node::Sink(Box::new(Mqtt { composer, outgoing, trouble, begun: None, refused })))
+        let settings = self.discovery.0.as_ref();
+        let announcing = settings.and_then(|one| Announcing::new(one, self, &broker, context));
+        let (begun, refused) = (None, Vec::new());
+        Ok(Node::Sink(Box::new(Mqtt { composer, announcing, outgoing, trouble, begun, refused })))
     }
 }
 
 struct Mqtt {
     composer: Composer,
+    announcing: Option<Announcing>,
     outgoing: Outgoing<Items>,
     /// What keeps it from going out.
     trouble: Trouble,
@@ -89,6 +113,9 @@ impl Sink for Mqtt {
         let begun = (batch.end, batch.items.len());
         if self.begun != Some(begun) {
             self.settle(UNANSWERED_MAX).await?;
+            if let Some(announcing) = &mut self.announcing {
+                announcing.announce(&batch.items, &mut self.composer, &self.trouble).await?;
+            }
             for index in 0..batch.items.len() {
                 let item = batch.items.slice(index..index + 1);
                 match self.composer.compose(&batch.items, index) {
@@ -107,6 +134,9 @@ impl Sink for Mqtt {
     }
 
     async fn flush(&mut self, _: Timestamp) -> Result<(), NodeError> {
+        if let Some(announcing) = &mut self.announcing {
+            announcing.begin();
+        }
         self.settle(0).await
     }
 

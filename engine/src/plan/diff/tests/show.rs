@@ -150,3 +150,39 @@ fn a_plan_of_nothing_says_so() {
     assert!(plan.is_empty());
     assert_eq!(plan.text(false), "Nothing to change: 6 nodes run as they should\n");
 }
+
+#[test]
+fn what_a_node_left_elsewhere_is_taken_back_when_it_goes_or_leaves_it_in_another_place() {
+    let sinks = |sinks: &str| {
+        graph(&format!("pipeline: home\nsources: {{ air: {{ feed: {{}} }} }}\nsinks:\n{sinks}"))
+    };
+    let one = |name: &str, leaves: &str| {
+        format!("  {name}: {{ inputs: [air], post: {{ to: {name}{leaves} }} }}\n")
+    };
+    let old = ["goes", "moves", "stops", "stays"].map(|name| one(name, ", leaves: here"));
+    let new = [
+        one("moves", ", leaves: there"),
+        one("stops", ""),
+        one("stays", ", leaves: here, port: 1"),
+        one("begins", ", leaves: here"),
+    ];
+    let (old, new) = (sinks(&old.concat()), sinks(&new.concat()));
+    let plan = diff(&old, &new, &nobody_asked).plan(&old, &new, &|_| None);
+    let said: Vec<_> = plan
+        .changes
+        .iter()
+        .filter_map(|row| Some((row.address.as_str(), row.undone.as_ref()?.what.as_str())))
+        .collect();
+    let what = "entities in Home Assistant";
+    assert_eq!(said, [("home/moves", what), ("home/stops", what), ("home/goes", what)]);
+    let text = plan.text(false);
+    assert_eq!(text.matches("its entities in Home Assistant are removed").count(), 3, "{text}");
+    let left = |address: &str| match address {
+        "home/goes" => Some(3),
+        "home/stops" => Some(0),
+        _ => None,
+    };
+    let text = plan.with_left(&left).text(false);
+    assert_eq!(text.matches("are removed (3)").count(), 1, "{text}");
+    assert_eq!(text.matches("are removed").count(), 2, "nothing was there to remove: {text}");
+}
