@@ -1,5 +1,6 @@
 //! Messages from items.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,9 +13,12 @@ use smollama_engine::series::SeriesMap;
 use smollama_engine::topic;
 
 use super::config::{MqttConfig, Payload};
+use super::edge;
 use crate::io::mqtt::{Publication, Qos};
 use crate::io::template::{Template, fields};
 
+/// So many readings make one message at most: about 100 KiB.
+const TOGETHER_MAX: usize = 1_000;
 /// What does not change from one reading of a series to the next.
 const FIELDS_OF_SERIES: [&str; 5] = ["source", "unit", "labels", "monotonic", "host"];
 
@@ -40,6 +44,7 @@ enum Topic {
 enum Form {
     Json,
     Value,
+    Edge,
     Template(Box<Template>),
 }
 
@@ -58,6 +63,7 @@ impl Composer {
         let payload = match &config.payload {
             Payload::Json => Form::Json,
             Payload::Value => Form::Value,
+            Payload::Edge => Form::Edge,
             Payload::Template(text) => {
                 Form::Template(Box::new(Template::new("payload.template", text)?))
             }
@@ -75,12 +81,23 @@ impl Composer {
         })
     }
 
-    /// The message that an item makes.
+    /// The items from this one on that make a message together.
+    pub(super) fn together(&self, items: &Items, first: usize) -> Range<usize> {
+        let most = if matches!(self.payload, Form::Edge) { TOGETHER_MAX } else { 1 };
+        first..items.len().min(first + most)
+    }
+
+    /// The message that these items make, as [`Composer::together`] says.
     ///
     /// # Errors
-    /// Why it makes none.
-    pub(super) fn compose(&mut self, items: &Items, index: usize) -> Result<Publication, String> {
-        let payload = self.payload(items, index)?;
+    /// Why they make none.
+    pub(super) fn compose(
+        &mut self,
+        items: &Items,
+        some: Range<usize>,
+    ) -> Result<Publication, String> {
+        let index = some.start;
+        let payload = self.payload(items, some)?;
         Ok(Publication {
             topic: self.topic(items, index)?,
             payload,
@@ -112,12 +129,19 @@ impl Composer {
         made(template, items, index, host, form)
     }
 
-    fn payload(&mut self, items: &Items, index: usize) -> Result<Bytes, String> {
+    fn payload(&mut self, items: &Items, some: Range<usize>) -> Result<Bytes, String> {
         let Composer { host, payload, form, .. } = self;
         form.clear();
+        let index = some.start;
         match payload {
             Form::Json => json::write_item(items, index, &host.series, form),
             Form::Value => write_value(items, index, form)?,
+            Form::Edge => {
+                let Items::Readings(readings) = items else {
+                    return Err("only readings have a place in it".into());
+                };
+                edge::write(readings.get(some).unwrap_or_default(), host, form)?;
+            }
             Form::Template(template) => {
                 json::write_item(items, index, &host.series, form);
                 let known = fields(items, index, form, &host.name);

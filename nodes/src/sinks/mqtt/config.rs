@@ -11,7 +11,7 @@ use smollama_engine::topic;
 
 use super::discovery::Discovery;
 use crate::io::mqtt::Qos;
-use crate::io::template;
+use crate::io::template::{self, Template};
 
 /// Publishes readings, windows and observations to an MQTT broker, each as a message of its own.
 ///
@@ -32,7 +32,8 @@ pub struct MqttConfig {
     /// puts in, `+`, `#` and zero characters become `_`. A template knows the fields that `payload` knows.
     pub topic: String,
     /// What a message carries: `json` (the default), the item in the form that `replay` reads; `value`, only the value of a reading, or the text of
-    /// an observation; or `{ template: "{{ value|round(1) }} {{ unit }}" }`. A template knows the fields of the JSON form, `host`, `item`, and `time_s`,
+    /// an observation; `edge`, what the Python original sends: one message of all readings that come together, such as those of `latest`, for which
+    /// the topic is `smollama/{{ host }}/readings`; or `{ template: "{{ value|round(1) }} {{ unit }}" }`. A template knows the fields of the JSON form, `host`, `item`, and `time_s`,
     /// `time_ms`, `time_us`, `time_ns`, the time since 1970.
     #[serde(default)]
     pub payload: Payload,
@@ -68,6 +69,8 @@ pub enum Payload {
     Json,
     /// The value of a reading, the text of an observation.
     Value,
+    /// All readings that come together, as the Python original sends them.
+    Edge,
     /// What this makes of each item.
     Template(String),
 }
@@ -103,6 +106,16 @@ impl MqttConfig {
                 Problem::at("topic", format!("this is no topic to publish to: {why}"))
                     .help("write it like `greenhouse/news`"),
             );
+        }
+        if self.payload == Payload::Edge
+            && self.has_topic_template()
+            && Template::new("topic", &self.topic)
+                .is_ok_and(|topic| !topic.speaks_only_of(&["host"]))
+        {
+            let message =
+                "an `edge` message holds many readings, so its topic can only speak of `host`";
+            let problem = Problem::at("topic", message);
+            problems.push(problem.help("write `smollama/{{ host }}/readings`"));
         }
         if let Payload::Template(text) = &self.payload {
             problems.extend(template::problems("payload.template", text));

@@ -3,6 +3,7 @@
 mod compose;
 mod config;
 mod discovery;
+mod edge;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ impl NodeConfig for MqttConfig {
 
     fn profile(&self) -> Profile {
         let accepts: &[ItemKind] = match self.discovery.0 {
+            _ if self.payload == Payload::Edge => &[ItemKind::Readings],
             // A window has many values, and an entity one.
             Some(_) => &[ItemKind::Readings, ItemKind::Observations],
             None => &ItemKind::ALL,
@@ -116,11 +118,14 @@ impl Sink for Mqtt {
             if let Some(announcing) = &mut self.announcing {
                 announcing.announce(&batch.items, &mut self.composer, &self.trouble).await?;
             }
-            for index in 0..batch.items.len() {
-                let item = batch.items.slice(index..index + 1);
-                match self.composer.compose(&batch.items, index) {
-                    Ok(publication) => self.outgoing.push(publication, item),
-                    Err(reason) => self.refused.push(Refused { items: item, reason }),
+            let mut next = 0;
+            while next < batch.items.len() {
+                let some = self.composer.together(&batch.items, next);
+                next = some.end;
+                let items = batch.items.slice(some.clone());
+                match self.composer.compose(&batch.items, some) {
+                    Ok(publication) => self.outgoing.push(publication, items),
+                    Err(reason) => self.refused.push(Refused { items, reason }),
                 }
             }
             self.begun = Some(begun);

@@ -177,6 +177,10 @@ impl DiscoveryConfig {
         for (index, one) in self.overrides.iter().enumerate() {
             one.check(&format!("discovery.overrides.{index}"), &mut problems);
         }
+        if sink.payload == Payload::Edge {
+            let message = "with `edge` one message has the states of many entities";
+            problems.push(Problem::at("payload", message).help("take `json` or `value`"));
+        }
         if sink.has_topic_template() {
             problems.extend(topic_that_changes(&sink.topic));
         }

@@ -184,11 +184,11 @@ impl Announcing {
             Some(template) => State::said(item, template)
                 .ok_or("a value that is neither a number, a text nor on or off")?,
             None => State::find(item, &subject.of, &mut |items| {
-                composer.compose(items, 0).map(|publication| publication.payload.to_vec())
+                composer.compose(items, 0..1).map(|publication| publication.payload.to_vec())
             })
             .map_err(|made| format!("its state is not found in {}", quoted(&made)))?,
         };
-        let state_topic = composer.compose(item, 0)?.topic;
+        let state_topic = composer.compose(item, 0..1)?.topic;
         let other = self.by_topic.get(&state_topic).and_then(|there| there.first());
         if let Some(other) = other.and_then(|other| self.entities.get(*other))
             && !(state.can_share() && other.state.can_share())
