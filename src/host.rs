@@ -11,6 +11,7 @@ use smollama_engine::context::{Console, Discarded, Host};
 use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, Span, quoted, rules};
 use smollama_engine::disk::{RealDisk, create_dir_durably, write_atomically};
 use smollama_engine::lease::Leases;
+use smollama_engine::plan::edge;
 use smollama_engine::registry::Registry;
 use smollama_engine::running::Running;
 use smollama_engine::series::SeriesTable;
@@ -82,10 +83,10 @@ fn override_broker(
     mqtt.password = set("SMOLLAMA_MQTT_PASSWORD").map(Secret::literal).or(mqtt.password.take());
 }
 
-/// All types of node, for the brokers of this host.
+/// All types of node, for the brokers and the role of this host.
 pub(crate) fn registry(global: &Global) -> Registry {
     let config = read(global).config.unwrap_or_default();
-    smollama_nodes::registry().with_brokers(&config.mqtt)
+    smollama_nodes::registry().with_brokers(&config.mqtt).with_edge(edge::interval(&config))
 }
 
 /// Where an engine is looked for.

@@ -85,7 +85,7 @@ impl Service<'_> {
         let watch = view.watches().then(|| view.clone() as Arc<dyn Watch>);
         let supervisor = Supervisor::start(Start {
             kept,
-            registry: smollama_nodes::registry().with_brokers(&host.mqtt),
+            registry: crate::host::registry(global),
             clock: Arc::new(clock),
             speed: match self.speed {
                 Some(Speed::Times(times)) => Some(times),

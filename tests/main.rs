@@ -11,6 +11,7 @@ mod cli;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod edge;
 mod faults;
 #[cfg(test)]
 mod home_assistant;

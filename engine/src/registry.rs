@@ -422,11 +422,12 @@ impl<C: NodeConfig> Settings for C {
     }
 }
 
-/// All types of node there are, and the brokers that nodes can name.
+/// All types of node there are, and what a plan has to know of the host: the brokers that nodes can name, and whether it is an edge.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     types: Vec<Arc<NodeType>>,
     brokers: Vec<String>,
+    edge: Option<Duration>,
 }
 
 impl Registry {
@@ -449,6 +450,19 @@ impl Registry {
     pub fn with_brokers(mut self, mqtt: &MqttConfig) -> Registry {
         self.brokers = mqtt.connections.keys().cloned().collect();
         self
+    }
+
+    /// For an edge host that publishes so often, or for one that is none.
+    #[must_use]
+    pub fn with_edge(mut self, every: Option<Duration>) -> Registry {
+        self.edge = every;
+        self
+    }
+
+    /// How often an edge host publishes the state of its sources; `None` where the host is none.
+    #[must_use]
+    pub fn edge(&self) -> Option<Duration> {
+        self.edge
     }
 
     /// The names of the brokers.

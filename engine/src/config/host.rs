@@ -1,5 +1,6 @@
 //! `config.yaml`: what belongs to the host, not to a graph.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -23,6 +24,11 @@ pub struct HostConfig {
     pub name: Option<String>,
     /// The name as the Python original wrote it: `node: { name: kitchen }`.
     pub node: NodeSection,
+    /// `edge`: each pipeline publishes the state of its sources every `edge_publish_interval_seconds`, to the broker directly below `mqtt`, on
+    /// `smollama/<name>/readings`, as an edge node of the Python original does.
+    pub role: Option<Role>,
+    /// How often an edge host publishes. Default 30.
+    pub edge_publish_interval_seconds: Option<NonZeroU32>,
     /// Where everything that is kept lies. Default `~/.local/share/smollama`; `--data-dir` and `SMOLLAMA_DATA_DIR` win over it.
     pub data_dir: Option<PathBuf>,
     /// The zone for time of day and calendar, by its IANA name such as `Europe/Berlin`. Default: the system's.
@@ -37,6 +43,14 @@ pub struct HostConfig {
     pub journal: JournalConfig,
     /// The brokers this host speaks MQTT with.
     pub mqtt: MqttConfig,
+}
+
+/// What a host is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It has sensors, and tells a hub what they say.
+    Edge,
 }
 
 /// How what enters is kept.

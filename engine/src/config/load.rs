@@ -91,6 +91,11 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// A loader whose files come behind others.
+    pub fn behind(files: Files, lookup: &'a Lookup<'a>) -> Self {
+        Self { files, ..Self::new(lookup) }
+    }
+
     /// Reads a file, or the `*.yaml` and `*.yml` directly in a folder.
     pub fn path(&mut self, path: &Path) {
         match fs::metadata(path) {

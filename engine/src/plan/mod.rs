@@ -1,6 +1,7 @@
 //! From what the user wrote to a checked graph: pure data, nothing runs and no node is made.
 //!
 //! ```text
+//! edge::add(&mut specs, ..)                                                    edge.rs
 //! resolve(&specs, &files, &tables, &registry, &mut diagnostics) -> Vec<..>     resolve.rs
 //! check(&nodes, &mut diagnostics) -> Option<Graph>                             check.rs, brokers.rs, conflicts.rs, cycles.rs
 //! testing::check(&nodes, graph, &mut diagnostics)                              ../testing/check.rs
@@ -21,6 +22,7 @@ mod cost;
 mod cycles;
 pub mod diff;
 pub mod draw;
+pub mod edge;
 mod graph;
 mod journaled;
 mod renames;
@@ -65,13 +67,14 @@ pub fn plan<P: AsRef<Path>>(paths: &[P], lookup: &Lookup<'_>, registry: &Registr
 /// [`plan`] for files that were loaded already.
 #[must_use]
 pub fn plan_loaded(loaded: Loaded, registry: &Registry) -> Planned {
-    let Loaded { files, documents, mut reads, again, mut diagnostics } = loaded;
+    let Loaded { mut files, documents, mut reads, again, mut diagnostics } = loaded;
     let types = |section| registry.names(section);
     let mut specs: Vec<_> = documents
         .iter()
         .filter_map(|document| config::parse(document, &files, &types, &mut diagnostics))
         .collect();
     candidate::names_of_others(&mut specs, &again, &files, &mut diagnostics);
+    edge::add(&mut specs, &mut files, registry, &mut diagnostics);
     let tables = config::tables(&specs, &mut reads, &mut diagnostics);
     let nodes = resolve(&specs, &files, &tables, registry, &mut diagnostics);
     let graph = check(&specs, &files, &nodes, &mut diagnostics);
