@@ -21,6 +21,8 @@ mod limits;
 #[cfg(test)]
 mod mosquitto;
 #[cfg(test)]
+mod mqtt;
+#[cfg(test)]
 mod mqtt_command;
 mod pipelines;
 #[cfg(test)]
