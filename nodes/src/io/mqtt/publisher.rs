@@ -23,7 +23,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub(super) struct Publisher {
-    speaker: watch::Sender<Option<Speaker>>,
+    /// Who speaks, and in which life of the connection.
+    speaker: watch::Sender<Option<(u64, Speaker)>>,
     state: Arc<State>,
     /// What is said at the beginning of each life, and at the end of the last.
     greetings: Option<(Publication, Publication)>,
@@ -45,12 +46,12 @@ impl Publisher {
         stop: CancellationToken,
     ) {
         let mut backoff = Backoff::new(RetrySpec::default(), &options.client_id);
-        loop {
+        for life in 1.. {
             let mut link = Link::new(versions.now(), &options);
             let began = Instant::now();
             let lost = tokio::select! {
-                () = stop.cancelled() => return self.say_goodbye(&mut link).await,
-                lost = self.live(&mut link) => lost,
+                () = stop.cancelled() => return self.say_goodbye(life, &mut link).await,
+                lost = self.live(life, &mut link) => lost,
             };
             self.speaker.send_replace(None);
             if versions.lost(&lost) {
@@ -67,7 +68,7 @@ impl Publisher {
         }
     }
 
-    async fn live(&self, link: &mut Link) -> Lost {
+    async fn live(&self, life: u64, link: &mut Link) -> Lost {
         loop {
             match link.next().await {
                 Ok(Happening::Connected(connected)) => {
@@ -77,7 +78,7 @@ impl Publisher {
                         drop(speaker.publish(hello.clone()).await);
                     }
                     self.state.connected(connected.session);
-                    self.speaker.send_replace(Some(speaker));
+                    self.speaker.send_replace(Some((life, speaker)));
                 }
                 Ok(_) => {}
                 Err(lost) => return lost,
@@ -86,8 +87,8 @@ impl Publisher {
     }
 
     /// The last words: the broker has no use for the will then.
-    async fn say_goodbye(&self, link: &mut Link) {
-        let Some(speaker) = self.speaker.send_replace(None) else { return };
+    async fn say_goodbye(&self, life: u64, link: &mut Link) {
+        let Some((_, speaker)) = self.speaker.send_replace(None) else { return };
         let goodbye = self.greetings.clone().map(|(_, goodbye)| goodbye);
         let words = async {
             if let Some(goodbye) = goodbye {
@@ -95,11 +96,11 @@ impl Publisher {
             }
             speaker.leave();
         };
-        let _ = timeout(FAREWELL, async { tokio::join!(words, self.live(link)) }).await;
+        let _ = timeout(FAREWELL, async { tokio::join!(words, self.live(life, link)) }).await;
     }
 
-    /// The connection, when there is one.
-    async fn speaker(&self) -> Speaker {
+    /// The connection, when there is one, and which of its lives that is.
+    async fn speaker(&self) -> (u64, Speaker) {
         let mut speaker = self.speaker.subscribe();
         loop {
             if let Some(speaker) = speaker.borrow_and_update().clone() {
@@ -116,6 +117,8 @@ pub struct Outgoing<T> {
     broker: Arc<Broker>,
     listener: Arc<Listener>,
     flight: VecDeque<Flying<T>>,
+    /// The life of the connection to which what has an answer to come was handed over.
+    life: u64,
     refused: Vec<(T, String)>,
 }
 
@@ -129,7 +132,7 @@ struct Flying<T> {
 impl<T> Outgoing<T> {
     pub(super) fn new(broker: Arc<Broker>) -> Outgoing<T> {
         let listener = broker.says.listen(BTreeSet::new());
-        Outgoing { broker, listener, flight: VecDeque::new(), refused: Vec::new() }
+        Outgoing { broker, listener, flight: VecDeque::new(), life: 0, refused: Vec::new() }
     }
 
     /// How many have no answer.
@@ -152,10 +155,15 @@ impl<T> Outgoing<T> {
     /// Hands over what was not, as soon as there is a connection. Cancel-safe.
     pub async fn send(&mut self) {
         self.broker.begin_to_publish();
-        loop {
-            let next = self.flight.iter().position(|flying| flying.answer.is_none());
-            let Some(next) = next else { return };
-            let speaker = self.broker.publisher.speaker().await;
+        let waits = |flying: &Flying<T>| flying.answer.is_none();
+        while self.flight.iter().any(waits) {
+            let (life, speaker) = self.broker.publisher.speaker().await;
+            if life != self.life {
+                // Older ones must not be overtaken by what was pushed since their connection ended.
+                self.give_up_on_the_rest().await;
+                self.life = life;
+            }
+            let Some(next) = self.flight.iter().position(waits) else { return };
             for flying in self.flight.range_mut(next..) {
                 flying.answer = Some(speaker.publish(flying.publication.clone()).await);
             }
