@@ -141,6 +141,7 @@ impl Subscriber {
                 }
                 lost = self.live(&mut link, &ledger, &mut owned) => lost,
             };
+            ledger.end();
             self.takers().speaker = None;
             if versions.lost(&lost) {
                 continue;
