@@ -30,13 +30,22 @@ pub(super) enum Packet {
 impl Client {
     /// Connects with a session that ends with the connection.
     pub(super) fn connect(port: u16, id: &str) -> io::Result<Client> {
+        Client::connect_with(port, id, true)
+    }
+
+    /// Connects with a session of its own that the broker keeps.
+    pub(super) fn resume(port: u16, id: &str) -> io::Result<Client> {
+        Client::connect_with(port, id, false)
+    }
+
+    fn connect_with(port: u16, id: &str, clean: bool) -> io::Result<Client> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let came = BufReader::with_capacity(1 << 16, stream.try_clone()?);
         let mut client = Client { stream, came, number: 0 };
-        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 0b10, 0, 0];
+        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, u8::from(clean) << 1, 0, 0];
         text(&mut body, id);
         client.stream.write_all(&packet(0x10, &body))?;
         match client.read()? {
@@ -68,28 +77,24 @@ impl Client {
         self.stream.write_all(bytes)
     }
 
-    /// Publishes with QoS 1 and waits until the broker has it.
-    pub(super) fn say(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
-        let mut message = Vec::new();
-        let number = self.compose(topic, payload, 1, &mut message);
-        self.send(&message)?;
-        while self.next()? != Packet::Taken(number) {}
-        Ok(())
-    }
-
     /// Subscribes with this QoS and waits until that is granted.
     pub(super) fn subscribe(&mut self, filter: &str, qos: u8) -> io::Result<()> {
-        self.number = self.number.checked_add(1).unwrap_or(1);
-        let mut body = self.number.to_be_bytes().to_vec();
-        text(&mut body, filter);
-        body.push(qos);
-        self.stream.write_all(&packet(0x82, &body))?;
+        self.ask(filter, qos)?;
         loop {
             if let Packet::Granted(granted) = self.next()? {
                 assert_eq!(granted, [qos], "`{filter}`");
                 return Ok(());
             }
         }
+    }
+
+    /// Subscribes with this QoS.
+    pub(super) fn ask(&mut self, filter: &str, qos: u8) -> io::Result<()> {
+        self.number = self.number.checked_add(1).unwrap_or(1);
+        let mut body = self.number.to_be_bytes().to_vec();
+        text(&mut body, filter);
+        body.push(qos);
+        self.stream.write_all(&packet(0x82, &body))
     }
 
     /// What comes next. Messages are acknowledged.
@@ -124,11 +129,6 @@ impl Client {
             0x90 => Ok(Packet::Granted(body.get(2..).ok_or_else(cut)?.to_vec())),
             _ => Ok(Packet::Other(head)),
         }
-    }
-
-    /// The same connection, to end it from another thread.
-    pub(super) fn stream(&self) -> io::Result<TcpStream> {
-        self.stream.try_clone()
     }
 
     fn read(&mut self) -> io::Result<(u8, Vec<u8>)> {

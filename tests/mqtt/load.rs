@@ -127,34 +127,40 @@ pub(super) fn number_in(line: &[u8]) -> Option<u64> {
     (time == BEGIN + 1_000 * number && topic == number % TOPICS).then_some(number)
 }
 
-/// Takes everything that is published to a filter, with QoS 1.
+/// Takes everything that is published to a filter, with QoS 1, over the lives of the broker.
 pub(super) struct Observer {
-    seen: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
-    stream: std::net::TcpStream,
+    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    over: Arc<AtomicBool>,
 }
 
 impl Observer {
     pub(super) fn start(port: u16, filter: &str) -> Observer {
-        let mut client = Client::connect(port, "observer").expect("the broker runs");
+        let (seen, over): (Arc<Mutex<Vec<_>>>, Arc<AtomicBool>) = Default::default();
+        let (noting, ends) = (Arc::clone(&seen), Arc::clone(&over));
+        let mut client = Client::resume(port, "observer").expect("the broker runs");
         client.subscribe(filter, 1).expect("it may");
-        let seen: Arc<Mutex<Vec<_>>> = Arc::default();
-        let stream = client.stream().expect("the same stream");
-        let noting = Arc::clone(&seen);
+        let filter = filter.to_owned();
         std::thread::spawn(move || {
-            loop {
+            while !ends.load(Ordering::Relaxed) {
                 match client.next() {
-                    Ok(Packet::Message { topic, payload, .. }) => {
-                        let mut seen = noting.lock().expect("no thread failed");
-                        seen.push((topic, payload));
+                    Ok(Packet::Message { payload, .. }) => {
+                        noting.lock().expect("no thread failed").push(payload);
                     }
                     Ok(_) => {}
-                    // Nothing came for long: the broker knows no keep-alive of this client, and does not mind.
+                    // Nothing came for long.
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                    Err(_) => return,
+                    Err(_) => match Client::resume(port, "observer") {
+                        Ok(again) => {
+                            client = again;
+                            // A broker that came back empty has to be told.
+                            let _ = client.ask(&filter, 1);
+                        }
+                        Err(_) => std::thread::sleep(Duration::from_millis(5)),
+                    },
                 }
             }
         });
-        Observer { seen, stream }
+        Observer { seen, over }
     }
 
     /// How many messages came.
@@ -164,14 +170,23 @@ impl Observer {
 
     /// What came since the beginning, in order.
     pub(super) fn payloads(&self) -> Vec<Vec<u8>> {
-        let seen = self.seen.lock().expect("no thread failed");
-        seen.iter().map(|(_, payload)| payload.clone()).collect()
+        self.seen.lock().expect("no thread failed").clone()
+    }
+
+    /// What came, held against what was published.
+    pub(super) fn tally(&self, publisher: &Publisher) -> Tally {
+        Tally::of(publisher, self.payloads().iter().map(Vec::as_slice))
+    }
+
+    /// Whether the last numbers came: those before them came then, or never will.
+    pub(super) fn is_over(&self, publisher: &Publisher) -> bool {
+        Tally::is_over(publisher, self.payloads().iter().map(Vec::as_slice))
     }
 }
 
 impl Drop for Observer {
     fn drop(&mut self) {
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        self.over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -228,7 +243,7 @@ impl Tally {
     }
 
     /// Whether the last numbers came: those before them came then, or never will.
-    pub(super) fn is_over<'a>(
+    fn is_over<'a>(
         publisher: &Publisher,
         lines: impl IntoIterator<Item = &'a [u8], IntoIter: DoubleEndedIterator>,
     ) -> bool {
