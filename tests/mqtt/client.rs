@@ -77,6 +77,15 @@ impl Client {
         self.stream.write_all(bytes)
     }
 
+    /// Publishes with QoS 1 and waits until the broker has it.
+    pub(super) fn say(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
+        let mut message = Vec::new();
+        let number = self.compose(topic, payload, 1, &mut message);
+        self.send(&message)?;
+        while self.next()? != Packet::Taken(number) {}
+        Ok(())
+    }
+
     /// Subscribes with this QoS and waits until that is granted.
     pub(super) fn subscribe(&mut self, filter: &str, qos: u8) -> io::Result<()> {
         self.ask(filter, qos)?;

@@ -4,6 +4,7 @@
 //! end, and a [`Tally`](load::Tally) compares them.
 
 mod client;
+mod defaults;
 mod kill;
 mod load;
 mod restart;
