@@ -11,13 +11,13 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Broker;
-use super::link::{Answer, Answered, Happening, Link, Lost, Options, Speaker};
+use super::link::{Answer, Answered, Happening, Link, Lost, Options, Speaker, Why};
 use super::message::Publication;
 use super::state::{Listener, State};
 use super::versions::Versions;
 
-/// A connection that lasted so long was a good one.
-const GOOD_AFTER: Duration = Duration::from_secs(10);
+/// A connection that held so long was a good one: the next one is tried for soon.
+const GOOD_AFTER: Duration = Duration::from_secs(1);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -48,16 +48,18 @@ impl Publisher {
         let mut backoff = Backoff::new(RetrySpec::default(), &options.client_id);
         for life in 1.. {
             let mut link = Link::new(versions.now(), &options);
-            let began = Instant::now();
+            let mut since = None;
             let lost = tokio::select! {
                 () = stop.cancelled() => return self.say_goodbye(life, &mut link).await,
-                lost = self.live(life, &mut link) => lost,
+                lost = self.live(life, &mut link, &mut since) => lost,
             };
             self.speaker.send_replace(None);
             if versions.lost(&lost) {
                 continue;
             }
-            if began.elapsed() >= GOOD_AFTER {
+            let held = since.is_some_and(|since: Instant| since.elapsed() >= GOOD_AFTER);
+            // Two that take the session from each other must not do it ever faster.
+            if held && lost.why != Why::TakenOver {
                 backoff.reset();
             }
             self.state.lost(&lost, versions.now());
@@ -68,10 +70,12 @@ impl Publisher {
         }
     }
 
-    async fn live(&self, life: u64, link: &mut Link) -> Lost {
+    /// One life of the connection; `since` tells when the broker took the client.
+    async fn live(&self, life: u64, link: &mut Link, since: &mut Option<Instant>) -> Lost {
         loop {
             match link.next().await {
                 Ok(Happening::Connected(connected)) => {
+                    *since = Some(Instant::now());
                     let speaker = link.speaker();
                     if let Some((hello, _)) = &self.greetings {
                         // There is room: nobody else knows of this life yet.
@@ -96,7 +100,9 @@ impl Publisher {
             }
             speaker.leave();
         };
-        let _ = timeout(FAREWELL, async { tokio::join!(words, self.live(life, link)) }).await;
+        let mut since = None;
+        let ends = self.live(life, link, &mut since);
+        let _ = timeout(FAREWELL, async { tokio::join!(words, ends) }).await;
     }
 
     /// The connection, when there is one, and which of its lives that is.

@@ -28,8 +28,8 @@ const CLAIMED_MAX: usize = 64 << 20;
 const ROOM_AGAIN: Duration = Duration::from_millis(100);
 /// How many subscriptions are asked for before the first of them is granted.
 const SUBSCRIBED_AT_ONCE: usize = 64;
-/// A connection that lasted so long was a good one.
-const GOOD_AFTER: Duration = Duration::from_secs(10);
+/// A connection that held so long was a good one: the next one is tried for soon.
+const GOOD_AFTER: Duration = Duration::from_secs(1);
 
 /// Those who take messages of a broker.
 #[derive(Default)]
@@ -131,7 +131,6 @@ impl Subscriber {
         loop {
             let mut link = Link::new(versions.now(), &options);
             let ledger = Ledger::new(Box::new(link.speaker()));
-            let began = Instant::now();
             let lost = tokio::select! {
                 () = stop.cancelled() => {
                     link.speaker().leave();
@@ -146,7 +145,9 @@ impl Subscriber {
             if versions.lost(&lost) {
                 continue;
             }
-            if began.elapsed() >= GOOD_AFTER || (lost.why == Why::Asked && owned.is_full) {
+            let held = owned.since.take().is_some_and(|since| since.elapsed() >= GOOD_AFTER);
+            // Two that take the session from each other must not do it ever faster.
+            if (held && lost.why != Why::TakenOver) || (lost.why == Why::Asked && owned.is_full) {
                 backoff.reset();
             }
             self.state.lost(&lost, versions.now());
@@ -177,6 +178,7 @@ impl Subscriber {
                 Ok(Happening::Message(message)) => self.take(message, ledger, owned, &mut takers),
                 Ok(Happening::Released(number)) => self.released(number, owned),
                 Ok(Happening::Connected(connected)) => {
+                    owned.since = Some(Instant::now());
                     if !connected.session {
                         // Without the session of the earlier life all numbers begin anew.
                         owned.by_number.clear();
@@ -343,6 +345,8 @@ impl Request {
 #[derive(Default)]
 struct Owned {
     by_number: HashMap<u16, Piece>,
+    /// Since when there is a connection.
+    since: Option<Instant>,
     /// More came than can be held.
     is_full: bool,
     /// A number that a full map is cleared at.
