@@ -110,7 +110,8 @@ fn program(name: &str) -> PathBuf {
     if service.is_file() { service } else { name.into() }
 }
 
-fn free_port() -> u16 {
+/// One that nobody listens on right now.
+pub(crate) fn free_port() -> u16 {
     let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
     free.expect("a free port").port()
 }

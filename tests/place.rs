@@ -97,10 +97,16 @@ impl Place {
     }
 
     pub(crate) fn spawn_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Engine {
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
+        self.run_in_background(command)
+    }
+
+    /// The same by a command that was made elsewhere.
+    pub(crate) fn run_in_background(&self, mut command: Command) -> Engine {
         let log = self.path("engine.log");
         let said = fs::File::options().create(true).append(true).open(&log).expect("a log");
-        let mut command = self.command(args);
-        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(said);
+        command.stdout(Stdio::null()).stderr(said);
         Engine { process: command.spawn().expect("the binary runs"), log }
     }
 

@@ -4,10 +4,13 @@
 //! end, and a [`Tally`](load::Tally) compares them.
 
 mod client;
+mod cuts;
 mod defaults;
 mod kill;
 mod load;
+mod proxy;
 mod restart;
+mod silent;
 
 use serde_json::Value;
 
