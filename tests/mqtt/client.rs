@@ -48,7 +48,7 @@ impl Client {
         let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, u8::from(clean) << 1, 0, 0];
         text(&mut body, id);
         client.stream.write_all(&packet(0x10, &body))?;
-        match client.read()? {
+        match read_packet(&mut client.came)? {
             (0x20, answer) if answer.get(1) == Some(&0) => Ok(client),
             answer => Err(io::Error::other(format!("refused: {answer:?}"))),
         }
@@ -108,7 +108,7 @@ impl Client {
 
     /// What comes next. Messages are acknowledged.
     pub(super) fn next(&mut self) -> io::Result<Packet> {
-        let (head, body) = self.read()?;
+        let (head, body) = read_packet(&mut self.came)?;
         let cut = || io::Error::from(io::ErrorKind::InvalidData);
         let number = |at: usize| {
             let bytes = body.get(at..at + 2).and_then(|two| two.try_into().ok());
@@ -139,24 +139,25 @@ impl Client {
             _ => Ok(Packet::Other(head)),
         }
     }
+}
 
-    fn read(&mut self) -> io::Result<(u8, Vec<u8>)> {
-        let mut byte = [0];
-        self.came.read_exact(&mut byte)?;
-        let head = byte[0];
-        let (mut length, mut shift) = (0, 0);
-        loop {
-            self.came.read_exact(&mut byte)?;
-            length |= usize::from(byte[0] & 0x7f) << shift;
-            shift += 7;
-            if byte[0] & 0x80 == 0 {
-                break;
-            }
+/// The next packet: the first byte of its header, and what comes behind its length.
+pub(super) fn read_packet(from: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
+    let mut byte = [0];
+    from.read_exact(&mut byte)?;
+    let head = byte[0];
+    let (mut length, mut shift) = (0, 0);
+    loop {
+        from.read_exact(&mut byte)?;
+        length |= usize::from(byte[0] & 0x7f) << shift;
+        shift += 7;
+        if byte[0] & 0x80 == 0 {
+            break;
         }
-        let mut body = vec![0; length];
-        self.came.read_exact(&mut body)?;
-        Ok((head, body))
     }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body)?;
+    Ok((head, body))
 }
 
 /// A packet with its length.

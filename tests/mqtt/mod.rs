@@ -3,11 +3,13 @@
 //! A [`Publisher`](load::Publisher) notes what the broker acknowledged to it, an [`Observer`](load::Observer) what comes out at the other
 //! end, and a [`Tally`](load::Tally) compares them.
 
+mod access;
 mod client;
 mod cuts;
 mod defaults;
 mod kill;
 mod load;
+mod older;
 mod proxy;
 mod restart;
 mod silent;

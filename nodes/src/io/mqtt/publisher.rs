@@ -54,6 +54,7 @@ impl Publisher {
                 lost = self.live(life, &mut link, &mut since) => lost,
             };
             self.speaker.send_replace(None);
+            let spoken = versions.now();
             if versions.lost(&lost) {
                 continue;
             }
@@ -62,7 +63,7 @@ impl Publisher {
             if held && lost.why != Why::TakenOver {
                 backoff.reset();
             }
-            self.state.lost(&lost, versions.now());
+            self.state.lost(&lost, spoken);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(backoff.failed().unwrap_or_default()) => {}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use smollama_engine::topic;
 use smollama_engine::trouble::Trouble;
@@ -10,6 +11,9 @@ use smollama_engine::trouble::Trouble;
 use super::link::{Lost, Version, Why};
 use super::message::Qos;
 use super::subscriber::Request;
+
+/// Connections that are closed so soon one after the other have the same reason.
+const AGAIN_WITHIN: Duration = Duration::from_secs(60);
 
 /// A node that wants to know.
 pub(super) struct Listener {
@@ -27,6 +31,8 @@ struct Known {
     /// Filters that the broker does not grant, and why.
     refused: BTreeMap<String, String>,
     listeners: Vec<Weak<Listener>>,
+    /// When the broker last closed a connection that it had taken.
+    closed: Option<Instant>,
     /// How often it connected, and how often the broker had forgotten the session meanwhile.
     connections: u64,
     sessions_lost: u64,
@@ -87,10 +93,16 @@ impl State {
     }
 
     pub(super) fn lost(&self, lost: &Lost, version: Version) {
+        let closed_again = lost.why == Why::Closed && self.known().was_closed();
         let text = match lost.why {
             Why::Asked => None,
             Why::TakenOver => Some(format!(
                 "{} ended the connection: another client came with the same id `{}`; does a copy of this data directory run elsewhere?",
+                self.broker, self.client_id
+            )),
+            // mosquitto 2.0.11 does not say that somebody took over.
+            Why::Closed if closed_again => Some(format!(
+                "{} closes the connection again and again; has another client the same id `{}`, such as a copy of this data directory?",
                 self.broker, self.client_id
             )),
             Why::Version if version == Version::V4 => {
@@ -153,6 +165,15 @@ impl State {
 }
 
 impl Known {
+    /// The broker closed the connection. Whether it did so a moment ago, too, to one that it had taken.
+    fn was_closed(&mut self) -> bool {
+        let before = self.closed;
+        if self.connected {
+            self.closed = Some(Instant::now());
+        }
+        before.is_some_and(|before| before.elapsed() < AGAIN_WITHIN)
+    }
+
     fn tell_all(&self) {
         self.listeners.iter().filter_map(Weak::upgrade).for_each(|listener| self.tell(&listener));
     }

@@ -142,6 +142,7 @@ impl Subscriber {
             };
             ledger.end();
             self.takers().speaker = None;
+            let spoken = versions.now();
             if versions.lost(&lost) {
                 continue;
             }
@@ -150,7 +151,7 @@ impl Subscriber {
             if (held && lost.why != Why::TakenOver) || (lost.why == Why::Asked && owned.is_full) {
                 backoff.reset();
             }
-            self.state.lost(&lost, versions.now());
+            self.state.lost(&lost, spoken);
             let pause = backoff.failed().unwrap_or_default();
             tokio::select! {
                 () = stop.cancelled() => return,
