@@ -12,6 +12,7 @@ mod cli;
 mod control;
 #[cfg(test)]
 mod edge;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod home_assistant;
@@ -23,6 +24,8 @@ mod kill;
 mod limits;
 #[cfg(test)]
 mod mosquitto;
+#[cfg(test)]
+mod mqtt;
 #[cfg(test)]
 mod mqtt_command;
 mod pipelines;

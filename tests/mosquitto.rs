@@ -82,6 +82,12 @@ impl Mosquitto {
         child.wait().expect("it ends");
     }
 
+    /// Lets it do nothing any more, as a host that hangs.
+    pub(crate) fn hang(&self) {
+        let child = self.child.as_ref().expect("it runs");
+        kill_process(Pid::from_child(child), Signal::STOP).expect("it runs");
+    }
+
     /// What it said.
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
@@ -104,7 +110,8 @@ fn program(name: &str) -> PathBuf {
     if service.is_file() { service } else { name.into() }
 }
 
-fn free_port() -> u16 {
+/// One that nobody listens on right now.
+pub(crate) fn free_port() -> u16 {
     let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
     free.expect("a free port").port()
 }

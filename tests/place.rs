@@ -64,6 +64,18 @@ impl Place {
         serde_json::from_str(&self.says(&args)).expect("JSON")
     }
 
+    /// Whether an engine runs in which nothing waits, and every node is at work.
+    pub(crate) fn is_idle(&self) -> bool {
+        let said = self.run(&["status", "--json"]);
+        let status: Value = serde_json::from_slice(&said.stdout).unwrap_or_default();
+        let has_none = |what: &Value, of| what.is_null() || what[of] == 0;
+        let is_idle = |node: &Value| {
+            let empty = has_none(&node["queue"], "bytes") && has_none(&node["spool"], "items");
+            node["state"] == "running" && empty
+        };
+        status["nodes"].as_array().is_some_and(|nodes| nodes.iter().all(is_idle))
+    }
+
     /// An engine that runs `home.yaml` and answers.
     pub(crate) fn engine(&self, yaml: &str) -> Engine {
         self.write("home.yaml", yaml);
@@ -85,10 +97,16 @@ impl Place {
     }
 
     pub(crate) fn spawn_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Engine {
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
+        self.run_in_background(command)
+    }
+
+    /// The same by a command that was made elsewhere.
+    pub(crate) fn run_in_background(&self, mut command: Command) -> Engine {
         let log = self.path("engine.log");
         let said = fs::File::options().create(true).append(true).open(&log).expect("a log");
-        let mut command = self.command(args);
-        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(said);
+        command.stdout(Stdio::null()).stderr(said);
         Engine { process: command.spawn().expect("the binary runs"), log }
     }
 

@@ -10,13 +10,11 @@
 mod asker;
 pub(crate) mod receiver;
 mod sender;
-mod verdict;
+pub(crate) mod verdict;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-use serde_json::Value;
 
 use crate::place::{Engine, Place, wait_long_until, wait_until};
 use asker::Asker;
@@ -24,10 +22,10 @@ use receiver::{Mood, Receiver};
 use sender::{Round, Sender};
 
 /// Every so many rounds one is long enough for a checkpoint: else there would never be any, and ever more to replay.
-const REST: usize = 6;
+pub(crate) const REST: usize = 6;
 
 /// Kills of a situation unless `SMOLLAMA_KILLS` says otherwise.
-const KILLS: usize = 30;
+pub(crate) const KILLS: usize = 30;
 
 /// How the other side of the sink `away` is: there as often as not.
 const MOODS: [Mood; 4] = [Mood::There, Mood::There, Mood::Away, Mood::Mute];
@@ -200,13 +198,7 @@ impl Field {
         // After a thousand kills a sink that rotates at every turn may have minutes of work before it.
         wait_long_until(Duration::from_secs(900), "everything is where it belongs", || {
             engine.check_alive();
-            let status = self.place.json(&["status"]);
-            let mut nodes = status["nodes"].as_array().expect("nodes").iter();
-            let has_none = |what: &Value, of| what.is_null() || what[of] == 0;
-            nodes.all(|node| {
-                let empty = has_none(&node["queue"], "bytes") && has_none(&node["spool"], "items");
-                node["state"] == "running" && empty
-            })
+            self.place.is_idle()
         });
         engine.stop();
     }
@@ -222,7 +214,7 @@ impl Drop for Field {
 }
 
 /// A number in the environment.
-fn number_of(variable: &str) -> Option<usize> {
+pub(crate) fn number_of(variable: &str) -> Option<usize> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
@@ -240,10 +232,10 @@ impl Drop for Ends<'_> {
 
 /// Marsaglia's xorshift64.
 #[derive(Debug, Clone)]
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         // Neighbouring seeds are to give different numbers, and none may be zero.
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
@@ -256,7 +248,7 @@ impl Random {
     }
 
     /// A number less than `limit`.
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         ((self.next() >> 11) % limit as u64) as usize
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Field;
 use super::asker::DEADBAND;
-use crate::place::text;
+use crate::place::{Place, text};
 
 /// A reading as a sink has it: whose, the how manieth of that sender, and the line.
 struct Row<'a> {
@@ -28,14 +28,14 @@ struct Count {
 
 /// Fails unless everything acknowledged is everywhere, and twice only where it may be.
 pub(super) fn check(field: &Field) {
-    let mut out_files = listed(field, "data");
+    let mut out_files = listed(&field.place, "data");
     out_files.retain(|path| name(path).starts_with("out"));
-    let file = lines(field, "out", &out_files);
+    let file = lines(&field.place, "out", &out_files);
     // Files that were put aside bear the time of their last readings: those of a replay stand among those of before.
     let in_order = field.situation.out.is_empty();
     let out = count(field, "out", &rows(field, &file), in_order);
-    let kept_files = listed(field, "data/history/readings");
-    let kept = lines(field, "kept", &kept_files);
+    let kept_files = listed(&field.place, "data/history/readings");
+    let kept = lines(&field.place, "kept", &kept_files);
     let mut kept = count(field, "kept", &rows(field, &kept), false);
     if kept.doubled > 0 {
         kept.wrong.push(format!("kept: {} readings are there twice", kept.doubled));
@@ -132,7 +132,7 @@ fn rows<'a>(field: &Field, lines: &'a str) -> Vec<Row<'a>> {
 /// The state of a transform lives on over every kill: a number passes only if it is not too near to the last one that did. What was
 /// not acknowledged the transform may never have seen. Returns what is wrong.
 fn check_state(field: &Field) -> Vec<String> {
-    let news = lines(field, "news", &[field.place.path("data/news.jsonl")]);
+    let news = lines(&field.place, "news", &[field.place.path("data/news.jsonl")]);
     let rows = rows(field, &news);
     let mut wrong = Vec::new();
     for sender in &field.senders {
@@ -148,8 +148,9 @@ fn check_state(field: &Field) -> Vec<String> {
     wrong
 }
 
-fn listed(field: &Field, folder: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(field.place.path(folder)).expect("a folder");
+/// The files in a folder of a place.
+pub(crate) fn listed(place: &Place, folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place.path(folder)).expect("a folder");
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
@@ -158,8 +159,7 @@ fn name(path: &std::path::Path) -> String {
 }
 
 /// Files of a sink as JSON lines, read by the engine itself: each has to open, and no row may be torn.
-fn lines(field: &Field, sink: &str, files: &[PathBuf]) -> String {
-    let place = &field.place;
+pub(crate) fn lines(place: &Place, sink: &str, files: &[PathBuf]) -> String {
     let folder = place.path(sink);
     fs::create_dir(&folder).expect("a folder for the test");
     for (number, file) in files.iter().enumerate() {

@@ -32,6 +32,8 @@ struct Page {
     /// Those that are not acknowledged; the first of them has the place `first`.
     open: VecDeque<Line>,
     first: u64,
+    /// The connection is no more.
+    ended: bool,
 }
 
 struct Line {
@@ -42,7 +44,8 @@ struct Line {
 
 impl Ledger {
     pub(super) fn new(broker: Box<dyn Acknowledge>) -> Arc<Ledger> {
-        Arc::new(Ledger(Mutex::new(Page { broker, open: VecDeque::new(), first: 0 })))
+        let page = Page { broker, open: VecDeque::new(), first: 0, ended: false };
+        Arc::new(Ledger(Mutex::new(page)))
     }
 
     fn page(&self) -> MutexGuard<'_, Page> {
@@ -59,12 +62,12 @@ impl Ledger {
     /// All that wanted the message at this place have kept it. True where it is acknowledged now; otherwise one before it is waited for.
     fn done(&self, place: u64) -> bool {
         let mut page = self.page();
-        let Page { broker, open, first } = &mut *page;
+        let Page { broker, open, first, ended } = &mut *page;
         let index = place.checked_sub(*first).and_then(|index| usize::try_from(index).ok());
         if let Some(line) = index.and_then(|index| open.get_mut(index)) {
             line.done = true;
         }
-        while let Some(line) = open.pop_front_if(|line| line.done) {
+        while !*ended && let Some(line) = open.pop_front_if(|line| line.done) {
             *first += 1;
             broker.acknowledge(line.number, line.qos);
         }
@@ -74,6 +77,11 @@ impl Ledger {
     /// Whether the message at this place was acknowledged.
     fn is_acknowledged(&self, place: u64) -> bool {
         place < self.page().first
+    }
+
+    /// The connection ended. What is kept from now on is not acknowledged by it, and is known when it comes again.
+    pub(super) fn end(&self) {
+        self.page().ended = true;
     }
 
     /// Something that came will not be kept: the broker has to send it again, which it does on a new connection.
@@ -220,6 +228,17 @@ mod tests {
         assert_eq!((heard.numbers(), ledger.waiting()), (vec![], 3));
         a.claim().kept();
         assert_eq!((heard.numbers(), ledger.waiting()), (vec![7, 8, 9], 0));
+    }
+
+    #[test]
+    fn what_is_kept_after_the_end_of_a_connection_counts_as_told_to_nobody() {
+        let ((before, first), (after, second)) = (life(), life());
+        let ticket = Ticket::new(&first, 1, Qos::AtLeastOnce, 1);
+        first.end();
+        ticket.claim().kept();
+        assert!(before.numbers().is_empty() && !ticket.is_acknowledged());
+        assert!(ticket.came_again(&second, 1, Qos::AtLeastOnce));
+        assert_eq!(after.numbers(), [1]);
     }
 
     #[test]

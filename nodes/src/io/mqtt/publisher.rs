@@ -11,19 +11,20 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Broker;
-use super::link::{Answer, Answered, Happening, Link, Lost, Options, Speaker};
+use super::link::{Answer, Answered, Happening, Link, Lost, Options, Speaker, Why};
 use super::message::Publication;
 use super::state::{Listener, State};
 use super::versions::Versions;
 
-/// A connection that lasted so long was a good one.
-const GOOD_AFTER: Duration = Duration::from_secs(10);
+/// A connection that held so long was a good one: the next one is tried for soon.
+const GOOD_AFTER: Duration = Duration::from_secs(1);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub(super) struct Publisher {
-    speaker: watch::Sender<Option<Speaker>>,
+    /// Who speaks, and in which life of the connection.
+    speaker: watch::Sender<Option<(u64, Speaker)>>,
     state: Arc<State>,
     /// What is said at the beginning of each life, and at the end of the last.
     greetings: Option<(Publication, Publication)>,
@@ -45,21 +46,24 @@ impl Publisher {
         stop: CancellationToken,
     ) {
         let mut backoff = Backoff::new(RetrySpec::default(), &options.client_id);
-        loop {
+        for life in 1.. {
             let mut link = Link::new(versions.now(), &options);
-            let began = Instant::now();
+            let mut since = None;
             let lost = tokio::select! {
-                () = stop.cancelled() => return self.say_goodbye(&mut link).await,
-                lost = self.live(&mut link) => lost,
+                () = stop.cancelled() => return self.say_goodbye(life, &mut link).await,
+                lost = self.live(life, &mut link, &mut since) => lost,
             };
             self.speaker.send_replace(None);
+            let spoken = versions.now();
             if versions.lost(&lost) {
                 continue;
             }
-            if began.elapsed() >= GOOD_AFTER {
+            let held = since.is_some_and(|since: Instant| since.elapsed() >= GOOD_AFTER);
+            // Two that take the session from each other must not do it ever faster.
+            if held && lost.why != Why::TakenOver {
                 backoff.reset();
             }
-            self.state.lost(&lost, versions.now());
+            self.state.lost(&lost, spoken);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(backoff.failed().unwrap_or_default()) => {}
@@ -67,17 +71,19 @@ impl Publisher {
         }
     }
 
-    async fn live(&self, link: &mut Link) -> Lost {
+    /// One life of the connection; `since` tells when the broker took the client.
+    async fn live(&self, life: u64, link: &mut Link, since: &mut Option<Instant>) -> Lost {
         loop {
             match link.next().await {
                 Ok(Happening::Connected(connected)) => {
+                    *since = Some(Instant::now());
                     let speaker = link.speaker();
                     if let Some((hello, _)) = &self.greetings {
                         // There is room: nobody else knows of this life yet.
                         drop(speaker.publish(hello.clone()).await);
                     }
                     self.state.connected(connected.session);
-                    self.speaker.send_replace(Some(speaker));
+                    self.speaker.send_replace(Some((life, speaker)));
                 }
                 Ok(_) => {}
                 Err(lost) => return lost,
@@ -86,8 +92,8 @@ impl Publisher {
     }
 
     /// The last words: the broker has no use for the will then.
-    async fn say_goodbye(&self, link: &mut Link) {
-        let Some(speaker) = self.speaker.send_replace(None) else { return };
+    async fn say_goodbye(&self, life: u64, link: &mut Link) {
+        let Some((_, speaker)) = self.speaker.send_replace(None) else { return };
         let goodbye = self.greetings.clone().map(|(_, goodbye)| goodbye);
         let words = async {
             if let Some(goodbye) = goodbye {
@@ -95,16 +101,18 @@ impl Publisher {
             }
             speaker.leave();
         };
-        let _ = timeout(FAREWELL, async { tokio::join!(words, self.live(link)) }).await;
+        let mut since = None;
+        let ends = self.live(life, link, &mut since);
+        let _ = timeout(FAREWELL, async { tokio::join!(words, ends) }).await;
     }
 
     /// What speaks on each of its lives, for whoever has to know when one begins.
-    pub(super) fn lives(&self) -> watch::Receiver<Option<Speaker>> {
+    pub(super) fn lives(&self) -> watch::Receiver<Option<(u64, Speaker)>> {
         self.speaker.subscribe()
     }
 
-    /// The connection, when there is one.
-    async fn speaker(&self) -> Speaker {
+    /// The connection, when there is one, and which of its lives that is.
+    async fn speaker(&self) -> (u64, Speaker) {
         let mut speaker = self.speaker.subscribe();
         loop {
             if let Some(speaker) = speaker.borrow_and_update().clone() {
@@ -121,6 +129,8 @@ pub struct Outgoing<T> {
     broker: Arc<Broker>,
     listener: Arc<Listener>,
     flight: VecDeque<Flying<T>>,
+    /// The life of the connection to which what has an answer to come was handed over.
+    life: u64,
     refused: Vec<(T, String)>,
 }
 
@@ -134,7 +144,7 @@ struct Flying<T> {
 impl<T> Outgoing<T> {
     pub(super) fn new(broker: Arc<Broker>) -> Outgoing<T> {
         let listener = broker.says.listen(BTreeSet::new());
-        Outgoing { broker, listener, flight: VecDeque::new(), refused: Vec::new() }
+        Outgoing { broker, listener, flight: VecDeque::new(), life: 0, refused: Vec::new() }
     }
 
     /// How many have no answer.
@@ -157,10 +167,15 @@ impl<T> Outgoing<T> {
     /// Hands over what was not, as soon as there is a connection. Cancel-safe.
     pub async fn send(&mut self) {
         self.broker.begin_to_publish();
-        loop {
-            let next = self.flight.iter().position(|flying| flying.answer.is_none());
-            let Some(next) = next else { return };
-            let speaker = self.broker.publisher.speaker().await;
+        let waits = |flying: &Flying<T>| flying.answer.is_none();
+        while self.flight.iter().any(waits) {
+            let (life, speaker) = self.broker.publisher.speaker().await;
+            if life != self.life {
+                // Older ones must not be overtaken by what was pushed since their connection ended.
+                self.give_up_on_the_rest().await;
+                self.life = life;
+            }
+            let Some(next) = self.flight.iter().position(waits) else { return };
             for flying in self.flight.range_mut(next..) {
                 flying.answer = Some(speaker.publish(flying.publication.clone()).await);
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Unit};
 use smollama_engine::topic;
@@ -15,6 +15,8 @@ use super::subscriber::Request;
 
 /// After so many connections that ended in the same way, a message is known to come again and again.
 const STUCK_FROM: u32 = 2;
+/// Connections that are closed so soon one after the other have the same reason.
+const AGAIN_WITHIN: Duration = Duration::from_secs(60);
 
 /// A node that wants to know.
 pub(super) struct Listener {
@@ -36,6 +38,8 @@ struct Known {
     /// How many connections in a row ended by a message that cannot be read.
     too_large: u32,
     listeners: Vec<Weak<Listener>>,
+    /// When the broker last closed a connection that it had taken.
+    closed: Option<Instant>,
     /// How often it connected, and how often the broker had forgotten the session meanwhile.
     connections: u64,
     sessions_lost: u64,
@@ -104,6 +108,7 @@ impl State {
             known.too_large = if lost.why == Why::TooLarge { known.too_large + 1 } else { 0 };
             known.too_large >= STUCK_FROM
         };
+        let closed_again = lost.why == Why::Closed && self.known().was_closed();
         let text = match lost.why {
             Why::Asked => None,
             Why::TooLarge if again => Some(format!(
@@ -113,6 +118,11 @@ impl State {
             Why::TooLarge => Some(format!("{}: {}", self.broker, lost.text)),
             Why::TakenOver => Some(format!(
                 "{} ended the connection: another client came with the same id `{}`; does a copy of this data directory run elsewhere?",
+                self.broker, self.client_id
+            )),
+            // mosquitto 2.0.11 does not say that somebody took over.
+            Why::Closed if closed_again => Some(format!(
+                "{} closes the connection again and again; has another client the same id `{}`, such as a copy of this data directory?",
                 self.broker, self.client_id
             )),
             Why::Version if version == Version::V4 => {
@@ -209,6 +219,15 @@ impl State {
 }
 
 impl Known {
+    /// The broker closed the connection. Whether it did so a moment ago, too, to one that it had taken.
+    fn was_closed(&mut self) -> bool {
+        let before = self.closed;
+        if self.connected {
+            self.closed = Some(Instant::now());
+        }
+        before.is_some_and(|before| before.elapsed() < AGAIN_WITHIN)
+    }
+
     fn tell_all(&self) {
         self.listeners.iter().filter_map(Weak::upgrade).for_each(|listener| self.tell(&listener));
     }

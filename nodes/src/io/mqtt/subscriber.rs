@@ -36,8 +36,10 @@ const SUBSCRIBED_AT_ONCE: usize = 64;
 const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5_000 });
 /// So much is kept of a message that is too large.
 const LOOKED_AT: usize = 4 << 10;
-/// A connection that lasted so long was a good one.
-const GOOD_AFTER: Duration = Duration::from_secs(10);
+/// A connection that held so long was a good one: the next one is tried for soon.
+const GOOD_AFTER: Duration = Duration::from_secs(1);
+/// After so long whatever ended the connections before this one is over.
+const HOLDS_AFTER: Duration = Duration::from_secs(10);
 
 /// Those who take messages of a broker.
 #[derive(Default)]
@@ -144,7 +146,6 @@ impl Subscriber {
         loop {
             let mut link = Link::new(versions.now(), &options);
             let ledger = Ledger::new(Box::new(link.speaker()));
-            let began = Instant::now();
             let lost = tokio::select! {
                 () = stop.cancelled() => {
                     link.speaker().leave();
@@ -155,14 +156,18 @@ impl Subscriber {
                 lost = self.live(&mut link, &ledger, &mut owned) => lost,
                 never = self.watch() => match never {},
             };
+            ledger.end();
             self.takers().speaker = None;
+            let spoken = versions.now();
             if versions.lost(&lost) {
                 continue;
             }
-            if began.elapsed() >= GOOD_AFTER || (lost.why == Why::Asked && owned.is_full) {
+            let held = owned.since.take().is_some_and(|since| since.elapsed() >= GOOD_AFTER);
+            // Two that take the session from each other must not do it ever faster.
+            if (held && lost.why != Why::TakenOver) || (lost.why == Why::Asked && owned.is_full) {
                 backoff.reset();
             }
-            self.state.lost(&lost, versions.now());
+            self.state.lost(&lost, spoken);
             let pause = backoff.failed().unwrap_or_default();
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -190,6 +195,7 @@ impl Subscriber {
                 Ok(Happening::Message(message)) => self.take(message, ledger, owned, &mut takers),
                 Ok(Happening::Released(number)) => self.released(number, owned),
                 Ok(Happening::Connected(connected)) => {
+                    owned.since = Some(Instant::now());
                     if !connected.session {
                         // Without the session of the earlier life all numbers begin anew.
                         owned.by_number.clear();
@@ -210,7 +216,7 @@ impl Subscriber {
         loop {
             sleep(LOOK_EVERY).await;
             let now = Instant::now();
-            if began.elapsed() >= GOOD_AFTER {
+            if began.elapsed() >= HOLDS_AFTER {
                 self.state.holds();
             }
             let mut takers = self.takers();
@@ -419,6 +425,8 @@ impl Request {
 #[derive(Default)]
 struct Owned {
     by_number: HashMap<u16, Piece>,
+    /// Since when there is a connection.
+    since: Option<Instant>,
     /// More came than can be held.
     is_full: bool,
     /// A number that a full map is cleared at.

@@ -105,6 +105,8 @@ pub(super) enum Why {
     TooLarge,
     /// It was asked to end.
     Asked,
+    /// The broker closed it, and did not say why.
+    Closed,
     /// Anything else.
     Broken,
 }
@@ -217,14 +219,14 @@ impl Lost {
 }
 
 /// Why a connection to a broker could not be made, as far as the system or TLS knows.
-fn said_by_io(error: &std::io::Error) -> String {
+fn said_by_io(error: &std::io::Error) -> Lost {
     use std::io::ErrorKind;
     match error.kind() {
-        ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
-        ErrorKind::TimedOut => "it does not answer".to_owned(),
+        ErrorKind::ConnectionRefused => Lost::new(Why::Broken, "nothing listens there"),
+        ErrorKind::TimedOut => Lost::new(Why::Broken, "it does not answer"),
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::UnexpectedEof => {
-            "it closed the connection".to_owned()
+            Lost::new(Why::Closed, "it closed the connection")
         }
-        _ => error.to_string(),
+        _ => Lost::new(Why::Broken, error.to_string()),
     }
 }

@@ -175,7 +175,7 @@ fn lost(error: &ConnectionError) -> Lost {
         ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
             Lost::new(Why::Broken, "it does not answer")
         }
-        ConnectionError::Io(error) => Lost::new(Why::Broken, said_by_io(error)),
+        ConnectionError::Io(error) => said_by_io(error),
         ConnectionError::Tls(error) => Lost::new(Why::Refused, format!("no trust: {error}")),
         ConnectionError::RequestsDone => Lost::new(Why::Asked, "the connection was ended"),
         other => Lost::new(Why::Broken, other.to_string()),
@@ -201,8 +201,8 @@ fn broken(state: &StateError) -> Lost {
             Lost::new(Why::TooLarge, format!("a message of {size} bytes came"))
         }
         StateError::AwaitPingResp => Lost::new(Why::Broken, "it went silent"),
-        StateError::ConnectionAborted => Lost::new(Why::Broken, "it closed the connection"),
-        StateError::Io(error) => Lost::new(Why::Broken, said_by_io(error)),
+        StateError::ConnectionAborted => Lost::new(Why::Closed, "it closed the connection"),
+        StateError::Io(error) | StateError::Deserialization(Error::Io(error)) => said_by_io(error),
         other => Lost::new(Why::Broken, other.to_string()),
     }
 }

@@ -22,6 +22,8 @@ use super::{
 pub(in super::super) struct Link {
     events: EventLoop,
     client: Client,
+    /// The broker has taken the client.
+    taken: bool,
 }
 
 /// Speaks on it.
@@ -69,7 +71,8 @@ impl Link {
         let builder =
             if options.publishes { builder.capacity(WAITING) } else { builder.unbounded() };
         let (client, events) = builder.build();
-        Link { events, client: Client { client, host_id: options.host_id.clone() } }
+        let client = Client { client, host_id: options.host_id.clone() };
+        Link { events, client, taken: false }
     }
 
     pub(super) fn client(&self) -> Client {
@@ -85,10 +88,17 @@ impl Link {
             Ok(Event::Incoming(Packet::ConnAck(connack))) => {
                 // It was told that there is a session; what is under way in it is kept elsewhere.
                 self.events.options.clear_session_store();
+                self.taken = true;
                 Ok(Happening::Connected(connected(&connack)))
             }
             Ok(_) => Ok(Happening::Other),
-            Err(error) => Err(lost(&error)),
+            Err(error) => match lost(&error) {
+                // The answer of a broker of before MQTT 5 is shorter, and reads as none.
+                lost if lost.why == Why::Closed && !self.taken => {
+                    Err(Lost { why: Why::Version, ..lost })
+                }
+                lost => Err(lost),
+            },
         }
     }
 }
@@ -227,7 +237,7 @@ fn lost(error: &ConnectionError) -> Lost {
         ConnectionError::ConnectionRefused(code) => refused(*code),
         ConnectionError::MqttState(state) => broken(state),
         ConnectionError::Timeout(_) => Lost::new(Why::Broken, "it does not answer"),
-        ConnectionError::Io(error) => Lost::new(Why::Broken, said_by_io(error)),
+        ConnectionError::Io(error) => said_by_io(error),
         ConnectionError::Tls(error) => Lost::new(Why::Refused, format!("no trust: {error}")),
         ConnectionError::RequestsDone => Lost::new(Why::Asked, "the connection was ended"),
         // A broker of before MQTT 5 may answer in the older form, which reads as nonsense.
@@ -285,8 +295,9 @@ fn broken(state: &StateError) -> Lost {
             | rumqttc::mqttbytes::Error::InvalidProtocolLevel(_),
         ) => Lost::new(Why::Version, "it does not answer as a broker of MQTT 5"),
         StateError::AwaitPingResp => Lost::new(Why::Broken, "it went silent"),
-        StateError::ConnectionAborted => Lost::new(Why::Broken, "it closed the connection"),
-        StateError::Io(error) => Lost::new(Why::Broken, said_by_io(error)),
+        StateError::ConnectionAborted => Lost::new(Why::Closed, "it closed the connection"),
+        StateError::Io(error)
+        | StateError::Deserialization(rumqttc::mqttbytes::Error::Io(error)) => said_by_io(error),
         other => Lost::new(Why::Broken, other.to_string()),
     }
 }

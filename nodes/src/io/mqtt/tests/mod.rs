@@ -203,3 +203,31 @@ async fn connected_but_silent_is_said_and_asked_for_once_more() {
     until(&told, "it speaks again", |text| text.is_none()).await;
     assert_eq!(asked(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_new_after_a_break_does_not_overtake_what_had_no_answer_before_it() {
+    for version in [MqttVersion::V5, MqttVersion::V3] {
+        let mut broker = Mosquitto::start(FORGETS);
+        let (mut hears, mut says_it) = (host(&broker, 1), host(&broker, 2));
+        (hears.mqtt.version, says_it.mqtt.version) = (version, version);
+        let (mut inbox, _) = inbox(&hears, "p/n", &[("a/#", Qos::AtLeastOnce)]);
+        let mut out = Broker::lease(None, &says_it).unwrap().outgoing();
+        let mut probe = Broker::lease(None, &host(&broker, 3)).unwrap().outgoing();
+        begin(&mut inbox, &mut out, "a/b").await;
+        let push = |out: &mut Outgoing<u32>, number: u32| {
+            out.push(says("a/b", &number.to_string(), Qos::AtLeastOnce), number);
+        };
+        broker.hang();
+        (0..10).for_each(|number| push(&mut out, number));
+        timeout(WITHIN, out.send()).await.unwrap();
+        broker.end(false);
+        until(&out.trouble(), "the broker is away", |text| text.is_some()).await;
+        broker.go_on();
+        begin(&mut inbox, &mut probe, "a/b").await;
+        until(&out.trouble(), "the broker is back", |text| text.is_none()).await;
+        (10..20).for_each(|number| push(&mut out, number));
+        timeout(WITHIN, out.send()).await.unwrap();
+        timeout(WITHIN, out.settle(0)).await.unwrap();
+        assert_eq!(numbers(&mut inbox, 20).await, (0..20).collect::<Vec<_>>(), "{version:?}");
+    }
+}
