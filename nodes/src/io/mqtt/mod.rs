@@ -35,6 +35,7 @@ pub use ledger::Claim;
 use link::{Options, Version};
 pub use mailbox::{Delivery, Mailbox, Message, Once};
 pub use message::{Publication, Qos};
+use outbox::Filters;
 pub use outbox::{Announcement, Announcer, Outbox, Taken};
 pub use publisher::Outgoing;
 use publisher::Publisher;
@@ -81,10 +82,11 @@ impl Broker {
     /// config.yaml names no such broker, or what it says of TLS cannot be used.
     pub fn lease(name: Option<&str>, host: &Host) -> Result<Arc<Broker>, String> {
         let name = name.unwrap_or(DEFAULT_BROKER);
-        host.leases.lease(&format!("mqtt {name}"), || Broker::new(name, host))
+        let filters = Outbox::of(host).map(|outbox| Filters::new(outbox, name));
+        host.leases.lease(&format!("mqtt {name}"), || Broker::new(name, host, filters))
     }
 
-    fn new(name: &str, host: &Host) -> Result<Broker, String> {
+    fn new(name: &str, host: &Host, filters: Option<Filters>) -> Result<Broker, String> {
         let settings = host.mqtt.named(name).ok_or_else(|| {
             format!("config.yaml names no broker `{name}` below `mqtt.connections`")
         })?;
@@ -113,7 +115,7 @@ impl Broker {
             MqttVersion::V3 => Versions::new(Version::V4, false),
         };
         Ok(Broker {
-            subscriber: Subscriber::new(hears.clone(), options.max_packet as usize),
+            subscriber: Subscriber::new(hears.clone(), options.max_packet as usize, filters),
             publisher: Publisher::new(says.clone(), greetings.clone()),
             hears,
             says,

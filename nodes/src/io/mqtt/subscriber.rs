@@ -21,6 +21,7 @@ use super::ledger::{Ledger, Ticket};
 use super::link::{Again, Connected, Happening, Link, Lost, Options, Speaker, Why};
 use super::mailbox::{Delivery, Mailbox, Message, Once};
 use super::message::{Incoming, Qos};
+use super::outbox::Filters;
 use super::routes::{Routes, Subscription, Way, apart, number_of, take_once};
 use super::state::State;
 use super::versions::Versions;
@@ -73,11 +74,28 @@ pub(super) struct Subscriber {
     state: Arc<State>,
     /// How large a message may be, in bytes.
     largest: usize,
+    /// What the broker was asked for, over restarts; `None` where nobody keeps that.
+    filters: Option<Filters>,
 }
 
 impl Subscriber {
-    pub(super) fn new(state: Arc<State>, largest: usize) -> Arc<Subscriber> {
-        Arc::new(Subscriber { takers: Mutex::default(), state, largest })
+    pub(super) fn new(
+        state: Arc<State>,
+        largest: usize,
+        filters: Option<Filters>,
+    ) -> Arc<Subscriber> {
+        Arc::new(Subscriber { takers: Mutex::default(), state, largest, filters })
+    }
+
+    /// Whether anybody takes messages, or will.
+    pub(super) fn has_takers(&self) -> bool {
+        self.takers().by_address.values().any(|taker| taker.mailbox.strong_count() > 0)
+    }
+
+    /// Asks, and notes what the broker has after that.
+    fn request(&self, request: Option<Request>) {
+        let filters = self.filters.clone();
+        self.state.subscribe(request.map(|request| Request { filters, ..request }));
     }
 
     fn takers(&self) -> MutexGuard<'_, Takers> {
@@ -118,7 +136,7 @@ impl Subscriber {
         takers.reroute();
         let missing = takers.ask();
         drop(takers);
-        self.state.subscribe(missing);
+        self.request(missing);
     }
 
     /// A node ends: for good, or because the host stops. Then the subscription stays, and the broker keeps what comes meanwhile.
@@ -129,8 +147,12 @@ impl Subscriber {
             takers.by_address.remove(address);
             takers.reroute();
             let missing = if stops { None } else { takers.ask() };
+            let is_left = !stops && missing.is_none();
             drop(takers);
-            self.state.subscribe(missing);
+            self.request(missing);
+            if let Some(filters) = self.filters.as_ref().filter(|_| is_left) {
+                filters.are_left();
+            }
         }
     }
 
@@ -244,10 +266,18 @@ impl Subscriber {
         takers.numbers = connected.numbers;
         let now = Instant::now();
         takers.cadences.iter_mut().for_each(|(_, cadence)| cadence.begin_anew(now));
-        let missing = takers.ask();
+        let mut missing = takers.ask();
+        if let (Some(request), Some(filters)) = (&mut missing, &self.filters) {
+            let (wanted, asked) = (takers.wanted(true), filters.all());
+            let stale = asked.into_iter().filter(|filter| !wanted.contains_key(filter));
+            match connected.session {
+                true => request.gone.extend(stale),
+                false => request.forgotten.extend(stale),
+            }
+        }
         drop(takers);
         self.state.connected(connected.session);
-        self.state.subscribe(missing);
+        self.request(missing);
     }
 
     /// Notes by which filters a message came.
@@ -365,15 +395,7 @@ impl Takers {
     /// Asks the broker for what is wanted and was not asked for, and no longer for what nobody wants. Gives those to ask for.
     fn ask(&mut self) -> Option<Request> {
         let speaker = self.speaker.clone()?;
-        let mut wanted: BTreeMap<String, Qos> = BTreeMap::new();
-        let began = self.by_address.values().filter(|taker| taker.began);
-        for Subscription { filter, qos } in began.flat_map(|taker| &taker.subscriptions) {
-            let most = wanted.entry(filter.clone()).or_insert(*qos);
-            *most = (*qos).max(*most);
-        }
-        if !self.numbers {
-            wanted = apart(wanted);
-        }
+        let wanted = self.wanted(false);
         let asked = |filter: &str| self.asked.get(filter).copied();
         let missing: Vec<(String, Qos)> = wanted
             .iter()
@@ -383,7 +405,21 @@ impl Takers {
         let gone = self.asked.keys().filter(|filter| !wanted.contains_key(*filter));
         let gone: Vec<String> = gone.cloned().collect();
         self.asked = wanted;
-        Some(Request { speaker, missing, gone, numbers: self.numbers })
+        let (numbers, forgotten, filters) = (self.numbers, Vec::new(), None);
+        Some(Request { speaker, missing, gone, forgotten, numbers, filters })
+    }
+
+    /// What those want who have begun to take, or all who will too.
+    fn wanted(&self, all: bool) -> BTreeMap<String, Qos> {
+        let mut wanted: BTreeMap<String, Qos> = BTreeMap::new();
+        for taker in self.by_address.values().filter(|taker| all || taker.began) {
+            let announced = taker.announced.iter().filter(|_| all);
+            for Subscription { filter, qos } in taker.subscriptions.iter().chain(announced) {
+                let most = wanted.entry(filter.clone()).or_insert(*qos);
+                *most = (*qos).max(*most);
+            }
+        }
+        if self.numbers { wanted } else { apart(wanted) }
     }
 }
 
@@ -393,13 +429,28 @@ pub(super) struct Request {
     missing: Vec<(String, Qos)>,
     /// Those that are no longer wanted.
     pub(super) gone: Vec<String>,
+    /// Those that the broker lost with the session.
+    forgotten: Vec<String>,
     /// Whether subscriptions have numbers.
     numbers: bool,
+    /// Where it is noted what the broker has.
+    filters: Option<Filters>,
 }
 
 impl Request {
     /// Asks, and tells of each what the broker said.
-    pub(super) async fn ask(self, mut told: impl FnMut(&str, Result<Qos, String>)) {
+    pub(super) async fn ask(self, mut told: impl FnMut(&str, Result<Qos, String>) + Send) {
+        let note = async {
+            if let Some(filters) = &self.filters {
+                filters.gone(self.forgotten.iter()).await;
+                filters.ask(self.missing.iter().map(|(filter, _)| filter)).await;
+            }
+        };
+        // The disk is not waited for: it is for what a later run does not want.
+        tokio::join!(note, self.ask_broker(&mut told));
+    }
+
+    async fn ask_broker(&self, told: &mut (impl FnMut(&str, Result<Qos, String>) + Send)) {
         for some in self.missing.chunks(SUBSCRIBED_AT_ONCE) {
             let asked: Vec<_> = some
                 .iter()
@@ -417,7 +468,17 @@ impl Request {
             }
         }
         // Last, so that nothing is missed where a wider filter takes the place of a narrower one.
-        self.gone.iter().for_each(|filter| self.speaker.unsubscribe(filter));
+        let mut given_back = Vec::new();
+        let answers = self.gone.iter().map(|filter| (filter, self.speaker.unsubscribe(filter)));
+        for (filter, answer) in answers.collect::<Vec<_>>() {
+            given_back.extend(answer.await.then_some(filter));
+        }
+        if let Some(filters) = &self.filters {
+            filters.gone(given_back.iter().copied()).await;
+            if given_back.len() < self.gone.len() {
+                filters.are_left();
+            }
+        }
     }
 }
 

@@ -126,6 +126,8 @@ pub(super) enum Answer {
 pub(super) type Answered = Pin<Box<dyn Future<Output = Answer> + Send>>;
 /// Whether a subscription was granted, and with which QoS; the text says why not. `None` where the connection ended.
 pub(super) type Granted = Pin<Box<dyn Future<Output = Option<Result<Qos, String>>> + Send>>;
+/// Whether a subscription has ended; not where the connection ended before the broker said so.
+pub(super) type Ended = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// A connection, which lives as long as it is polled.
 pub(super) enum Link {
@@ -188,7 +190,8 @@ impl Speaker {
         }
     }
 
-    pub(super) fn unsubscribe(&self, filter: &str) {
+    /// Ends a subscription.
+    pub(super) fn unsubscribe(&self, filter: &str) -> Ended {
         match self {
             Speaker::V5(client) => client.unsubscribe(filter),
             Speaker::V4(client) => client.unsubscribe(filter),

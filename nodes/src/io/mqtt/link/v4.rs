@@ -11,7 +11,7 @@ use rumqttc_v4::{
 
 use super::super::message::{Incoming, Publication, Qos};
 use super::{
-    Answer, Answered, CONNECT_WITHIN, Connected, Granted, Happening, Lost, Options,
+    Answer, Answered, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Lost, Options,
     REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
 };
 
@@ -114,8 +114,14 @@ impl Client {
         })
     }
 
-    pub(super) fn unsubscribe(&self, filter: &str) {
-        let _ = self.0.try_unsubscribe(filter);
+    pub(super) fn unsubscribe(&self, filter: &str) -> Ended {
+        let notice = self.0.try_unsubscribe_tracked(filter);
+        Box::pin(async move {
+            match notice {
+                Ok(notice) => notice.wait_async().await.is_ok(),
+                Err(_) => false,
+            }
+        })
     }
 
     pub(super) async fn publish(&self, publication: Publication) -> Answered {

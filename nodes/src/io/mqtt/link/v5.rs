@@ -14,7 +14,7 @@ use rumqttc::{
 
 use super::super::message::{HOST_PROPERTY, Incoming, Publication, Qos};
 use super::{
-    Again, Answer, Answered, CONNECT_WITHIN, Connected, Granted, Happening, Lost, Options,
+    Again, Answer, Answered, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Lost, Options,
     READABLE, REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
 };
 
@@ -144,8 +144,14 @@ impl Client {
         })
     }
 
-    pub(super) fn unsubscribe(&self, filter: &str) {
-        let _ = self.client.try_unsubscribe(filter);
+    pub(super) fn unsubscribe(&self, filter: &str) -> Ended {
+        let notice = self.client.try_unsubscribe_tracked(filter);
+        Box::pin(async move {
+            match notice {
+                Ok(notice) => notice.wait_async().await.is_ok(),
+                Err(_) => false,
+            }
+        })
     }
 
     pub(super) async fn publish(&self, publication: Publication) -> Answered {

@@ -1,7 +1,7 @@
 //! What the outbox remembers across restarts: a line of JSON for each thing that came or went, behind a first line that says what this is.
 //! When it is opened it is written anew, without what went.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,10 +45,26 @@ pub(super) enum Line {
     Kept(Kept),
     /// It is gone.
     Gone { broker: String, topic: String },
+    /// The broker is asked for messages by this filter.
+    Asked { broker: String, filter: String },
+    /// It is asked no more.
+    GivenBack { broker: String, filter: String },
 }
 
-/// By broker and topic.
-pub(super) type All = BTreeMap<(String, String), Kept>;
+/// What there is, each by broker first.
+#[derive(Debug, Default)]
+pub(super) struct All {
+    /// Then by topic.
+    pub(super) kept: BTreeMap<(String, String), Kept>,
+    /// Then the filter.
+    pub(super) asked: BTreeSet<(String, String)>,
+}
+
+impl All {
+    fn len(&self) -> usize {
+        self.kept.len() + self.asked.len()
+    }
+}
 
 /// See the module.
 pub(super) struct File {
@@ -121,8 +137,11 @@ impl File {
         };
         let mut text = Vec::new();
         write_line(&header, &mut text);
-        for kept in self.all.values() {
+        for kept in self.all.kept.values() {
             write_line(&Line::Kept(kept.clone()), &mut text);
+        }
+        for (broker, filter) in self.all.asked.iter().cloned() {
+            write_line(&Line::Asked { broker, filter }, &mut text);
         }
         if let Some(folder) = self.path.parent() {
             create_dir_durably(&*self.disk, folder)?;
@@ -144,17 +163,21 @@ fn write_line(line: &impl Serialize, out: &mut Vec<u8>) {
 fn apply(all: &mut All, line: Line) -> usize {
     match line {
         Line::Kept(kept) => {
-            let before = all.insert((kept.broker.clone(), kept.topic.clone()), kept);
+            let before = all.kept.insert((kept.broker.clone(), kept.topic.clone()), kept);
             usize::from(before.is_some())
         }
-        Line::Gone { broker, topic } => 1 + usize::from(all.remove(&(broker, topic)).is_some()),
+        Line::Gone { broker, topic } => {
+            1 + usize::from(all.kept.remove(&(broker, topic)).is_some())
+        }
+        Line::Asked { broker, filter } => usize::from(!all.asked.insert((broker, filter))),
+        Line::GivenBack { broker, filter } => 1 + usize::from(all.asked.remove(&(broker, filter))),
     }
 }
 
 /// What lies in a file, and how many of its lines mean nothing any more. A last line that was cut off counts as never written.
 fn read(bytes: &[u8], path: &Path) -> io::Result<(All, usize)> {
     let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let mut all = All::new();
+    let mut all = All::default();
     let Some(first) = lines.next() else { return Ok((all, 0)) };
     let header: Option<Header> = serde_json::from_slice(first).ok();
     let Some(header) = header.filter(|header| header.smollama == MAGIC) else {
@@ -198,7 +221,7 @@ mod tests {
     }
 
     fn topics(file: &File) -> Vec<&str> {
-        file.all().keys().map(|(_, topic)| topic.as_str()).collect()
+        file.all().kept.keys().map(|(_, topic)| topic.as_str()).collect()
     }
 
     fn open(disk: &SimulatedDisk) -> io::Result<File> {
@@ -224,15 +247,24 @@ mod tests {
         let mut file = open(&disk).unwrap();
         file.add(vec![Line::Kept(kept("a"))]).unwrap();
         file.add(vec![Line::Gone { broker: "default".into(), topic: "b".into() }]).unwrap();
+        let of = || ("default".to_owned(), "a/#".to_owned());
+        let (broker, filter) = of();
+        file.add(vec![Line::Asked { broker, filter }]).unwrap();
+        assert_eq!(file.all().asked, [of()].into());
+        let (broker, filter) = of();
+        file.add(vec![Line::GivenBack { broker, filter }]).unwrap();
         let version = env!("CARGO_PKG_VERSION");
         let golden = format!(
             "{{\"smollama\":\"outbox\",\"format\":1,\"version\":\"{version}\"}}\n\
              {{\"kept\":{{\"broker\":\"default\",\"topic\":\"a\",\"node\":\"p/n\",\"place\":\"here\",\"of\":\"air:north\"}}}}\n\
-             {{\"gone\":{{\"broker\":\"default\",\"topic\":\"b\"}}}}\n"
+             {{\"gone\":{{\"broker\":\"default\",\"topic\":\"b\"}}}}\n\
+             {{\"asked\":{{\"broker\":\"default\",\"filter\":\"a/#\"}}}}\n\
+             {{\"given_back\":{{\"broker\":\"default\",\"filter\":\"a/#\"}}}}\n"
         );
         let bytes = disk.shared().read(Path::new(PATH)).unwrap();
         assert_eq!(String::from_utf8(bytes).unwrap(), golden);
-        assert_eq!(read(golden.as_bytes(), Path::new(PATH)).unwrap().0.len(), 1);
+        let (all, _) = read(golden.as_bytes(), Path::new(PATH)).unwrap();
+        assert_eq!((all.kept.len(), all.asked.len()), (1, 0));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! broker is there, and the connection is kept until then.
 
 mod file;
+mod filters;
 mod tend;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,8 @@ use smollama_engine::context::Host;
 use smollama_engine::running::{Caretaker, Places};
 use tokio::sync::Notify;
 
-use file::File;
+use file::{File, Line};
+pub(super) use filters::Filters;
 
 /// What the lease of it is called.
 const LEASE: &str = "mqtt outbox";
@@ -30,6 +32,8 @@ pub struct Outbox {
     host: Arc<Host>,
     inner: Mutex<Inner>,
     file: Mutex<File>,
+    /// To be written.
+    lines: Mutex<Vec<Line>>,
     /// Something changed.
     changed: Notify,
 }
@@ -49,6 +53,10 @@ struct Shelf {
     prefixes: BTreeSet<Arc<str>>,
     /// Somebody makes sure that the broker has it.
     tended: bool,
+    /// Those of subscriptions that the broker keeps.
+    filters: BTreeSet<String>,
+    /// Somebody gives back what is left of them.
+    clearing: bool,
 }
 
 /// What is to lie on a topic.
@@ -152,7 +160,11 @@ impl Outbox {
         let path: PathBuf = host.data_dir.join("mqtt").join("outbox.jsonl");
         let file = File::open(host.disk.clone(), path)?;
         let mut inner = Inner::default();
-        for ((broker, topic), kept) in file.all() {
+        for (broker, filter) in &file.all().asked {
+            let shelf = inner.shelves.entry(broker.as_str().into()).or_default();
+            shelf.filters.insert(filter.clone());
+        }
+        for ((broker, topic), kept) in &file.all().kept {
             let shelf = inner.shelves.entry(broker.as_str().into()).or_default();
             let entry = Entry {
                 node: kept.node.clone(),
@@ -166,8 +178,13 @@ impl Outbox {
             shelf.entries.insert(topic.as_str().into(), entry);
         }
         let outbox = host.leases.lease(LEASE, || {
-            let (inner, file) = (Mutex::new(inner), Mutex::new(file));
-            Ok::<_, io::Error>(Outbox { host: host.clone(), inner, file, changed: Notify::new() })
+            Ok::<_, io::Error>(Outbox {
+                host: host.clone(),
+                inner: Mutex::new(inner),
+                file: Mutex::new(file),
+                lines: Mutex::default(),
+                changed: Notify::new(),
+            })
         })?;
         host.running.tell(outbox.clone());
         Ok(outbox)
@@ -265,6 +282,24 @@ impl Outbox {
         topics.iter().any(|topic| shelf.entries.get(topic).is_some_and(Entry::is_due))
     }
 
+    /// Writes lines. Who waits for that at the same time shares one sync of the disk.
+    async fn list(self: &Arc<Self>, lines: Vec<Line>) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
+        let outbox = self.clone();
+        let listed = tokio::task::spawn_blocking(move || {
+            let mut file = outbox.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let lines =
+                std::mem::take(&mut *outbox.lines.lock().unwrap_or_else(PoisonError::into_inner));
+            if lines.is_empty() { Ok(()) } else { file.add(lines) }
+        });
+        if let Ok(Err(error)) = listed.await {
+            // What is there now is worth more than that it will go by itself later.
+            tracing::warn!(
+                "what this host leaves with a broker cannot be noted, and may stay there when its node goes: {error}"
+            );
+        }
+    }
+
     /// Sees to it that every broker gets what it has not.
     fn tend(self: &Arc<Self>) {
         for (broker, shelf) in &mut self.inner().shelves {
@@ -290,8 +325,10 @@ impl Caretaker for Outbox {
                 entry.want(Wanted::Nothing);
             }
         }
+        let brokers: Vec<_> = inner.shelves.keys().cloned().collect();
         drop(inner);
         self.tend();
+        brokers.iter().for_each(|broker| self.clear(broker));
     }
 
     fn left_by(&self, address: &str) -> usize {

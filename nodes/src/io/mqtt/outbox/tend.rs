@@ -225,20 +225,6 @@ impl Outbox {
             .collect()
     }
 
-    async fn list(self: &Arc<Self>, lines: Vec<Line>) {
-        let outbox = self.clone();
-        let listed = tokio::task::spawn_blocking(move || {
-            let mut file = outbox.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            file.add(lines)
-        });
-        if let Ok(Err(error)) = listed.await {
-            // Entities that are there now are worth more than that they will go by themselves later.
-            tracing::warn!(
-                "what is announced by MQTT cannot be noted, and may stay there when its node goes: {error}"
-            );
-        }
-    }
-
     /// The broker has said something to these. What is wanted no more is forgotten.
     fn is_sent(self: &Arc<Self>, broker: &str, sent: &[Due]) {
         let mut gone = Vec::new();

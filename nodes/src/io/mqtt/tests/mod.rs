@@ -1,9 +1,10 @@
 //! Against a real broker.
 
+mod filters;
 #[path = "../../../../../tests/mosquitto.rs"]
 pub(crate) mod mosquitto;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 

@@ -212,6 +212,13 @@ fn topic_that_changes(topic: &str) -> Option<Problem> {
     ))
 }
 
+/// Whether a topic tells observations apart by kind.
+pub(super) fn speaks_of_kinds(topic: &str) -> bool {
+    let others = FIELDS_OF_ENTITY.map(|field| if field == "kind" { "" } else { field });
+    let template = Template::new("topic", topic);
+    template.is_ok_and(|template| template.first_but(&others).is_some())
+}
+
 fn whole_seconds(field: &str, span: Option<Duration>) -> Option<Problem> {
     span.filter(|span| span.to_std().as_secs() == 0).map(|_| {
         Problem::at(field, "it would expire at once")

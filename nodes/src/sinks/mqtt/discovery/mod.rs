@@ -46,6 +46,7 @@ pub(super) struct Announcing {
     series: SeriesMap<()>,
     authors: BTreeSet<(Arc<str>, Option<String>)>,
     entities: Vec<Entity>,
+    keys: BTreeSet<String>,
     by_topic: BTreeMap<String, Vec<usize>>,
     /// Announced, and not known to have arrived.
     waiting: Vec<Arc<str>>,
@@ -75,10 +76,11 @@ impl Announcing {
             frame: Frame::new(&host, broker.status_topic().map(ToOwned::to_owned)),
             host,
             outbox,
-            by_kind: sink.topic.contains("kind"),
+            by_kind: sink.has_topic_template() && config::speaks_of_kinds(&sink.topic),
             series: SeriesMap::new(),
             authors: BTreeSet::new(),
             entities: Vec::new(),
+            keys: BTreeSet::new(),
             by_topic: BTreeMap::new(),
             waiting: Vec::new(),
             began: false,
@@ -149,7 +151,7 @@ impl Announcing {
         if !self.config.chooses(&subject.of) {
             return;
         }
-        if self.entities.iter().any(|entity| entity.subject.key == subject.key) {
+        if self.keys.contains(&subject.key) {
             // The same source with other labels or another unit: it is what it was.
             return;
         }
@@ -168,6 +170,7 @@ impl Announcing {
                 }
                 on_topic.push(self.entities.len());
                 changed.insert(self.entities.len());
+                self.keys.insert(entity.subject.key.clone());
                 self.entities.push(entity);
             }
             Err(why) => tracing::warn!(node = %self.who.node, "no entity is made of {of}: {why}"),

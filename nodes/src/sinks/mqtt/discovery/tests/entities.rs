@@ -174,6 +174,13 @@ async fn an_observation_is_a_text_with_attributes() {
     assert_eq!(said["json_attributes_topic"], "home/news");
     assert_eq!(said["name"], "home watcher");
     assert!(said.get("state_class").is_none() && said.get("unit_of_measurement").is_none());
+    // Where their kinds have topics of their own, they are entities of their own.
+    let settings = json!({ "topic": "home/{{ kind }}", "discovery": true });
+    let mut sink = site.sink("p/kinds", settings);
+    site.write(&mut *sink, observation("home/watcher", "It is cold.")).await;
+    let (topic, said) = looker.entity().await;
+    assert_eq!(topic, "sensor/observation--home-watcher-anomaly");
+    assert_eq!(said.unwrap()["state_topic"], "home/anomaly");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
