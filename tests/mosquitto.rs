@@ -83,6 +83,7 @@ impl Mosquitto {
     }
 
     /// Lets it do nothing any more, as a host that hangs.
+    #[allow(dead_code, reason = "only the tests of the nodes need it")]
     pub(crate) fn hang(&self) {
         let child = self.child.as_ref().expect("it runs");
         kill_process(Pid::from_child(child), Signal::STOP).expect("it runs");
