@@ -93,6 +93,18 @@ fn what_is_removed_while_the_broker_is_away_goes_after_a_crash_of_the_host() {
 }
 
 #[test]
+fn what_runs_once_announces_nothing_since_nobody_would_take_it_back() {
+    let broker = Mosquitto::start(KEEPS);
+    let place = place(&broker);
+    place.write("home.yaml", &HOME.replace("discovery: true", "discovery: true, retain: true"));
+    let run = place.run(&["run", "--once", "home.yaml"]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    place.says(&["mqtt", "sub", "home/air:value", "-C", "1"]);
+    assert_eq!(retained(&place), None);
+    assert!(!place.path("data/mqtt").exists());
+}
+
+#[test]
 fn what_cannot_work_is_refused_where_it_stands() {
     let place = Place::new();
     place.write(
@@ -116,6 +128,7 @@ sinks:
     mqtt:
       topic: home/misspelt
       discovery: { overrides: [{ match: \"air:**\", device_class: temprature }] }
+  edge: { inputs: [air], mqtt: { topic: home/edge, payload: edge, discovery: true } }
   windows: { inputs: [w], mqtt: { topic: home/w, discovery: true } }
 ",
     );
@@ -130,6 +143,8 @@ sinks:
         "say where it is with `discovery.value_template`",
         "knows no device class `temprature`",
         "did you mean `temperature`?",
+        "home.yaml:19:",
+        "an `edge` message holds many readings",
         "windows",
     ] {
         assert!(said.contains(wanted), "{wanted}: {said}");

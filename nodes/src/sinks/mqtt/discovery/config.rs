@@ -184,6 +184,12 @@ impl DiscoveryConfig {
         if sink.has_topic_template() {
             problems.extend(topic_that_changes(&sink.topic));
         }
+        if sink.payload == Payload::Edge {
+            let message =
+                "an `edge` message holds many readings, and Home Assistant finds no state in it";
+            let problem = Problem::at("payload", message);
+            problems.push(problem.help("give Home Assistant a sink of its own, with `payload: value` and `{{ source }}` in its topic"));
+        }
         if let (Payload::Template(text), None) = (&sink.payload, &self.value_template)
             && let Ok(template) = Template::new("payload.template", text)
             && let Err(made) = state::found_in(&template)
