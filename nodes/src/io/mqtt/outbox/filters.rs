@@ -61,16 +61,19 @@ impl Filters {
         change: fn(&mut Shelf, &String) -> bool,
         line: fn(String, String) -> Line,
     ) {
-        let lines: Vec<Line> = {
+        let some = {
             let mut inner = self.outbox.inner();
             let shelf = inner.shelves.entry(self.broker.clone()).or_default();
-            filters
+            let lines: Vec<Line> = filters
                 .filter(|filter| change(shelf, filter))
                 .map(|filter| line(self.broker.to_string(), filter.clone()))
-                .collect()
+                .collect();
+            let some = !lines.is_empty();
+            self.outbox.note(lines);
+            some
         };
-        if !lines.is_empty() {
-            self.outbox.list(lines).await;
+        if some {
+            self.outbox.write().await;
             self.outbox.changed.notify_waiters();
         }
     }

@@ -282,9 +282,13 @@ impl Outbox {
         topics.iter().any(|topic| shelf.entries.get(topic).is_some_and(Entry::is_due))
     }
 
-    /// Writes lines. Who waits for that at the same time shares one sync of the disk.
-    async fn list(self: &Arc<Self>, lines: Vec<Line>) {
+    /// Puts lines behind those that are to be written; by whoever holds what they tell of, so that their order is that of what happened.
+    fn note(&self, lines: Vec<Line>) {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
+    }
+
+    /// Writes what was noted. Who waits for that at the same time shares one sync of the disk.
+    async fn write(self: &Arc<Self>) {
         let outbox = self.clone();
         let listed = tokio::task::spawn_blocking(move || {
             let mut file = outbox.file.lock().unwrap_or_else(PoisonError::into_inner);

@@ -188,9 +188,8 @@ impl Births {
 impl Outbox {
     /// What a broker has not. Its topics are on disk when this returns.
     async fn take_due(self: &Arc<Self>, broker: &str) -> Vec<Due> {
-        let lines = self.unlisted(broker);
-        if !lines.is_empty() {
-            self.list(lines).await;
+        if self.note_unlisted(broker) {
+            self.write().await;
         }
         let inner = self.inner();
         let Some(shelf) = inner.shelves.get(broker) else { return Vec::new() };
@@ -206,12 +205,12 @@ impl Outbox {
         .collect()
     }
 
-    /// What is to be on the list and is not. From now on it counts as listed.
-    fn unlisted(&self, broker: &str) -> Vec<Line> {
+    /// Puts what is not on the list there. False where nothing was missing.
+    fn note_unlisted(&self, broker: &str) -> bool {
         let mut inner = self.inner();
-        let Some(shelf) = inner.shelves.get_mut(broker) else { return Vec::new() };
+        let Some(shelf) = inner.shelves.get_mut(broker) else { return false };
         let unlisted = shelf.entries.iter_mut().filter(|(_, entry)| !entry.listed);
-        unlisted
+        let lines: Vec<Line> = unlisted
             .map(|(topic, entry)| {
                 entry.listed = true;
                 Line::Kept(Kept {
@@ -222,7 +221,10 @@ impl Outbox {
                     of: entry.of.clone(),
                 })
             })
-            .collect()
+            .collect();
+        let some = !lines.is_empty();
+        self.note(lines);
+        some
     }
 
     /// The broker has said something to these. What is wanted no more is forgotten.
@@ -238,12 +240,14 @@ impl Outbox {
                 gone.push(Line::Gone { broker: broker.to_owned(), topic: topic.to_string() });
             }
         }
+        let some = !gone.is_empty();
+        self.note(gone);
         drop(inner);
         self.changed.notify_waiters();
-        if !gone.is_empty() {
+        if some {
             let outbox = self.clone();
             // Nobody waits for it: what comes back after a crash is taken back once more.
-            tokio::spawn(async move { outbox.list(gone).await });
+            tokio::spawn(async move { outbox.write().await });
         }
     }
 
