@@ -268,14 +268,21 @@ sinks:
         client.say("in/1", b"2").expect("it takes it");
         !place.read("data/out.jsonl").is_empty()
     });
-    for name in ["in", "sent"] {
-        assert_eq!(node(&place, name)["error"], Value::Null, "{}", strict.said());
-    }
     // What the broker refuses can never go out: it lies in the dead letters, and the next one is tried.
     wait_until("it is refused", || node(&place, "refused")["rejected"].as_u64() > Some(0));
     let letters = place.says(&["dlq", "list"]);
     let why = "`out/closed` was not taken: this user may not publish to it";
     assert!(letters.contains(why), "{letters}");
+    // mosquitto 2.0.11 also ends the connection after that; it comes back, and goes on.
+    let sent = || node(&place, "sent");
+    wait_until("the others go on", || {
+        client.say("in/1", b"3").expect("it takes it");
+        let (sent, received) = (sent(), node(&place, "in"));
+        sent["received"].as_u64() > Some(1)
+            && sent["error"].is_null()
+            && received["error"].is_null()
+    });
+    assert_eq!(sent()["rejected"], 0);
 }
 
 /// A broker that knows only MQTT 3.1.1, and says so as such brokers do.

@@ -4,15 +4,18 @@
 //! end, and a [`Tally`](load::Tally) compares them.
 
 mod access;
+mod blocked;
 mod client;
 mod cuts;
 mod defaults;
 mod kill;
 mod load;
 mod older;
+mod payloads;
 mod proxy;
 mod restart;
 mod silent;
+mod topics;
 
 use serde_json::Value;
 

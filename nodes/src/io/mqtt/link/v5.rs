@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use rumqttc::{
     AckMode, AsyncClient, ConnAck, ConnectReturnCode, ConnectionError, DisconnectReasonCode, Event,
-    EventLoop, IncomingPacketSizeLimit, LastWill, ManualAck, MqttOptions, NetworkOptions, Packet,
-    PersistedAckMode, PersistedSession, PubAck, PubAckReason, PubRec, PubRecReason, Publish,
-    PublishNotice, PublishOptions, PublishProperties, PublishResult, QoS, RetainForwardRule,
-    SessionStore, SessionStoreError, SessionStoreKey, StateError, SubscribeFilter,
-    SubscribeProperties, SubscribeReasonCode, TlsConfiguration, Transport,
+    EventLoop, LastWill, ManualAck, MqttOptions, NetworkOptions, Packet, PersistedAckMode,
+    PersistedSession, PubAck, PubAckReason, PubRec, PubRecReason, Publish, PublishNotice,
+    PublishOptions, PublishProperties, PublishResult, QoS, RetainForwardRule, SessionStore,
+    SessionStoreError, SessionStoreKey, StateError, SubscribeFilter, SubscribeProperties,
+    SubscribeReasonCode, TlsConfiguration, Transport,
 };
 
 use super::super::message::{HOST_PROPERTY, Incoming, Publication, Qos};
 use super::{
     Again, Answer, Answered, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Lost, Options,
-    READABLE, REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
+    REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
 };
 
 /// The connection.
@@ -52,10 +52,8 @@ impl Link {
             .set_ack_mode(AckMode::Manual)
             .set_clean_start(options.session.is_none())
             .set_receive_maximum(Some(options.receive_maximum))
+            // It is what the broker is told, too: this client cannot read more than it announces.
             .set_max_packet_size(Some(options.max_packet))
-            .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(
-                options.max_packet.max(READABLE),
-            ))
             .set_outgoing_inflight_upper_limit(options.in_flight);
         if let Some(expiry) = options.session {
             let seconds = expiry.as_secs().try_into().unwrap_or(u32::MAX);
