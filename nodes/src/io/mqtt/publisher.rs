@@ -1,6 +1,8 @@
 //! The connection that publishes: one for all nodes of a host, to each broker.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +25,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub(super) struct Publisher {
-    speaker: watch::Sender<Option<Speaker>>,
+    /// What speaks on the connection, and in which of its lives, counted from 1.
+    speaker: watch::Sender<Option<(u64, Speaker)>>,
     state: Arc<State>,
     /// What is said at the beginning of each life, and at the end of the last.
     greetings: Option<(Publication, Publication)>,
@@ -45,14 +48,18 @@ impl Publisher {
         stop: CancellationToken,
     ) {
         let mut backoff = Backoff::new(RetrySpec::default(), &options.client_id);
+        let mut life = 0;
         loop {
             let mut link = Link::new(versions.now(), &options);
             let began = Instant::now();
+            life += 1;
             let lost = tokio::select! {
-                () = stop.cancelled() => return self.say_goodbye(&mut link).await,
-                lost = self.live(&mut link) => lost,
+                () = stop.cancelled() => return self.say_goodbye(&mut link, life).await,
+                lost = self.live(&mut link, life) => lost,
             };
             self.speaker.send_replace(None);
+            // Those who wait for answers hear now that there will be none.
+            drop(link);
             if versions.lost(&lost) {
                 continue;
             }
@@ -67,7 +74,7 @@ impl Publisher {
         }
     }
 
-    async fn live(&self, link: &mut Link) -> Lost {
+    async fn live(&self, link: &mut Link, life: u64) -> Lost {
         loop {
             match link.next().await {
                 Ok(Happening::Connected(connected)) => {
@@ -77,7 +84,7 @@ impl Publisher {
                         drop(speaker.publish(hello.clone()).await);
                     }
                     self.state.connected(connected.session);
-                    self.speaker.send_replace(Some(speaker));
+                    self.speaker.send_replace(Some((life, speaker)));
                 }
                 Ok(_) => {}
                 Err(lost) => return lost,
@@ -86,8 +93,8 @@ impl Publisher {
     }
 
     /// The last words: the broker has no use for the will then.
-    async fn say_goodbye(&self, link: &mut Link) {
-        let Some(speaker) = self.speaker.send_replace(None) else { return };
+    async fn say_goodbye(&self, link: &mut Link, life: u64) {
+        let Some((_, speaker)) = self.speaker.send_replace(None) else { return };
         let goodbye = self.greetings.clone().map(|(_, goodbye)| goodbye);
         let words = async {
             if let Some(goodbye) = goodbye {
@@ -95,11 +102,11 @@ impl Publisher {
             }
             speaker.leave();
         };
-        let _ = timeout(FAREWELL, async { tokio::join!(words, self.live(link)) }).await;
+        let _ = timeout(FAREWELL, async { tokio::join!(words, self.live(link, life)) }).await;
     }
 
-    /// The connection, when there is one.
-    async fn speaker(&self) -> Speaker {
+    /// The connection, when there is one, and which of its lives this is.
+    async fn speaker(&self) -> (u64, Speaker) {
         let mut speaker = self.speaker.subscribe();
         loop {
             if let Some(speaker) = speaker.borrow_and_update().clone() {
@@ -116,20 +123,36 @@ pub struct Outgoing<T> {
     broker: Arc<Broker>,
     listener: Arc<Listener>,
     flight: VecDeque<Flying<T>>,
+    /// How many of them were handed over, all in one life of the connection: the first ones.
+    handed: usize,
+    /// In which life.
+    life: u64,
+    /// The one behind them, while it waits for its turn. It is never given up half-way: nobody could say then whether it went out.
+    handing: Option<Pin<Box<dyn Future<Output = Answered> + Send>>>,
     refused: Vec<(T, String)>,
 }
 
 struct Flying<T> {
     publication: Publication,
     tag: T,
-    /// `None` where it was not handed over in this life of the connection.
-    answer: Option<Answered>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// It was not handed over.
+    Waiting,
+    /// An answer is to come.
+    Handed(Answered),
+    /// It came, or never will.
+    Answered(Answer),
 }
 
 impl<T> Outgoing<T> {
     pub(super) fn new(broker: Arc<Broker>) -> Outgoing<T> {
         let listener = broker.says.listen(BTreeSet::new());
-        Outgoing { broker, listener, flight: VecDeque::new(), refused: Vec::new() }
+        let flight = VecDeque::new();
+        let refused = Vec::new();
+        Outgoing { broker, listener, flight, handed: 0, life: 0, handing: None, refused }
     }
 
     /// How many have no answer.
@@ -146,19 +169,41 @@ impl<T> Outgoing<T> {
 
     /// Takes a publication; it goes out behind those that are here.
     pub fn push(&mut self, publication: Publication, tag: T) {
-        self.flight.push_back(Flying { publication, tag, answer: None });
+        self.flight.push_back(Flying { publication, tag, stage: Stage::Waiting });
     }
 
     /// Hands over what was not, as soon as there is a connection. Cancel-safe.
     pub async fn send(&mut self) {
         self.broker.begin_to_publish();
-        loop {
-            let next = self.flight.iter().position(|flying| flying.answer.is_none());
-            let Some(next) = next else { return };
-            let speaker = self.broker.publisher.speaker().await;
-            for flying in self.flight.range_mut(next..) {
-                flying.answer = Some(speaker.publish(flying.publication.clone()).await);
+        while self.handed < self.flight.len() {
+            if let Some(handing) = &mut self.handing {
+                let answered = handing.await;
+                self.handing = None;
+                self.hand_over(answered);
+                continue;
             }
+            let (life, speaker) = self.broker.publisher.speaker().await;
+            if self.life != life {
+                // What the earlier life left unanswered goes first.
+                self.begin_anew().await;
+                self.life = life;
+            }
+            while let Some(flying) = self.flight.get(self.handed) {
+                if let Some(answered) = speaker.try_publish(&flying.publication) {
+                    self.hand_over(answered);
+                    continue;
+                }
+                let (speaker, publication) = (speaker.clone(), flying.publication.clone());
+                self.handing = Some(Box::pin(publish(speaker, publication)));
+                break;
+            }
+        }
+    }
+
+    fn hand_over(&mut self, answered: Answered) {
+        if let Some(flying) = self.flight.get_mut(self.handed) {
+            flying.stage = Stage::Handed(answered);
+            self.handed += 1;
         }
     }
 
@@ -168,44 +213,53 @@ impl<T> Outgoing<T> {
         while self.flight.len() > most {
             self.send().await;
             let Some(first) = self.flight.front_mut() else { return };
-            let Some(answer) = &mut first.answer else { continue };
-            match answer.await {
-                Answer::Unknown => {
-                    first.answer = None;
-                    self.give_up_on_the_rest().await;
-                }
-                answer => self.pop(answer),
+            if let Stage::Handed(answered) = &mut first.stage {
+                first.stage = Stage::Answered(answered.await);
+            }
+            match first.stage {
+                Stage::Answered(Answer::Unknown) => self.begin_anew().await,
+                _ => self.pop(),
             }
         }
     }
 
-    fn pop(&mut self, answer: Answer) {
-        let Some(flying) = self.flight.pop_front() else { return };
-        if let Answer::Refused(why) = answer {
+    /// The first one is answered.
+    fn pop(&mut self) {
+        if let Some(flying) = self.flight.pop_front() {
+            self.handed = self.handed.saturating_sub(1);
+            self.done(flying);
+        }
+    }
+
+    /// The life of the connection ended in which the first ones were handed over. Those that it left unanswered are not handed over any more;
+    /// the others are done with.
+    async fn begin_anew(&mut self) {
+        if let Some(handing) = &mut self.handing {
+            let answered = handing.await;
+            self.handing = None;
+            self.hand_over(answered);
+        }
+        for flying in self.flight.iter_mut().take(self.handed) {
+            if let Stage::Handed(answered) = &mut flying.stage {
+                flying.stage = Stage::Answered(answered.await);
+            }
+        }
+        self.handed = 0;
+        for mut flying in std::mem::take(&mut self.flight) {
+            match flying.stage {
+                Stage::Answered(Answer::Taken | Answer::Refused(_)) => self.done(flying),
+                _ => {
+                    flying.stage = Stage::Waiting;
+                    self.flight.push_back(flying);
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, flying: Flying<T>) {
+        if let Stage::Answered(Answer::Refused(why)) = flying.stage {
             let why = format!("`{}` was not taken: {why}", flying.publication.topic);
             self.refused.push((flying.tag, why));
-        }
-    }
-
-    /// The connection ended. Whatever was answered before that is done with.
-    async fn give_up_on_the_rest(&mut self) {
-        let mut index = 0;
-        while let Some(flying) = self.flight.get_mut(index) {
-            let Some(answer) = &mut flying.answer else {
-                index += 1;
-                continue;
-            };
-            let said = answer.await;
-            flying.answer = None;
-            match said {
-                Answer::Unknown => index += 1,
-                Answer::Taken => drop(self.flight.remove(index)),
-                Answer::Refused(why) => {
-                    if let Some(flying) = self.flight.remove(index) {
-                        self.refused.push((flying.tag, why));
-                    }
-                }
-            }
         }
     }
 
@@ -219,4 +273,8 @@ impl<T> Outgoing<T> {
     pub fn trouble(&self) -> Trouble {
         self.listener.trouble()
     }
+}
+
+async fn publish(speaker: Speaker, publication: Publication) -> Answered {
+    speaker.publish(publication).await
 }

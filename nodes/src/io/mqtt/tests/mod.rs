@@ -2,6 +2,7 @@
 
 #[path = "../../../../../tests/mosquitto.rs"]
 pub(crate) mod mosquitto;
+mod publishing;
 
 use std::collections::BTreeSet;
 use std::path::Path;
