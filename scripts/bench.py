@@ -154,11 +154,11 @@ def cpu_seconds(pid):
 class Engine:
     """A running engine on a data directory of its own."""
 
-    def __init__(self, programs, folder, pipeline, durability=None, env=None):
+    def __init__(self, programs, folder, pipeline, durability=None, env=None, more=""):
         self.program, self.data = f"{programs}/smollama", f"{folder}/data"
         settings = f"{folder}/config.yaml"
         with open(settings, "w") as out:
-            out.write("journal: { durability: %s, size: 1GiB }\n" % (durability or "process"))
+            out.write("journal: { durability: %s, size: 1GiB }\n%s" % (durability or "process", more))
         self.child = subprocess.Popen(
             [self.program, "run", "--no-dashboard", "-c", settings, "--data-dir", self.data, pipeline],
             env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -76,17 +76,19 @@ impl Mosquitto {
 
     /// Ends it as a crash would, or politely, so that it keeps what it can.
     pub(crate) fn end(&mut self, politely: bool) {
-        let Some(mut child) = self.child.take() else { return };
-        let signal = if politely { Signal::TERM } else { Signal::KILL };
-        kill_process(Pid::from_child(&child), signal).expect("it runs");
-        child.wait().expect("it ends");
+        if self.child.is_none() {
+            return;
+        }
+        self.signal(if politely { Signal::TERM } else { Signal::KILL });
+        if let Some(mut child) = self.child.take() {
+            child.wait().expect("it ends");
+        }
     }
 
-    /// Lets it do nothing any more, as a host that hangs.
-    #[allow(dead_code, reason = "only the tests of the nodes need it")]
-    pub(crate) fn hang(&self) {
+    /// Sends it a signal: stopped, it is like a host that hangs.
+    pub(crate) fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
-        kill_process(Pid::from_child(child), Signal::STOP).expect("it runs");
+        kill_process(Pid::from_child(child), signal).expect("it runs");
     }
 
     /// What it said.

@@ -1,7 +1,8 @@
 //! Messages between the connection, which never waits, and a node that takes them when it is asked.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -63,6 +64,15 @@ impl Message {
 pub struct Mailbox {
     waiting: Mutex<Waiting>,
     came: Notify,
+    /// Bytes of messages that want an acknowledgement, in all mailboxes of a connection.
+    claimed: Arc<AtomicUsize>,
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        let claimed = self.waiting().claimed;
+        self.claimed.fetch_sub(claimed, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +88,11 @@ struct Waiting {
 }
 
 impl Mailbox {
+    /// One of those that count together what wants an acknowledgement.
+    pub(super) fn new(claimed: Arc<AtomicUsize>) -> Mailbox {
+        Mailbox { waiting: Mutex::default(), came: Notify::new(), claimed }
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,6 +103,7 @@ impl Mailbox {
         let size = message.size();
         if message.claim.is_some() {
             waiting.claimed += size;
+            self.claimed.fetch_add(size, Ordering::Relaxed);
         } else if waiting.loose + size > LOOSE_MAX {
             waiting.dropped += 1;
             return;
@@ -113,11 +129,6 @@ impl Mailbox {
         waiting.deliveries.push_back(note);
     }
 
-    /// Bytes of messages that want an acknowledgement.
-    pub(super) fn claimed(&self) -> usize {
-        self.waiting().claimed
-    }
-
     /// Takes at most so many deliveries; waits until there is a message. Cancel-safe.
     pub async fn take(&self, most: usize, into: &mut Vec<Delivery>) {
         loop {
@@ -130,11 +141,12 @@ impl Mailbox {
                     for delivery in into.iter().skip(first) {
                         let Delivery::Message(message) = delivery else { continue };
                         let size = message.size();
-                        let bytes = match message.claim {
-                            Some(_) => &mut waiting.claimed,
-                            None => &mut waiting.loose,
-                        };
-                        *bytes = bytes.saturating_sub(size);
+                        if message.claim.is_some() {
+                            waiting.claimed -= size;
+                            self.claimed.fetch_sub(size, Ordering::Relaxed);
+                        } else {
+                            waiting.loose -= size;
+                        }
                         waiting.messages -= 1;
                     }
                     if waiting.messages > 0 {
@@ -159,6 +171,8 @@ mod tests {
 
     use tokio::time::timeout;
 
+    use super::super::ledger::{Acknowledge, Ledger, Ticket};
+    use super::super::message::Qos;
     use super::*;
 
     fn loose(size: usize) -> Message {
@@ -214,5 +228,35 @@ mod tests {
         mailbox.put(loose(1 << 20));
         mailbox.take(9, &mut taken).await;
         assert_eq!((taken.len(), mailbox.take_dropped()), (4, 0));
+    }
+
+    struct Deaf;
+
+    impl Acknowledge for Deaf {
+        fn acknowledge(&self, _: u16, _: Qos) {}
+        fn leave(&self) {}
+    }
+
+    #[tokio::test]
+    async fn what_wants_an_acknowledgement_is_counted_over_all_mailboxes_until_it_is_taken_or_dropped()
+     {
+        let claimed = Arc::<AtomicUsize>::default();
+        let [one, other] = [(); 2].map(|()| Mailbox::new(claimed.clone()));
+        let ledger = Ledger::new(Box::new(Deaf));
+        let wants = |number| {
+            let claim = Ticket::new(&ledger, number, Qos::AtLeastOnce, 1).claim();
+            Message { claim: Some(claim), ..loose(1_000) }
+        };
+        let size = loose(1_000).size();
+        one.put(wants(1));
+        one.put(loose(1_000));
+        other.put(wants(2));
+        other.put(wants(3));
+        assert_eq!(claimed.load(Ordering::Relaxed), 3 * size);
+        other.take(1, &mut Vec::new()).await;
+        one.take(9, &mut Vec::new()).await;
+        assert_eq!(claimed.load(Ordering::Relaxed), size);
+        drop(other);
+        assert_eq!(claimed.load(Ordering::Relaxed), 0);
     }
 }

@@ -1,6 +1,8 @@
 //! The connection that publishes: one for all nodes of a host, to each broker.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +56,8 @@ impl Publisher {
                 lost = self.live(life, &mut link, &mut since) => lost,
             };
             self.speaker.send_replace(None);
+            // Those who wait for answers hear now that there will be none.
+            drop(link);
             let spoken = versions.now();
             if versions.lost(&lost) {
                 continue;
@@ -129,22 +133,36 @@ pub struct Outgoing<T> {
     broker: Arc<Broker>,
     listener: Arc<Listener>,
     flight: VecDeque<Flying<T>>,
-    /// The life of the connection to which what has an answer to come was handed over.
+    /// How many of them were handed over, all in one life of the connection: the first ones.
+    handed: usize,
+    /// In which life.
     life: u64,
+    /// The one behind them, while it waits for its turn. It is never given up half-way: nobody could say then whether it went out.
+    handing: Option<Pin<Box<dyn Future<Output = Answered> + Send>>>,
     refused: Vec<(T, String)>,
 }
 
 struct Flying<T> {
     publication: Publication,
     tag: T,
-    /// `None` where it was not handed over in this life of the connection.
-    answer: Option<Answered>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// It was not handed over.
+    Waiting,
+    /// An answer is to come.
+    Handed(Answered),
+    /// It came, or never will.
+    Answered(Answer),
 }
 
 impl<T> Outgoing<T> {
     pub(super) fn new(broker: Arc<Broker>) -> Outgoing<T> {
         let listener = broker.says.listen(BTreeSet::new());
-        Outgoing { broker, listener, flight: VecDeque::new(), life: 0, refused: Vec::new() }
+        let flight = VecDeque::new();
+        let refused = Vec::new();
+        Outgoing { broker, listener, flight, handed: 0, life: 0, handing: None, refused }
     }
 
     /// How many have no answer.
@@ -161,24 +179,41 @@ impl<T> Outgoing<T> {
 
     /// Takes a publication; it goes out behind those that are here.
     pub fn push(&mut self, publication: Publication, tag: T) {
-        self.flight.push_back(Flying { publication, tag, answer: None });
+        self.flight.push_back(Flying { publication, tag, stage: Stage::Waiting });
     }
 
     /// Hands over what was not, as soon as there is a connection. Cancel-safe.
     pub async fn send(&mut self) {
         self.broker.begin_to_publish();
-        let waits = |flying: &Flying<T>| flying.answer.is_none();
-        while self.flight.iter().any(waits) {
+        while self.handed < self.flight.len() {
+            if let Some(handing) = &mut self.handing {
+                let answered = handing.await;
+                self.handing = None;
+                self.hand_over(answered);
+                continue;
+            }
             let (life, speaker) = self.broker.publisher.speaker().await;
-            if life != self.life {
-                // Older ones must not be overtaken by what was pushed since their connection ended.
-                self.give_up_on_the_rest().await;
+            if self.life != life {
+                // What the earlier life left unanswered goes first.
+                self.begin_anew().await;
                 self.life = life;
             }
-            let Some(next) = self.flight.iter().position(waits) else { return };
-            for flying in self.flight.range_mut(next..) {
-                flying.answer = Some(speaker.publish(flying.publication.clone()).await);
+            while let Some(flying) = self.flight.get(self.handed) {
+                if let Some(answered) = speaker.try_publish(&flying.publication) {
+                    self.hand_over(answered);
+                    continue;
+                }
+                let (speaker, publication) = (speaker.clone(), flying.publication.clone());
+                self.handing = Some(Box::pin(publish(speaker, publication)));
+                break;
             }
+        }
+    }
+
+    fn hand_over(&mut self, answered: Answered) {
+        if let Some(flying) = self.flight.get_mut(self.handed) {
+            flying.stage = Stage::Handed(answered);
+            self.handed += 1;
         }
     }
 
@@ -188,44 +223,53 @@ impl<T> Outgoing<T> {
         while self.flight.len() > most {
             self.send().await;
             let Some(first) = self.flight.front_mut() else { return };
-            let Some(answer) = &mut first.answer else { continue };
-            match answer.await {
-                Answer::Unknown => {
-                    first.answer = None;
-                    self.give_up_on_the_rest().await;
-                }
-                answer => self.pop(answer),
+            if let Stage::Handed(answered) = &mut first.stage {
+                first.stage = Stage::Answered(answered.await);
+            }
+            match first.stage {
+                Stage::Answered(Answer::Unknown) => self.begin_anew().await,
+                _ => self.pop(),
             }
         }
     }
 
-    fn pop(&mut self, answer: Answer) {
-        let Some(flying) = self.flight.pop_front() else { return };
-        if let Answer::Refused(why) = answer {
+    /// The first one is answered.
+    fn pop(&mut self) {
+        if let Some(flying) = self.flight.pop_front() {
+            self.handed = self.handed.saturating_sub(1);
+            self.done(flying);
+        }
+    }
+
+    /// The life of the connection ended in which the first ones were handed over. Those that it left unanswered are not handed over any more;
+    /// the others are done with.
+    async fn begin_anew(&mut self) {
+        if let Some(handing) = &mut self.handing {
+            let answered = handing.await;
+            self.handing = None;
+            self.hand_over(answered);
+        }
+        for flying in self.flight.iter_mut().take(self.handed) {
+            if let Stage::Handed(answered) = &mut flying.stage {
+                flying.stage = Stage::Answered(answered.await);
+            }
+        }
+        self.handed = 0;
+        for mut flying in std::mem::take(&mut self.flight) {
+            match flying.stage {
+                Stage::Answered(Answer::Taken | Answer::Refused(_)) => self.done(flying),
+                _ => {
+                    flying.stage = Stage::Waiting;
+                    self.flight.push_back(flying);
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, flying: Flying<T>) {
+        if let Stage::Answered(Answer::Refused(why)) = flying.stage {
             let why = format!("`{}` was not taken: {why}", flying.publication.topic);
             self.refused.push((flying.tag, why));
-        }
-    }
-
-    /// The connection ended. Whatever was answered before that is done with.
-    async fn give_up_on_the_rest(&mut self) {
-        let mut index = 0;
-        while let Some(flying) = self.flight.get_mut(index) {
-            let Some(answer) = &mut flying.answer else {
-                index += 1;
-                continue;
-            };
-            let said = answer.await;
-            flying.answer = None;
-            match said {
-                Answer::Unknown => index += 1,
-                Answer::Taken => drop(self.flight.remove(index)),
-                Answer::Refused(why) => {
-                    if let Some(flying) = self.flight.remove(index) {
-                        self.refused.push((flying.tag, why));
-                    }
-                }
-            }
         }
     }
 
@@ -239,4 +283,8 @@ impl<T> Outgoing<T> {
     pub fn trouble(&self) -> Trouble {
         self.listener.trouble()
     }
+}
+
+async fn publish(speaker: Speaker, publication: Publication) -> Answered {
+    speaker.publish(publication).await
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ struct Takers {
     /// The filters, and how often messages come by each.
     cadences: Vec<(String, Cadence)>,
     filters: HashMap<String, usize>,
+    /// Takers or what they want changed since the routes were made: they are made anew with the next message.
+    stale: bool,
     /// What the broker was asked for in this life, and what it said.
     asked: BTreeMap<String, Qos>,
     speaker: Option<Speaker>,
@@ -71,6 +74,8 @@ struct Taker {
 /// See the module.
 pub(super) struct Subscriber {
     takers: Mutex<Takers>,
+    /// Bytes in all mailboxes that want an acknowledgement.
+    claimed: Arc<AtomicUsize>,
     state: Arc<State>,
     /// How large a message may be, in bytes.
     largest: usize,
@@ -84,7 +89,13 @@ impl Subscriber {
         largest: usize,
         filters: Option<Filters>,
     ) -> Arc<Subscriber> {
-        Arc::new(Subscriber { takers: Mutex::default(), state, largest, filters })
+        Arc::new(Subscriber {
+            takers: Mutex::default(),
+            claimed: Arc::default(),
+            state,
+            largest,
+            filters,
+        })
     }
 
     /// Whether anybody takes messages, or will.
@@ -112,7 +123,7 @@ impl Subscriber {
         let mut takers = self.takers();
         takers.by_address.retain(|_, taker| taker.mailbox.strong_count() > 0);
         let known = takers.by_address.get(address).and_then(|taker| taker.mailbox.upgrade());
-        let mailbox = known.unwrap_or_default();
+        let mailbox = known.unwrap_or_else(|| Arc::new(Mailbox::new(self.claimed.clone())));
         let taker = takers.by_address.entry(address.clone()).or_insert_with(|| Taker {
             mailbox: Arc::downgrade(&mailbox),
             subscriptions: BTreeSet::new(),
@@ -121,7 +132,7 @@ impl Subscriber {
         });
         taker.mailbox = Arc::downgrade(&mailbox);
         taker.announced.clone_from(subscriptions);
-        takers.reroute();
+        takers.stale = true;
         mailbox
     }
 
@@ -133,7 +144,7 @@ impl Subscriber {
             taker.announced.clear();
             taker.began = true;
         }
-        takers.reroute();
+        takers.stale = true;
         let missing = takers.ask();
         drop(takers);
         self.request(missing);
@@ -145,7 +156,7 @@ impl Subscriber {
         let gone = takers.by_address.get(address);
         if gone.is_some_and(|taker| taker.mailbox.strong_count() == 0) {
             takers.by_address.remove(address);
-            takers.reroute();
+            takers.stale = true;
             let missing = if stops { None } else { takers.ask() };
             let is_left = !stops && missing.is_none();
             drop(takers);
@@ -198,7 +209,7 @@ impl Subscriber {
             while std::mem::take(&mut owned.is_full) {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = sleep(ROOM_AGAIN) => owned.is_full = self.takers().claimed() > CLAIMED_MAX / 2,
+                    () = sleep(ROOM_AGAIN) => owned.is_full = self.claimed.load(Ordering::Relaxed) > CLAIMED_MAX / 2,
                 }
             }
         }
@@ -310,6 +321,7 @@ impl Subscriber {
         ways: &mut Vec<Way>,
     ) {
         let mut takers = self.takers();
+        takers.reroute();
         let topic = std::str::from_utf8(&message.topic).unwrap_or_default();
         takers.routes.find(topic, ways);
         if !message.retained {
@@ -323,7 +335,6 @@ impl Subscriber {
         }
         let mailboxes: Vec<Arc<Mailbox>> =
             ways.iter().filter_map(|way| takers.numbered.get(way.taker)?.upgrade()).collect();
-        let claimed = if message.qos > Qos::AtMostOnce { takers.claimed() } else { 0 };
         drop(takers);
         let size = message.topic.len() + message.payload.len();
         let too_large = (size > self.largest).then_some(size);
@@ -347,7 +358,7 @@ impl Subscriber {
             return;
         }
         // Nothing that comes behind it in this life may be acknowledged: it would overtake.
-        if owned.is_full || claimed > CLAIMED_MAX {
+        if owned.is_full || self.claimed.load(Ordering::Relaxed) > CLAIMED_MAX {
             owned.is_full = true;
             ledger.break_off();
             return;
@@ -363,7 +374,11 @@ impl Subscriber {
 }
 
 impl Takers {
+    /// Makes the routes anew where something changed, once for all nodes that begin together.
     fn reroute(&mut self) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
         self.routes = Routes::default();
         self.numbered.clear();
         let known = std::mem::take(&mut self.filters);
@@ -384,12 +399,8 @@ impl Takers {
     }
 
     fn all(&self, tell: impl Fn(&Mailbox)) {
-        self.numbered.iter().filter_map(Weak::upgrade).for_each(|mailbox| tell(&mailbox));
-    }
-
-    fn claimed(&self) -> usize {
-        let mailboxes = self.numbered.iter().filter_map(Weak::upgrade);
-        mailboxes.map(|mailbox| mailbox.claimed()).sum()
+        let takers = self.by_address.values();
+        takers.filter_map(|taker| taker.mailbox.upgrade()).for_each(|mailbox| tell(&mailbox));
     }
 
     /// Asks the broker for what is wanted and was not asked for, and no longer for what nobody wants. Gives those to ask for.

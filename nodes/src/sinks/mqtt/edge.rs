@@ -2,6 +2,9 @@
 //! `{"node": "attic", "timestamp": 1795222923.5, "readings": [{"source": "system:cpu_temp", "value": 48.2, "unit": "°C",
 //! "ts": "2026-11-21T02:02:03.25+01:00"}]}`. Its `timestamp` is in seconds since 1970, `ts` has the offset of the host's zone.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Write;
 
 use jiff::tz::TimeZone;

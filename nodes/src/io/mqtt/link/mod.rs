@@ -198,7 +198,15 @@ impl Speaker {
         }
     }
 
-    /// Waits until there is room for one more publication, and publishes it.
+    /// Publishes where there is room for one more publication; `None` where there is none.
+    pub(super) fn try_publish(&self, publication: &Publication) -> Option<Answered> {
+        match self {
+            Speaker::V5(client) => client.try_publish(publication),
+            Speaker::V4(client) => client.try_publish(publication),
+        }
+    }
+
+    /// Waits until there is room for one more publication, and publishes it. Not cancel-safe: given up, it may have been published.
     pub(super) async fn publish(&self, publication: Publication) -> Answered {
         match self {
             Speaker::V5(client) => client.publish(publication).await,

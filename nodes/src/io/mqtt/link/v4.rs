@@ -5,8 +5,8 @@ use std::pin::Pin;
 use rumqttc_v4::{
     AckMode, AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill,
     ManualAck, MqttOptions, NetworkOptions, Packet, PersistedAckMode, PersistedSession, PubAck,
-    PubRec, Publish, PublishOptions, QoS, SessionStore, SessionStoreError, SessionStoreKey,
-    StateError, SubscribeReasonCode, TlsConfiguration, Transport,
+    PubRec, Publish, PublishNotice, PublishOptions, QoS, SessionStore, SessionStoreError,
+    SessionStoreKey, StateError, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 
 use super::super::message::{Incoming, Publication, Qos};
@@ -124,25 +124,40 @@ impl Client {
         })
     }
 
+    pub(super) fn try_publish(&self, publication: &Publication) -> Option<Answered> {
+        let (topic, payload) = (publication.topic.clone(), publication.payload.clone());
+        match self.0.try_publish_tracked(topic, payload, options(publication)) {
+            Err(rumqttc_v4::ClientError::RequestChannelFull(_)) => None,
+            notice => Some(answered(notice)),
+        }
+    }
+
     pub(super) async fn publish(&self, publication: Publication) -> Answered {
-        let options = PublishOptions::new(qos(publication.qos)).retain(publication.retain);
+        let options = options(&publication);
         let Publication { topic, payload, .. } = publication;
-        let notice = self.0.publish_tracked(topic, payload, options).await;
-        Box::pin(async move {
-            match notice {
-                Ok(notice) => match notice.wait_async().await {
-                    Ok(_) => Answer::Taken,
-                    Err(_) => Answer::Unknown,
-                },
-                Err(rumqttc_v4::ClientError::RequestChannelDisconnected(_)) => Answer::Unknown,
-                Err(error) => Answer::Refused(error.to_string()),
-            }
-        })
+        answered(self.0.publish_tracked(topic, payload, options).await)
     }
 
     pub(super) fn leave(&self) {
         let _ = self.0.try_disconnect();
     }
+}
+
+const fn options(publication: &Publication) -> PublishOptions {
+    PublishOptions::new(qos(publication.qos)).retain(publication.retain)
+}
+
+fn answered(notice: Result<PublishNotice, rumqttc_v4::ClientError>) -> Answered {
+    Box::pin(async move {
+        match notice {
+            Ok(notice) => match notice.wait_async().await {
+                Ok(_) => Answer::Taken,
+                Err(_) => Answer::Unknown,
+            },
+            Err(rumqttc_v4::ClientError::RequestChannelDisconnected(_)) => Answer::Unknown,
+            Err(error) => Answer::Refused(error.to_string()),
+        }
+    })
 }
 
 const fn qos(qos: Qos) -> QoS {

@@ -152,31 +152,46 @@ impl Client {
         })
     }
 
+    pub(super) fn try_publish(&self, publication: &Publication) -> Option<Answered> {
+        let (topic, payload) = (publication.topic.clone(), publication.payload.clone());
+        match self.client.try_publish_tracked(topic, payload, self.options(publication)) {
+            Err(rumqttc::ClientError::RequestChannelFull(_)) => None,
+            notice => Some(answered(notice)),
+        }
+    }
+
     pub(super) async fn publish(&self, publication: Publication) -> Answered {
-        let mut user_properties = publication.properties;
+        let options = self.options(&publication);
+        let Publication { topic, payload, .. } = publication;
+        answered(self.client.publish_tracked(topic, payload, options).await)
+    }
+
+    fn options(&self, publication: &Publication) -> PublishOptions {
+        let mut user_properties = Vec::with_capacity(publication.properties.len() + 1);
+        user_properties.extend_from_slice(&publication.properties);
         user_properties.push((HOST_PROPERTY.to_owned(), self.host_id.to_string()));
         let properties = PublishProperties {
             message_expiry_interval: publication.expiry,
             user_properties,
             ..PublishProperties::default()
         };
-        let options = PublishOptions::new(qos(publication.qos))
-            .retain(publication.retain)
-            .properties(properties);
-        let notice =
-            self.client.publish_tracked(publication.topic, publication.payload, options).await;
-        Box::pin(async move {
-            match notice {
-                Ok(notice) => answer(notice).await,
-                Err(rumqttc::ClientError::RequestChannelDisconnected(_)) => Answer::Unknown,
-                Err(error) => Answer::Refused(error.to_string()),
-            }
-        })
+        let options = PublishOptions::new(qos(publication.qos)).retain(publication.retain);
+        options.properties(properties)
     }
 
     pub(super) fn leave(&self) {
         let _ = self.client.try_disconnect();
     }
+}
+
+fn answered(notice: Result<PublishNotice, rumqttc::ClientError>) -> Answered {
+    Box::pin(async move {
+        match notice {
+            Ok(notice) => answer(notice).await,
+            Err(rumqttc::ClientError::RequestChannelDisconnected(_)) => Answer::Unknown,
+            Err(error) => Answer::Refused(error.to_string()),
+        }
+    })
 }
 
 async fn answer(notice: PublishNotice) -> Answer {

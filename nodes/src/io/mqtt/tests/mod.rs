@@ -3,6 +3,7 @@
 mod filters;
 #[path = "../../../../../tests/mosquitto.rs"]
 pub(crate) mod mosquitto;
+mod publishing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -218,7 +219,7 @@ async fn what_is_new_after_a_break_does_not_overtake_what_had_no_answer_before_i
         let push = |out: &mut Outgoing<u32>, number: u32| {
             out.push(says("a/b", &number.to_string(), Qos::AtLeastOnce), number);
         };
-        broker.hang();
+        broker.signal(rustix::process::Signal::STOP);
         (0..10).for_each(|number| push(&mut out, number));
         timeout(WITHIN, out.send()).await.unwrap();
         broker.end(false);
