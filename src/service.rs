@@ -11,7 +11,7 @@ use smollama_engine::config::host::HostConfig;
 use smollama_engine::config::http::ListenHost;
 use smollama_engine::control::{ApplyReply, ApplyRequest, Control, PlanRequest, Variables};
 use smollama_engine::run::Watch;
-use smollama_nodes::io::mqtt::Outbox;
+use smollama_nodes::io::mqtt::{Broker, Outbox};
 use smollama_store::log::Durability;
 use smollama_supervisor::{Handle, Kept, Settings, Start, Supervisor};
 use tokio::sync::Notify;
@@ -73,6 +73,8 @@ impl Service<'_> {
         let _outbox = Outbox::open(&host).inspect_err(|error| {
             tracing::error!("nothing can be announced or taken back by MQTT: {error}");
         });
+        // Held until the end, too: others may use it though no node here does.
+        let _broker = Broker::serve(&host).map_err(Failure::Failed)?;
         let resumed = kept.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.revision > 0);
         if self.paths.is_empty() && !resumed {
             return Err(Failure::Failed(format!(

@@ -20,6 +20,9 @@ pub const DEFAULT_BROKER: &str = "default";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MqttConfig {
+    /// This program is the broker, for a host that has none. It listens on `broker` (127.0.0.1; 0.0.0.0 for all, which needs a `username` and a
+    /// `password`) and `port`. Default false.
+    pub embedded: bool,
     /// The host name or address of the broker. Default `localhost`.
     pub broker: Option<String>,
     /// Its port. Default 1883, with TLS 8883.
@@ -51,6 +54,9 @@ pub struct MqttConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MqttBroker {
+    /// Only for the broker directly below `mqtt`.
+    #[serde(skip)]
+    pub embedded: bool,
     /// The host name or address of the broker. Default `localhost`.
     pub broker: Option<String>,
     /// Its port. Default 1883, with TLS 8883.
@@ -127,6 +133,7 @@ impl MqttConfig {
             return self.connections.get(name).cloned();
         }
         Some(MqttBroker {
+            embedded: self.embedded,
             broker: self.broker.clone(),
             port: self.port,
             username: self.username.clone(),

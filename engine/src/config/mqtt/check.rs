@@ -1,5 +1,7 @@
 //! What is wrong with brokers whose settings are each readable, and what the Python original wrote there.
 
+use std::net::IpAddr;
+
 use super::{DEFAULT_BROKER, MqttBroker, MqttConfig};
 use crate::bytes::ByteSize;
 use crate::config::tree::{Mapping, Node, Value};
@@ -63,6 +65,7 @@ fn check_broker(broker: &MqttBroker, tree: &Node, diagnostics: &mut Diagnostics)
             "write a host name or an address, or leave it out for `localhost`",
         );
     }
+    check_embedded(broker, &mut error);
     if broker.port == Some(0) {
         error("port", "there is no port 0".into(), "brokers listen on 1883, with TLS on 8883");
     }
@@ -108,6 +111,35 @@ fn check_broker(broker: &MqttBroker, tree: &Node, diagnostics: &mut Diagnostics)
         let message = "a `password` without a `username` is not used".to_owned();
         let warning = Diagnostic::warning(&rules::BAD_VALUE, key, message);
         diagnostics.push(warning.help("write `username`, too"));
+    }
+}
+
+/// `error` takes the key, what is wrong, and what to do.
+fn check_embedded(broker: &MqttBroker, error: &mut impl FnMut(&str, String, &str)) {
+    if !broker.embedded {
+        return;
+    }
+    let listens = broker.broker.as_deref().unwrap_or("localhost");
+    let address = if listens == "localhost" { "127.0.0.1" } else { listens };
+    let has_password = broker.username.is_some() && broker.password.is_some();
+    match address.parse::<IpAddr>() {
+        Err(_) => error(
+            "broker",
+            format!("an embedded broker cannot listen on {}", quoted(listens)),
+            "write 127.0.0.1 for this machine alone, or 0.0.0.0 for all its networks",
+        ),
+        Ok(address) if !address.is_loopback() && !has_password => error(
+            "broker",
+            format!(
+                "an embedded broker on {address} would be open to whoever reaches this machine"
+            ),
+            "write a `username` and a `password`, which everybody has to give then, or leave `broker` out for this machine alone",
+        ),
+        Ok(_) => {}
+    }
+    if broker.tls.is_some() {
+        let message = "an embedded broker speaks no TLS".to_owned();
+        error("tls", message, "leave `tls` out, or run mosquitto for it");
     }
 }
 
@@ -216,6 +248,9 @@ mod tests {
         for (yaml, line, part) in [
             ("  broker: ''", 2, "`broker` is empty"),
             ("  port: 0", 2, "no port 0"),
+            ("  embedded: true\n  broker: pi.local", 3, "cannot listen on `pi.local`"),
+            ("  embedded: true\n  broker: 0.0.0.0", 3, "open to whoever reaches"),
+            ("  embedded: true\n  tls: {}", 3, "speaks no TLS"),
             ("  keep_alive: 4s", 2, "`keep_alive` is 4s"),
             ("  keep_alive: 18h12m16s", 2, "`keep_alive` is 18h12m16s"),
             ("  session_expiry: 60000d", 2, "`session_expiry` is"),

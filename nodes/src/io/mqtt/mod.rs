@@ -5,6 +5,7 @@
 
 mod cadence;
 mod client;
+mod embedded;
 mod ledger;
 mod link;
 mod mailbox;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tls;
 pub use client::{Arrived, Client};
+use embedded::Embedded;
 pub use ledger::Claim;
 use link::{Options, Version};
 pub use mailbox::{Delivery, Mailbox, Message, Once};
@@ -63,6 +65,9 @@ pub struct Broker {
     versions: Versions,
     client_ids: [String; 2],
     will: Option<Publication>,
+    /// This program is the broker.
+    embedded: Option<Embedded>,
+    serves: AtomicBool,
     subscribes: AtomicBool,
     publishes: AtomicBool,
     stop: CancellationToken,
@@ -86,6 +91,20 @@ impl Broker {
         host.leases.lease(&format!("mqtt {name}"), || Broker::new(name, host, filters))
     }
 
+    /// Is the broker for others, too, where this program is one, whether a node of this host uses it or not; as long as what comes back is
+    /// kept.
+    ///
+    /// # Errors
+    /// What config.yaml says of it cannot be used.
+    pub fn serve(host: &Host) -> Result<Option<Arc<Broker>>, String> {
+        if !host.mqtt.embedded {
+            return Ok(None);
+        }
+        let broker = Broker::lease(None, host)?;
+        broker.begin_to_serve();
+        Ok(Some(broker))
+    }
+
     fn new(name: &str, host: &Host, filters: Option<Filters>) -> Result<Broker, String> {
         let settings = host.mqtt.named(name).ok_or_else(|| {
             format!("config.yaml names no broker `{name}` below `mqtt.connections`")
@@ -95,6 +114,18 @@ impl Broker {
         let client_ids = ["sub", "pub"].map(|which| format!("smollama-{id}{part}-{which}"));
         let host_id: Arc<str> = id.to_string().into();
         let options = options(&settings, &host_id)?;
+        let embedded = if settings.embedded {
+            Some(Embedded {
+                address: Embedded::address(settings.broker.as_deref())?,
+                port: options.port,
+                credentials: options.credentials.clone(),
+                max_packet: options.max_packet,
+                folder: Embedded::folder(&host.data_dir),
+                own_client: client_ids[1].clone(),
+            })
+        } else {
+            None
+        };
         let place = format!("the broker at {}:{}", options.host, options.port);
         let [hears, says] = client_ids
             .each_ref()
@@ -109,6 +140,8 @@ impl Broker {
             expiry: None,
         };
         let greetings = announces.then(|| (status("online"), status("offline")));
+        // What is heard without a connection is asked of nobody.
+        let filters = filters.filter(|_| embedded.is_none());
         let versions = match settings.version {
             MqttVersion::Auto => Versions::new(Version::V5, true),
             MqttVersion::V5 => Versions::new(Version::V5, false),
@@ -123,6 +156,8 @@ impl Broker {
             versions,
             client_ids,
             will: greetings.map(|(_, goodbye)| goodbye),
+            embedded,
+            serves: AtomicBool::new(false),
             subscribes: AtomicBool::new(false),
             publishes: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -161,8 +196,19 @@ impl Broker {
         Outgoing::new(self.clone())
     }
 
+    /// Is the broker, where that is within this program.
+    fn begin_to_serve(&self) {
+        let Some(embedded) = &self.embedded else { return };
+        if !self.serves.swap(true, Ordering::Relaxed) {
+            let (subscriber, state) = (self.subscriber.clone(), self.hears.clone());
+            tokio::spawn(embedded.clone().run(subscriber, state, self.stop.clone()));
+        }
+    }
+
     fn begin_to_subscribe(&self) {
-        if !self.subscribes.swap(true, Ordering::Relaxed) {
+        self.begin_to_serve();
+        // What others say is heard without a connection then.
+        if self.embedded.is_none() && !self.subscribes.swap(true, Ordering::Relaxed) {
             let [client_id, _] = self.client_ids.clone();
             let options = Options {
                 client_id,
@@ -178,6 +224,7 @@ impl Broker {
     }
 
     fn begin_to_publish(&self) {
+        self.begin_to_serve();
         if !self.publishes.swap(true, Ordering::Relaxed) {
             let [_, client_id] = self.client_ids.clone();
             let options = Options {
@@ -206,7 +253,11 @@ fn options(settings: &MqttBroker, host_id: &Arc<str>) -> Result<Options, String>
         wanted.map_or(usual, smollama_engine::duration::Duration::to_std)
     };
     Ok(Options {
-        host: settings.broker.clone().unwrap_or_else(|| "localhost".into()),
+        host: if settings.embedded {
+            Embedded::reached_by(Embedded::address(settings.broker.as_deref())?)
+        } else {
+            settings.broker.clone().unwrap_or_else(|| "localhost".into())
+        },
         port: settings.port.unwrap_or(usual),
         tls,
         credentials,

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::cadence::Cadence;
+use super::embedded::Told;
 use super::ledger::{Ledger, Ticket};
 use super::link::{Again, Connected, Happening, Link, Lost, Options, Speaker, Why};
 use super::mailbox::{Delivery, Mailbox, Message, Once};
@@ -300,6 +301,21 @@ impl Subscriber {
             {
                 self.state.speaks_again(filter);
             }
+        }
+    }
+
+    /// Gives a message that came over no connection of this host to those who want it. Waits until they have kept it, with QoS 1 and 2.
+    pub(super) async fn deliver(&self, message: Incoming) {
+        let mut ways = Vec::new();
+        loop {
+            let (told, kept) = Told::new();
+            let ledger = Ledger::new(Box::new(told));
+            self.take(message.clone(), &ledger, &mut Owned::default(), &mut ways);
+            if message.qos == Qos::AtMostOnce || kept.await == Ok(true) {
+                return;
+            }
+            // There was no room, or a node was made anew meanwhile.
+            sleep(ROOM_AGAIN).await;
         }
     }
 

@@ -3,6 +3,8 @@
 mod filters;
 #[path = "../../../../../tests/mosquitto.rs"]
 pub(crate) mod mosquitto;
+
+mod embedded;
 mod publishing;
 
 use std::collections::{BTreeMap, BTreeSet};
