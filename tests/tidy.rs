@@ -208,9 +208,10 @@ fn begins_a_crate(path: &Path) -> bool {
     let root = path.ends_with("src/main.rs")
         || path.ends_with("src/lib.rs")
         || path.ends_with("tests/main.rs");
-    let bench =
-        path.ends_with("main.rs") && folder.parent().is_some_and(|up| up.ends_with("benches"));
-    root || bench
+    // A program of several files has a folder of its own.
+    let homes = ["benches", "src/bin"];
+    let own = folder.parent().is_some_and(|up| homes.iter().any(|home| up.ends_with(home)));
+    root || (own && path.ends_with("main.rs"))
         || folder.ends_with("benches")
         || folder.ends_with("examples")
         || folder.ends_with("src/bin")

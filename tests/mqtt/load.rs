@@ -180,7 +180,8 @@ impl Observer {
 
     /// Whether the last numbers came: those before them came then, or never will.
     pub(super) fn is_over(&self, publisher: &Publisher) -> bool {
-        Tally::is_over(publisher, self.payloads().iter().map(Vec::as_slice))
+        let seen = self.seen.lock().expect("no thread failed");
+        Tally::is_over(publisher, seen.iter().map(Vec::as_slice))
     }
 }
 

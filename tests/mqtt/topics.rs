@@ -9,7 +9,7 @@ use super::{broker, node, place, wait_for_subscription};
 use crate::kill::number_of;
 use crate::place::{wait_long_until, wait_until};
 
-/// How many topics there are unless `SMOLLAMA_TOPICS` says otherwise.
+/// How many topics there are unless `SMOLLAMA_KILLS` says otherwise: `scripts/soak.sh 1000000 topics`.
 const TOPICS: usize = 30_000;
 /// How many series a source node may have.
 const CAP: u64 = 10_000;
@@ -36,7 +36,7 @@ fn a_flood_of_topics_meets_a_cap_that_is_told_and_stops_nobody_else() {
     wait_for_subscription(&broker, "flood/#");
     wait_for_subscription(&broker, "good/#");
     let mut client = Client::connect(broker.port, "hostile").expect("it runs");
-    let topics = number_of("SMOLLAMA_TOPICS").unwrap_or(TOPICS);
+    let topics = number_of("SMOLLAMA_KILLS").unwrap_or(TOPICS);
     let mut most_memory = 0;
     for first in (0..topics).step_by(BURST) {
         let mut bytes = Vec::new();
@@ -65,7 +65,7 @@ fn a_flood_of_topics_meets_a_cap_that_is_told_and_stops_nobody_else() {
     assert_eq!(known("f:"), CAP as usize);
     let status = place.json(&["status"]);
     most_memory = status["host"]["rss_bytes"].as_u64().expect("bytes").max(most_memory);
-    println!("topics: {topics}, {most_memory} bytes");
+    println!("| mqtt, topics | {topics} | | | {most_memory} bytes of memory | |");
     // Unoptimised, with everything.
     assert!(most_memory < 256 << 20, "{most_memory} bytes");
     let flood = node(&place, "flood");
