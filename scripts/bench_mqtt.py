@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from bench import Engine, sync_rate
+from bench import Engine, cpu_seconds, sync_rate
 
 READINGS = 100_000
 RUNS = 5
@@ -84,16 +84,20 @@ def load(programs, port, qos, readings, rate=0, topics=0):
 
 
 def measure(programs, side, qos, readings, rate=0, durability="process"):
+    """One load on one of the two sides, with the CPU seconds it took in all."""
     with mosquitto() as (port, folder):
         if side == "relay":
             child = subprocess.Popen([f"{programs}/relay", str(port), str(qos), "bench/in", "bench/out"], stderr=subprocess.DEVNULL)
             try:
-                return load(programs, port, qos, readings, rate)
+                found = load(programs, port, qos, readings, rate)
+                return found | {"cpu": cpu_seconds(child.pid)}
             finally:
                 child.kill()
                 child.wait()
         with engine(programs, folder, port, "benches/pipelines/mqtt.yaml", durability, qos) as running:
+            before = running.cpu()
             found = load(programs, port, qos, readings, rate)
+            found["cpu"] = running.cpu() - before
             dropped = sum(node["dropped"] for node in running.status()["nodes"])
             if dropped:
                 sys.exit(f"{dropped} readings were dropped")
@@ -104,16 +108,17 @@ def throughput(programs):
     print(f"mqtt: {READINGS:,} readings of 1,000 series to dedup to MQTT, half of them news; medians of {RUNS} interleaved runs (least-most)")
     print(f"  receive maximum {RECEIVE_MAXIMUM:,}, 1,024 under way, two connections, TCP_NODELAY; 8,192 readings between the sender and the last one out")
     for qos, sides in ((0, ("relay", "process")), (1, ("relay", "process", "power"))):
-        rates = {side: [] for side in sides}
+        rates, cpu = {side: [] for side in sides}, {side: [] for side in sides}
         for _ in range(RUNS):
             for side, found in rates.items():
                 ran = measure(programs, side, qos, READINGS, durability=side)
                 found.append(ran["readings"] / ran["seconds"])
+                cpu[side].append(1e6 * ran["cpu"] / ran["readings"])
         for side, found in rates.items():
             ratio = statistics.median(one / relay for one, relay in zip(found, rates["relay"]))
             name = "relay by hand" if side == "relay" else f"smollama, {side}"
             against = "" if side == "relay" else f"  x{ratio:.2f}"
-            print(f"  qos {qos}  {name:18} {statistics.median(found):9,.0f}/s ({min(found):,.0f}-{max(found):,.0f}){against}")
+            print(f"  qos {qos}  {name:18} {statistics.median(found):9,.0f}/s ({min(found):,.0f}-{max(found):,.0f})  CPU {statistics.median(cpu[side]):.1f} us a reading{against}")
     syncs = sync_rate()
     print(f"  the disk alone: {syncs:,.0f} syncs/s of 4 KiB appended; 20 times that: {20 * syncs:,.0f}/s")
 

@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use rumqttc::mqttbytes::QoS;
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Packet, PublishOptions, PublishProperties};
+use rumqttc::{
+    AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Packet, PublishOptions,
+    PublishProperties,
+};
 
 /// A value this close to the last that passed is no news.
 const DEADBAND: f64 = 0.05;

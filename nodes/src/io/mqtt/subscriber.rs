@@ -254,6 +254,7 @@ impl Subscriber {
                 self.state.holds();
             }
             let mut takers = self.takers();
+            takers.reroute();
             let Takers { speaker: Some(speaker), cadences, asked, numbers, .. } = &mut *takers
             else {
                 continue;
@@ -276,6 +277,7 @@ impl Subscriber {
         takers.asked.clear();
         takers.speaker = Some(speaker);
         takers.numbers = connected.numbers;
+        takers.reroute();
         let now = Instant::now();
         takers.cadences.iter_mut().for_each(|(_, cadence)| cadence.begin_anew(now));
         let mut missing = takers.ask();

@@ -94,12 +94,18 @@ impl Load {
     }
 
     /// Sends to each topic until something comes out of it.
-    fn probe(&self, says: &mut Writer, hears: &mut Writer, comes: &mut Reader) -> Result<(), Failure> {
+    fn probe(
+        &self,
+        says: &mut Writer,
+        hears: &mut Writer,
+        comes: &mut Reader,
+    ) -> Result<(), Failure> {
         let topics = self.topics.max(1);
         let mut silent: Vec<bool> = vec![true; topics as usize];
         for round in 1..=200u16 {
             for topic in (0..topics).filter(|topic| silent[*topic as usize]) {
-                let payload = format!(r#"{{"time":{},"source":"{PROBE}{topic}","value":{round}}}"#, now());
+                let payload =
+                    format!(r#"{{"time":{},"source":"{PROBE}{topic}","value":{round}}}"#, now());
                 says.publish(&self.topic(&self.from, topic), payload.as_bytes(), self.qos, round);
             }
             // What ends the round: the load's own message.
@@ -114,7 +120,8 @@ impl Load {
                     kept.extend(number);
                     over |= payload == b"round";
                     let reading = serde_json::from_slice::<Reading>(payload).ok();
-                    let topic = reading.and_then(|one| one.source.strip_prefix(PROBE)?.parse::<usize>().ok());
+                    let topic = reading
+                        .and_then(|one| one.source.strip_prefix(PROBE)?.parse::<usize>().ok());
                     if let Some(silent) = topic.and_then(|topic| silent.get_mut(topic)) {
                         *silent = false;
                     }
@@ -158,8 +165,16 @@ impl Load {
                 let one = Expected { number, value, sent: Instant::now() };
                 expected[series as usize].lock().map_err(|_| "poisoned")?.push_back(one);
             }
-            let payload = format!(r#"{{"time":{},"source":"bench:{series:03}/air","value":{value}}}"#, time + number);
-            says.publish(&self.topic(&self.from, number), payload.as_bytes(), self.qos, (number % 65_000 + 1) as u16);
+            let payload = format!(
+                r#"{{"time":{},"source":"bench:{series:03}/air","value":{value}}}"#,
+                time + number
+            );
+            says.publish(
+                &self.topic(&self.from, number),
+                payload.as_bytes(),
+                self.qos,
+                (number % 65_000 + 1) as u16,
+            );
             if says.waiting() > 16 << 10 {
                 says.flush()?;
             }
@@ -205,7 +220,10 @@ impl Load {
 }
 
 /// What was expected in place of this; `None` for a probe.
-fn came(payload: &[u8], expected: &[Mutex<VecDeque<Expected>>]) -> Result<Option<Expected>, Failure> {
+fn came(
+    payload: &[u8],
+    expected: &[Mutex<VecDeque<Expected>>],
+) -> Result<Option<Expected>, Failure> {
     let reading: Reading = serde_json::from_slice(payload)?;
     let Some(rest) = reading.source.strip_prefix("bench:") else {
         return Err(format!("a foreign reading of {}", reading.source).into());
@@ -216,7 +234,10 @@ fn came(payload: &[u8], expected: &[Mutex<VecDeque<Expected>>]) -> Result<Option
     let one = expected[series].lock().map_err(|_| "poisoned")?.pop_front();
     match one {
         Some(one) if one.value == reading.value => Ok(Some(one)),
-        Some(one) => Err(format!("{} came in place of {} of series {series}", reading.value, one.value).into()),
+        Some(one) => {
+            Err(format!("{} came in place of {} of series {series}", reading.value, one.value)
+                .into())
+        }
         None => Err(format!("{} of series {series} was not expected", reading.value).into()),
     }
 }
@@ -232,7 +253,11 @@ fn report(load: &Load, taken: &mut [(u64, Duration)], took: Duration) {
     let fifth = taken.len() / 5;
     let (first, last) = (median(&taken[..fifth]), median(&taken[taken.len() - fifth..]));
     taken.sort_unstable_by_key(|(_, time)| *time);
-    let at = |part: f64| taken.get(((taken.len() - 1) as f64 * part) as usize).map_or(0, |(_, time)| time.as_micros());
+    let at = |part: f64| {
+        taken
+            .get(((taken.len() - 1) as f64 * part) as usize)
+            .map_or(0, |(_, time)| time.as_micros())
+    };
     println!(
         r#"{{"readings":{},"passed":{},"seconds":{seconds:.4},"p50":{},"p99":{},"max":{},"p50_first":{first},"p50_last":{last}}}"#,
         load.readings,
