@@ -74,7 +74,7 @@ impl Service<'_> {
             tracing::error!("nothing can be announced or taken back by MQTT: {error}");
         });
         // Held until the end, too: others may use it though no node here does.
-        let _broker = Broker::serve(&host).map_err(Failure::Failed)?;
+        let broker = Broker::serve(&host).map_err(Failure::Failed)?;
         let resumed = kept.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.revision > 0);
         if self.paths.is_empty() && !resumed {
             return Err(Failure::Failed(format!(
@@ -131,7 +131,7 @@ impl Service<'_> {
         }
         let gauges = handle.gauges();
         let errors = tokio::select! {
-            errors = async { server.stop().await; supervisor.stop().await } => errors,
+            errors = end(server, supervisor, broker) => errors,
             () = signals.stop() => vec!["stopped at once: what was not acknowledged may be lost".into()],
         };
         let nodes: Vec<_> = gauges.into_iter().map(|gauge| (gauge.node, gauge.stats)).collect();
@@ -254,6 +254,16 @@ impl Service<'_> {
         }
         crate::systemd::ready();
     }
+}
+
+/// Ends an engine, and then the broker that it may be. The errors are what nodes could not do.
+async fn end(server: Server, supervisor: Supervisor, broker: Option<Arc<Broker>>) -> Vec<String> {
+    server.stop().await;
+    let errors = supervisor.stop().await;
+    if let Some(broker) = broker {
+        broker.end().await;
+    }
+    errors
 }
 
 /// What the configuration says of how things are kept.

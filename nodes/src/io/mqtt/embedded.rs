@@ -16,7 +16,7 @@ use mqtt5::broker::{
     BrokerEventHandler, ClientPublishEvent, MqttBroker, PasswordAuthProvider, PublishAction,
 };
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Acknowledge;
@@ -27,6 +27,8 @@ use super::subscriber::Subscriber;
 
 /// How long after a failure it is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// How long its end may take.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What it needs to know.
 #[derive(Debug, Clone)]
@@ -75,10 +77,7 @@ impl Embedded {
         stop: CancellationToken,
     ) {
         while !stop.is_cancelled() {
-            let ended = tokio::select! {
-                () = stop.cancelled() => return,
-                ended = self.serve(&subscriber, &state) => ended,
-            };
+            let Some(ended) = self.serve(&subscriber, &state, &stop).await else { return };
             let text = format!("this program is the broker, and cannot be: {ended}");
             state.lost(&Lost { why: Why::Refused, text }, Version::V5);
             tokio::select! {
@@ -88,7 +87,13 @@ impl Embedded {
         }
     }
 
-    async fn serve(&self, subscriber: &Arc<Subscriber>, state: &State) -> String {
+    /// Why it is no broker any more; nothing where it was told to stop.
+    async fn serve(
+        &self,
+        subscriber: &Arc<Subscriber>,
+        state: &State,
+        stop: &CancellationToken,
+    ) -> Option<String> {
         let ears = Ears { subscriber: subscriber.clone(), own_client: self.own_client.clone() };
         let config = BrokerConfig::new()
             .with_bind_address(SocketAddr::new(self.address, self.port))
@@ -97,19 +102,29 @@ impl Embedded {
             .with_event_handler(Arc::new(ears));
         let mut broker = match MqttBroker::with_config(config).await {
             Ok(broker) => broker,
-            Err(error) => return error.to_string(),
+            Err(error) => return Some(error.to_string()),
         };
         if let Some((user, password)) = &self.credentials {
             let known = PasswordAuthProvider::new();
             if let Err(error) = known.add_user(user, password) {
-                return error.to_string();
+                return Some(error.to_string());
             }
             broker = broker.with_auth_provider(Arc::new(known));
         }
         state.connected(true);
-        match broker.run().await {
-            Ok(()) => "it ended".to_owned(),
-            Err(error) => error.to_string(),
+        let handle = broker.shutdown_handle();
+        let mut runs = std::pin::pin!(broker.run());
+        tokio::select! {
+            () = stop.cancelled() => {
+                handle.shutdown();
+                // What it keeps for others is written now.
+                let _ = timeout(FAREWELL, runs).await;
+                None
+            }
+            ended = &mut runs => Some(match ended {
+                Ok(()) => "it ended".to_owned(),
+                Err(error) => error.to_string(),
+            }),
         }
     }
 }

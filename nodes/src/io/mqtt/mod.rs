@@ -20,14 +20,15 @@ pub(crate) mod tests;
 mod versions;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use smollama_engine::config::mqtt::{DEFAULT_BROKER, MqttBroker, MqttVersion};
 use smollama_engine::context::Host;
 use smollama_engine::trouble::Trouble;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::tls;
@@ -67,16 +68,21 @@ pub struct Broker {
     will: Option<Publication>,
     /// This program is the broker.
     embedded: Option<Embedded>,
-    serves: AtomicBool,
+    serves: Mutex<Option<JoinHandle<()>>>,
+    /// What publishes, while it does.
+    publishing: Mutex<Option<JoinHandle<()>>>,
     subscribes: AtomicBool,
     publishes: AtomicBool,
     stop: CancellationToken,
+    /// Later, as this host says goodbye to the broker that it is.
+    closes: CancellationToken,
     host_stops: CancellationToken,
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
         self.stop.cancel();
+        self.closes.cancel();
     }
 }
 
@@ -157,10 +163,12 @@ impl Broker {
             client_ids,
             will: greetings.map(|(_, goodbye)| goodbye),
             embedded,
-            serves: AtomicBool::new(false),
+            serves: Mutex::default(),
+            publishing: Mutex::default(),
             subscribes: AtomicBool::new(false),
             publishes: AtomicBool::new(false),
             stop: CancellationToken::new(),
+            closes: CancellationToken::new(),
             host_stops: host.leases.stopping().clone(),
         })
     }
@@ -199,9 +207,21 @@ impl Broker {
     /// Is the broker, where that is within this program.
     fn begin_to_serve(&self) {
         let Some(embedded) = &self.embedded else { return };
-        if !self.serves.swap(true, Ordering::Relaxed) {
+        self.serves.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| {
             let (subscriber, state) = (self.subscriber.clone(), self.hears.clone());
-            tokio::spawn(embedded.clone().run(subscriber, state, self.stop.clone()));
+            tokio::spawn(embedded.clone().run(subscriber, state, self.closes.clone()))
+        });
+    }
+
+    /// Ends what [`Broker::serve`] began, once nobody in this program uses it any more.
+    pub async fn end(&self) {
+        for (stop, task) in [(&self.stop, &self.publishing), (&self.closes, &self.serves)] {
+            stop.cancel();
+            let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(task) = task {
+                // An error means that it ended by itself.
+                let _ = task.await;
+            }
         }
     }
 
@@ -236,7 +256,8 @@ impl Broker {
                 ..self.options.clone()
             };
             let run = self.publisher.clone().run(options, self.versions, self.stop.clone());
-            tokio::spawn(run);
+            let task = tokio::spawn(run);
+            *self.publishing.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         }
     }
 }
