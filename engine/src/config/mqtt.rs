@@ -41,8 +41,8 @@ pub struct MqttConfig {
     pub session_expiry: Option<Duration>,
     /// How many messages the broker may send before the first of them is acknowledged (MQTT 5), at most 65535. Default 1000.
     pub receive_maximum: Option<u16>,
-    /// The largest message that is taken. A broker that speaks MQTT 5 withholds larger ones, and nobody here hears of them; what comes all the
-    /// same, up to 16 MiB, goes to the dead letters. Beyond that MQTT 3.1.1 has to end the connection. Default `1MiB`.
+    /// The largest message that is taken. A broker that speaks MQTT 5 withholds larger ones, and nobody here hears of them. Over MQTT 3.1.1
+    /// they come: up to 16 MiB they go to the dead letters, beyond that the connection has to end. Default `1MiB`.
     pub max_packet: Option<ByteSize>,
     /// Says whether this host is there, on `smollama/<host>/status`. Default true.
     pub announce: Option<bool>,
@@ -75,8 +75,8 @@ pub struct MqttBroker {
     pub session_expiry: Option<Duration>,
     /// How many messages the broker may send before the first of them is acknowledged (MQTT 5), at most 65535. Default 1000.
     pub receive_maximum: Option<u16>,
-    /// The largest message that is taken. A broker that speaks MQTT 5 withholds larger ones, and nobody here hears of them; what comes all the
-    /// same, up to 16 MiB, goes to the dead letters. Beyond that MQTT 3.1.1 has to end the connection. Default `1MiB`.
+    /// The largest message that is taken. A broker that speaks MQTT 5 withholds larger ones, and nobody here hears of them. Over MQTT 3.1.1
+    /// they come: up to 16 MiB they go to the dead letters, beyond that the connection has to end. Default `1MiB`.
     pub max_packet: Option<ByteSize>,
     /// Says whether this host is there, on `smollama/<host>/status`. Default true.
     pub announce: Option<bool>,

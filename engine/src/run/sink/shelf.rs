@@ -6,8 +6,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use futures::StreamExt;
+use tokio::time::Instant;
 
 use crate::batch::Batch;
 use crate::run::keep::{Spool, SpoolError};
@@ -16,6 +18,9 @@ use crate::run::stats::NodeStats;
 
 /// Batches are joined up to so many bytes in memory: a quarter of the smallest spool.
 const JOINED_BYTES_MAX: usize = 16 * 1_024;
+
+/// How often it is said that the disk takes nothing.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// Where a batch lies that is under way to the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +53,10 @@ pub(crate) struct Shelf {
     pub(crate) ended: bool,
     /// What was put into the spool, or confirmed to it, is not durable yet.
     unpersisted: bool,
-    /// The disk takes nothing; said once.
+    /// The disk takes nothing.
     stuck: bool,
+    /// When that was said last.
+    said: Option<Instant>,
 }
 
 impl Shelf {
@@ -76,6 +83,7 @@ impl Shelf {
             // What a predecessor put there may not be.
             unpersisted: true,
             stuck: false,
+            said: None,
         }
     }
 
@@ -243,7 +251,10 @@ impl Shelf {
     }
 
     fn complain(&mut self, error: &SpoolError) -> bool {
-        if !std::mem::replace(&mut self.stuck, true) {
+        let begins = !std::mem::replace(&mut self.stuck, true);
+        // A spool that is full all day has room for an item every moment.
+        if begins && self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            self.said = Some(Instant::now());
             tracing::warn!("{error}: what comes now waits before it");
         }
         false
