@@ -11,10 +11,12 @@ mod link;
 mod mailbox;
 mod message;
 mod outbox;
+mod owned;
 mod publisher;
 mod routes;
 mod state;
 mod subscriber;
+mod takers;
 #[cfg(test)]
 pub(crate) mod tests;
 mod versions;

@@ -11,7 +11,7 @@ use smollama_engine::trouble::Trouble;
 
 use super::link::{Lost, Version, Why};
 use super::message::Qos;
-use super::subscriber::Request;
+use super::takers::Request;
 
 /// After so many connections that ended in the same way, a message is known to come again and again.
 const STUCK_FROM: u32 = 2;

@@ -3,15 +3,13 @@
 //! One task polls it and never waits for anything else: what comes with QoS 1 or 2 lies in the node's mailbox until the journal has it and
 //! only then is acknowledged, so the broker holds back what is too much; what comes with QoS 0 and finds no room is dropped.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use foldhash::fast::FixedState;
 use smollama_engine::run::{Backoff, RetrySpec};
 use smollama_engine::topic;
 use tokio::time::{Instant, sleep};
@@ -19,13 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::cadence::Cadence;
 use super::embedded::Told;
-use super::ledger::{Ledger, Ticket};
+use super::ledger::Ledger;
 use super::link::{Again, Connected, Happening, Link, Lost, Options, Speaker, Why};
 use super::mailbox::{Delivery, Mailbox, Message, Once};
 use super::message::{Incoming, Qos};
 use super::outbox::Filters;
-use super::routes::{Routes, Subscription, Way, apart, number_of, take_once};
+use super::owned::{Owned, print};
+use super::routes::{Subscription, Way, number_of, take_once};
 use super::state::State;
+use super::takers::{Request, Taker, Takers};
 use super::versions::Versions;
 
 /// So many bytes of messages may wait for their acknowledgement, where the broker does not keep to what it was asked for. More are
@@ -33,8 +33,6 @@ use super::versions::Versions;
 const CLAIMED_MAX: usize = 64 << 20;
 /// How often it is looked whether there is room again.
 const ROOM_AGAIN: Duration = Duration::from_millis(100);
-/// How many subscriptions are asked for before the first of them is granted.
-const SUBSCRIBED_AT_ONCE: usize = 64;
 /// How often it is looked whether messages stay away. Tests are impatient.
 const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5_000 });
 /// So much is kept of a message that is too large.
@@ -43,34 +41,6 @@ const LOOKED_AT: usize = 4 << 10;
 const GOOD_AFTER: Duration = Duration::from_secs(1);
 /// After so long whatever ended the connections before this one is over.
 const HOLDS_AFTER: Duration = Duration::from_secs(10);
-
-/// Those who take messages of a broker.
-#[derive(Default)]
-struct Takers {
-    by_address: BTreeMap<Arc<str>, Taker>,
-    /// The same by number, for the routes.
-    numbered: Vec<Weak<Mailbox>>,
-    routes: Routes,
-    /// The filters, and how often messages come by each.
-    cadences: Vec<(String, Cadence)>,
-    filters: HashMap<String, usize>,
-    /// Takers or what they want changed since the routes were made: they are made anew with the next message.
-    stale: bool,
-    /// What the broker was asked for in this life, and what it said.
-    asked: BTreeMap<String, Qos>,
-    speaker: Option<Speaker>,
-    /// Whether subscriptions are numbered in this life.
-    numbers: bool,
-}
-
-struct Taker {
-    mailbox: Weak<Mailbox>,
-    subscriptions: BTreeSet<Subscription>,
-    /// Those of a successor that was made, and does not take yet.
-    announced: BTreeSet<Subscription>,
-    /// It has begun to take: from now on the broker is asked for what it wants.
-    began: bool,
-}
 
 /// See the module.
 pub(super) struct Subscriber {
@@ -106,8 +76,7 @@ impl Subscriber {
 
     /// Asks, and notes what the broker has after that.
     fn request(&self, request: Option<Request>) {
-        let filters = self.filters.clone();
-        self.state.subscribe(request.map(|request| Request { filters, ..request }));
+        self.state.subscribe(request.map(|request| request.noted_by(self.filters.clone())));
     }
 
     fn takers(&self) -> MutexGuard<'_, Takers> {
@@ -389,188 +358,4 @@ impl Subscriber {
             mailboxes.iter().for_each(|mailbox| put(mailbox, Some(ticket.claim()), once));
         }
     }
-}
-
-impl Takers {
-    /// Makes the routes anew where something changed, once for all nodes that begin together.
-    fn reroute(&mut self) {
-        if !std::mem::take(&mut self.stale) {
-            return;
-        }
-        self.routes = Routes::default();
-        self.numbered.clear();
-        let known = std::mem::take(&mut self.filters);
-        let cadences = std::mem::take(&mut self.cadences);
-        for taker in self.by_address.values() {
-            for subscription in taker.subscriptions.union(&taker.announced) {
-                let next = self.cadences.len();
-                let index = *self.filters.entry(subscription.filter.clone()).or_insert(next);
-                if index == next {
-                    let before = known.get(&subscription.filter).and_then(|at| cadences.get(*at));
-                    let cadence = before.map_or_else(Cadence::default, |(_, cadence)| *cadence);
-                    self.cadences.push((subscription.filter.clone(), cadence));
-                }
-                self.routes.add(subscription, self.numbered.len(), index);
-            }
-            self.numbered.push(taker.mailbox.clone());
-        }
-    }
-
-    fn all(&self, tell: impl Fn(&Mailbox)) {
-        let takers = self.by_address.values();
-        takers.filter_map(|taker| taker.mailbox.upgrade()).for_each(|mailbox| tell(&mailbox));
-    }
-
-    /// Asks the broker for what is wanted and was not asked for, and no longer for what nobody wants. Gives those to ask for.
-    fn ask(&mut self) -> Option<Request> {
-        let speaker = self.speaker.clone()?;
-        let wanted = self.wanted(false);
-        let asked = |filter: &str| self.asked.get(filter).copied();
-        let missing: Vec<(String, Qos)> = wanted
-            .iter()
-            .filter(|(filter, qos)| asked(filter) != Some(**qos))
-            .map(|(filter, qos)| (filter.clone(), *qos))
-            .collect();
-        let gone = self.asked.keys().filter(|filter| !wanted.contains_key(*filter));
-        let gone: Vec<String> = gone.cloned().collect();
-        self.asked = wanted;
-        let (numbers, forgotten, filters) = (self.numbers, Vec::new(), None);
-        Some(Request { speaker, missing, gone, forgotten, numbers, filters })
-    }
-
-    /// What those want who have begun to take, or all who will too.
-    fn wanted(&self, all: bool) -> BTreeMap<String, Qos> {
-        let mut wanted: BTreeMap<String, Qos> = BTreeMap::new();
-        for taker in self.by_address.values().filter(|taker| all || taker.began) {
-            let announced = taker.announced.iter().filter(|_| all);
-            for Subscription { filter, qos } in taker.subscriptions.iter().chain(announced) {
-                let most = wanted.entry(filter.clone()).or_insert(*qos);
-                *most = (*qos).max(*most);
-            }
-        }
-        if self.numbers { wanted } else { apart(wanted) }
-    }
-}
-
-/// Subscriptions to ask for.
-pub(super) struct Request {
-    speaker: Speaker,
-    missing: Vec<(String, Qos)>,
-    /// Those that are no longer wanted.
-    pub(super) gone: Vec<String>,
-    /// Those that the broker lost with the session.
-    forgotten: Vec<String>,
-    /// Whether subscriptions have numbers.
-    numbers: bool,
-    /// Where it is noted what the broker has.
-    filters: Option<Filters>,
-}
-
-impl Request {
-    /// Asks, and tells of each what the broker said.
-    pub(super) async fn ask(self, mut told: impl FnMut(&str, Result<Qos, String>) + Send) {
-        let note = async {
-            if let Some(filters) = &self.filters {
-                filters.gone(self.forgotten.iter()).await;
-                filters.ask(self.missing.iter().map(|(filter, _)| filter)).await;
-            }
-        };
-        // The disk is not waited for: it is for what a later run does not want.
-        tokio::join!(note, self.ask_broker(&mut told));
-    }
-
-    async fn ask_broker(&self, told: &mut (impl FnMut(&str, Result<Qos, String>) + Send)) {
-        for some in self.missing.chunks(SUBSCRIBED_AT_ONCE) {
-            let asked: Vec<_> = some
-                .iter()
-                .map(|(filter, qos)| {
-                    let number = self.numbers.then(|| number_of(filter));
-                    (filter, self.speaker.subscribe(filter, *qos, number, Again::No))
-                })
-                .collect();
-            for (filter, granted) in asked {
-                match granted.await {
-                    Some(granted) => told(filter, granted),
-                    // The connection ended: the next one asks again.
-                    None => return,
-                }
-            }
-        }
-        // Last, so that nothing is missed where a wider filter takes the place of a narrower one.
-        let mut given_back = Vec::new();
-        let answers = self.gone.iter().map(|filter| (filter, self.speaker.unsubscribe(filter)));
-        for (filter, answer) in answers.collect::<Vec<_>>() {
-            given_back.extend(answer.await.then_some(filter));
-        }
-        if let Some(filters) = &self.filters {
-            filters.gone(given_back.iter().copied()).await;
-            if given_back.len() < self.gone.len() {
-                filters.are_left();
-            }
-        }
-    }
-}
-
-/// Messages with QoS 1 and 2 whose numbers still belong to them, over the lives of the connection.
-#[derive(Default)]
-struct Owned {
-    by_number: HashMap<u16, Piece>,
-    /// Since when there is a connection.
-    since: Option<Instant>,
-    /// More came than can be held.
-    is_full: bool,
-    /// A number that a full map is cleared at.
-    clear_at: usize,
-}
-
-struct Piece {
-    ticket: Arc<Ticket>,
-    qos: Qos,
-    print: u32,
-    /// Whom to tell of its release, with QoS 2.
-    takers: Vec<Weak<Mailbox>>,
-}
-
-impl Owned {
-    /// The ticket of a message that is new; `None` where it came before, and whoever takes it has it already.
-    fn take(
-        &mut self,
-        message: &Incoming,
-        print: u32,
-        ledger: &Arc<Ledger>,
-        takers: &[Arc<Mailbox>],
-    ) -> Option<Arc<Ticket>> {
-        let (number, qos) = (message.number, message.qos);
-        if let Some(piece) = self.by_number.get(&number)
-            && message.again
-            && (piece.qos, piece.print) == (qos, print)
-        {
-            // Once QoS 1 is acknowledged, the broker may give the number to another message, which can look the same.
-            let same = qos == Qos::ExactlyOnce || !piece.ticket.is_acknowledged();
-            if same && piece.ticket.came_again(ledger, number, qos) {
-                return None;
-            }
-        }
-        let ticket = Ticket::new(ledger, number, qos, takers.len());
-        let told = if qos == Qos::ExactlyOnce { takers } else { &[] };
-        let takers = told.iter().map(Arc::downgrade).collect();
-        self.by_number.insert(number, Piece { ticket: ticket.clone(), qos, print, takers });
-        if self.by_number.len() > self.clear_at {
-            self.by_number.retain(|_, piece| {
-                piece.qos == Qos::ExactlyOnce || !piece.ticket.is_acknowledged()
-            });
-            self.clear_at = (2 * self.by_number.len()).max(1024);
-        }
-        Some(ticket)
-    }
-}
-
-/// Two messages with the same number that differ in this are two messages.
-fn print(message: &Incoming) -> u32 {
-    let mut hasher = FixedState::default().build_hasher();
-    message.topic.hash(&mut hasher);
-    message.payload.hash(&mut hasher);
-    let print = hasher.finish();
-    // Half of it tells enough, and is half as much to keep.
-    (print ^ (print >> 32)) as u32
 }
