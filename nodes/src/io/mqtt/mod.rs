@@ -5,6 +5,7 @@
 
 mod cadence;
 mod client;
+mod echoes;
 mod embedded;
 mod ledger;
 mod link;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tls;
 pub use client::{Arrived, Client};
+use echoes::Echoes;
 use embedded::Embedded;
 pub use ledger::Claim;
 use link::{Options, Version};
@@ -62,6 +64,7 @@ const IN_FLIGHT: u16 = 1024;
 pub struct Broker {
     subscriber: Arc<Subscriber>,
     publisher: Arc<Publisher>,
+    echoes: Arc<Echoes>,
     hears: Arc<State>,
     says: Arc<State>,
     options: Options,
@@ -155,9 +158,16 @@ impl Broker {
             MqttVersion::V5 => Versions::new(Version::V5, false),
             MqttVersion::V3 => Versions::new(Version::V4, false),
         };
+        let echoes = Arc::<Echoes>::default();
         Ok(Broker {
-            subscriber: Subscriber::new(hears.clone(), options.max_packet as usize, filters),
+            subscriber: Subscriber::new(
+                hears.clone(),
+                options.max_packet as usize,
+                echoes.clone(),
+                filters,
+            ),
             publisher: Publisher::new(says.clone(), greetings.clone()),
+            echoes,
             hears,
             says,
             options,

@@ -199,6 +199,9 @@ impl<T> Outgoing<T> {
                 self.life = life;
             }
             while let Some(flying) = self.flight.get(self.handed) {
+                if !speaker.marks() {
+                    self.broker.echoes.says(&flying.publication.topic);
+                }
                 if let Some(answered) = speaker.try_publish(&flying.publication) {
                     self.hand_over(answered);
                     continue;

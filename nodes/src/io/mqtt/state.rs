@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Unit};
 use smollama_engine::topic;
 use smollama_engine::trouble::Trouble;
 
+use super::echoes::MOST;
 use super::link::{Lost, Version, Why};
 use super::message::Qos;
 use super::takers::Request;
@@ -210,10 +211,16 @@ impl State {
         *self.host_id == *host
     }
 
-    /// A message of its own came back, and was dropped.
-    pub(super) fn count_own(&self) {
-        if self.own.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::warn!(client = %self.client_id, "messages that this host published come back to it; they are dropped");
+    /// A message of its own came back, or seems to have, and was dropped. Said once.
+    pub(super) fn count_own(&self, topic: &str, marked: bool) {
+        if self.own.fetch_add(1, Ordering::Relaxed) > 0 {
+            return;
+        }
+        let client = &self.client_id;
+        if marked {
+            tracing::warn!(%client, "messages that this host published come back to it on `{topic}`; they are dropped");
+        } else {
+            tracing::warn!(%client, "more than {MOST} messages in a second came on `{topic}`, to which this host publishes, too: that looks like a loop; the rest is dropped");
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::cadence::Cadence;
+use super::echoes::Echoes;
 use super::embedded::Told;
 use super::ledger::Ledger;
 use super::link::{Again, Connected, Happening, Link, Lost, Options, Speaker, Why};
@@ -50,6 +51,7 @@ pub(super) struct Subscriber {
     state: Arc<State>,
     /// How large a message may be, in bytes.
     largest: usize,
+    echoes: Arc<Echoes>,
     /// What the broker was asked for, over restarts; `None` where nobody keeps that.
     filters: Option<Filters>,
 }
@@ -58,6 +60,7 @@ impl Subscriber {
     pub(super) fn new(
         state: Arc<State>,
         largest: usize,
+        echoes: Arc<Echoes>,
         filters: Option<Filters>,
     ) -> Arc<Subscriber> {
         Arc::new(Subscriber {
@@ -65,6 +68,7 @@ impl Subscriber {
             claimed: Arc::default(),
             state,
             largest,
+            echoes,
             filters,
         })
     }
@@ -315,9 +319,12 @@ impl Subscriber {
             self.heard(&mut takers.cadences, ways, &message.by);
         }
         take_once(ways, &message.by);
-        let loops = message.host.as_deref().is_some_and(|host| self.state.is_own(host));
-        if loops {
-            self.state.count_own();
+        let is_own = match &message.host {
+            Some(host) => self.state.is_own(host),
+            None => !message.retained && self.echoes.is_too_many(topic, Instant::now()),
+        };
+        if is_own {
+            self.state.count_own(topic, message.host.is_some());
             ways.clear();
         }
         let mailboxes: Vec<Arc<Mailbox>> =

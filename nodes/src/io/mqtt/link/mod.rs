@@ -206,6 +206,11 @@ impl Speaker {
         }
     }
 
+    /// Whether what it publishes says which host it is from.
+    pub(super) fn marks(&self) -> bool {
+        matches!(self, Speaker::V5(_))
+    }
+
     /// Waits until there is room for one more publication, and publishes it. Not cancel-safe: given up, it may have been published.
     pub(super) async fn publish(&self, publication: Publication) -> Answered {
         match self {

@@ -235,3 +235,28 @@ async fn what_is_new_after_a_break_does_not_overtake_what_had_no_answer_before_i
         assert_eq!(numbers(&mut inbox, 20).await, (0..20).collect::<Vec<_>>(), "{version:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_this_host_says_too_is_taken_so_often_in_a_second_where_nothing_marks_it() {
+    let broker = Mosquitto::start(FORGETS);
+    let (mut loops, says_it) = (host(&broker, 1), host(&broker, 2));
+    loops.mqtt.version = MqttVersion::V3;
+    let (mut inbox, _) = inbox(&loops, "p/n", &[("a/#", Qos::AtLeastOnce)]);
+    let mut other = Broker::lease(None, &says_it).unwrap().outgoing();
+    begin(&mut inbox, &mut other, "a/probe").await;
+    let mut out = Broker::lease(None, &loops).unwrap().outgoing();
+    let began = std::time::Instant::now();
+    for number in 0..1_000 {
+        out.push(says("a/loop", &number.to_string(), Qos::AtLeastOnce), number);
+    }
+    timeout(WITHIN, out.settle(0)).await.unwrap();
+    other.push(says("a/end", "1000", Qos::AtLeastOnce), 0);
+    timeout(WITHIN, other.settle(0)).await.unwrap();
+    let mut came = Vec::new();
+    while came.last() != Some(&1_000) {
+        came.extend(numbers(&mut inbox, 1).await);
+    }
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 2;
+    assert!(came.len() <= seconds * 100 + 1, "{} in {seconds} s", came.len());
+    assert_eq!(came[..50], (0..50).collect::<Vec<_>>());
+}
