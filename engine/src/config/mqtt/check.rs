@@ -1,6 +1,6 @@
 //! What is wrong with brokers whose settings are each readable, and what the Python original wrote there.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use super::{DEFAULT_BROKER, MqttBroker, MqttConfig};
 use crate::bytes::ByteSize;
