@@ -9,7 +9,7 @@ use super::load::Observer;
 use super::{broker, node, place, wait_for_subscription};
 use crate::kill::Random;
 use crate::kill::receiver::{Mood, Receiver};
-use crate::place::{wait_long_until, wait_until};
+use crate::place::wait_until;
 
 /// More than journal and spool have room for.
 const MESSAGES: u64 = 2_000;
@@ -61,11 +61,17 @@ fn a_graph_that_blocks_holds_up_neither_the_connections_nor_itself() {
     let pings = said.lines().filter(|line| line.contains("Received PINGREQ from smollama-"));
     assert!(pings.count() >= 2, "neither connection was kept alive");
     receiver.be(Mood::There);
-    let all = || receiver.taken().items.len() as u64 == MESSAGES;
     // Room in the journal is found with a checkpoint, of which there is one in ten seconds.
-    wait_long_until(Duration::from_secs(180), "everything has gone out", || {
-        place.is_idle() && all() && observer.count() as u64 >= MESSAGES
-    });
+    let (began, limit) = (Instant::now(), Duration::from_secs(180));
+    loop {
+        let (taken, observed) = (receiver.taken().items.len(), observer.count());
+        if place.is_idle() && taken as u64 == MESSAGES && observed as u64 >= MESSAGES {
+            break;
+        }
+        let nodes = ["in", "sent", "away"].map(|name| node(&place, name));
+        assert!(began.elapsed() < limit, "{taken} taken, {observed} observed: {nodes:#?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let number = |payload: &Vec<u8>| {
         let row: Value = serde_json::from_slice(payload).expect("JSON");
         let word = row["value"].as_str().and_then(|value| value.split(' ').next());
