@@ -285,6 +285,16 @@ pub(crate) struct Given {
     pub(crate) receipt: Option<Receipt>,
 }
 
+impl Given {
+    /// Its two halves. The sender is told, and the place known, when the second has entered.
+    pub(crate) fn in_two(self) -> (Given, Given) {
+        let Given { received, items, position, receipt } = self;
+        let (half, len) = (items.len() / 2, items.len());
+        let first = Given { received, items: items.slice(0..half), position: None, receipt: None };
+        (first, Given { received, items: items.slice(half..len), position, receipt })
+    }
+}
+
 /// Something entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entered {

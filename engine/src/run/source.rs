@@ -151,6 +151,9 @@ pub(crate) struct SourceRun {
     pub(crate) once: bool,
 }
 
+/// So often a batch that finds no room is tried as one before it is taken apart: about a second.
+const TRIES_AS_ONE: u32 = 50;
+
 impl SourceRun {
     /// Runs until the source has ended, was given up, or is told to stop. Only in the first two cases has it come to its end.
     pub(crate) async fn run(mut self) -> Result<(), String> {
@@ -319,12 +322,19 @@ impl SourceRun {
             receipt.into_iter().for_each(Receipt::kept);
             return true;
         }
-        let len = items.len();
         let mut given = Given { received: at, items, position, receipt };
+        // What comes behind it, where it had to be taken apart; the last of them first.
+        let mut behind = Vec::new();
+        let mut tries = 0;
         loop {
+            let len = given.items.len();
             match entrance.enter(|| self.clock.now(), given) {
                 Ok(entered) => {
                     stats.add_emitted(0, len);
+                    if let Some(next) = behind.pop() {
+                        given = next;
+                        continue;
+                    }
                     // What has entered is acknowledged meanwhile.
                     return match entered {
                         Entered::WithRoom => true,
@@ -340,6 +350,13 @@ impl SourceRun {
                     return true;
                 }
                 Err(back) => given = back,
+            }
+            tries += 1;
+            // There may be room for a part of it, and there is never more while nothing enters.
+            if tries % TRIES_AS_ONE == 0 && given.items.len() > 1 {
+                let (first, rest) = given.in_two();
+                behind.push(rest);
+                given = first;
             }
             tokio::select! {
                 biased;
