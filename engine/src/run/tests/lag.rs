@@ -103,6 +103,29 @@ sinks:
     }
 }
 
+/// While nothing enters no checkpoint is taken, and nothing is freed: such a batch would wait for ever.
+#[test]
+fn a_batch_that_is_larger_than_what_is_free_in_the_journal_enters_in_parts() {
+    let graph = graph(
+        "
+sources:
+  a: { as: a, feed: {} }
+sinks:
+  tray: { inputs: [a], stash: {} }
+",
+    );
+    let site = Site::new();
+    site.memory.lock().cap = 64 << 10;
+    site.begin(&graph);
+    site.live(&graph, async |life| {
+        life.topology.release();
+        site.world.send("a", 0..5_000);
+        heal(life, "tray", 5_000).await;
+        assert_eq!(site.world.values("tray"), (0..5_000).collect::<Vec<_>>());
+        assert_eq!(site.world.acked("a"), (0..5_000).collect::<Vec<_>>());
+    });
+}
+
 #[test]
 fn what_nobody_waits_for_is_dropped_and_counted_when_the_journal_is_full() {
     let graph = graph(
