@@ -148,7 +148,7 @@ pub trait Spools: fmt::Debug + Send + Sync {
     /// Whatever the disk says.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Whether the calls of a spool may block their thread; the loop that uses it then gets a thread of its own.
+    /// Whether the calls of a spool may block their thread. The loop that uses it then makes them where that is fine.
     fn blocks(&self) -> bool {
         true
     }
@@ -185,6 +185,9 @@ pub trait Spool: fmt::Debug + Send {
 
     /// How many items wait.
     fn items(&self) -> u64;
+
+    /// Whether nothing waits, here or on its way to the disk: [`Spool::next`] has nothing then, and it and [`Spool::confirm`] do not block.
+    fn is_at_rest(&self) -> bool;
 
     /// How full it is, and what it cost.
     fn fill(&self) -> Fill;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 
 use crate::batch::Batch;
 use crate::bytes::ByteSize;
@@ -67,6 +68,8 @@ pub(crate) struct Inner {
     power_was_cut: bool,
     spools: BTreeMap<String, Shelf>,
     pub(crate) spools_fail: bool,
+    /// Whose thread spools must not write on, as if they blocked.
+    pub(crate) spools_spare: Option<ThreadId>,
     pub(crate) checkpoints: Vec<Checkpoint>,
     pub(crate) checkpoints_fail: bool,
 }
@@ -306,7 +309,7 @@ impl Spools for Memory {
     }
 
     fn blocks(&self) -> bool {
-        false
+        self.lock().spools_spare.is_some()
     }
 }
 
@@ -333,6 +336,8 @@ impl MemorySpool {
 
     fn takes_nothing(&self) -> bool {
         let inner = self.memory.lock();
+        let here = std::thread::current().id();
+        debug_assert_ne!(inner.spools_spare, Some(here), "a task's thread is blocked");
         inner.spools_fail || inner.full
     }
 }
@@ -413,6 +418,10 @@ impl Spool for MemorySpool {
 
     fn items(&self) -> u64 {
         self.with(|shelf| shelf.batches.iter().map(|(_, batch)| batch.items.len() as u64).sum())
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.items() == 0
     }
 
     fn fill(&self) -> Fill {

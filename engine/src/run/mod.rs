@@ -2,6 +2,7 @@
 
 mod assembly;
 mod barrier;
+mod blocking;
 mod change;
 mod command;
 mod dead_letter;

@@ -293,6 +293,10 @@ impl Spool for LogSpool {
         self.counts.appended.saturating_sub(self.counts.done)
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.items() == 0 && self.log.tail().is_at_rest()
+    }
+
     fn fill(&self) -> Fill {
         self.log.fill()
     }

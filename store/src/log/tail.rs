@@ -382,6 +382,11 @@ impl Tail {
         self.first_is_free()
     }
 
+    /// Whether nothing waits to be written or removed.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.waiting == 0 && !self.first_is_free()
+    }
+
     fn first_is_free(&self) -> bool {
         self.segments.get(1).is_some_and(|second| second.header.before <= self.freed)
     }

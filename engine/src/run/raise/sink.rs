@@ -11,6 +11,7 @@ use super::{Stream, Yard, rebuild};
 use crate::batch::Batch;
 use crate::node::{Node, Sink};
 use crate::registry::Delivery;
+use crate::run::blocking::{Permission, blocking_at_times};
 use crate::run::keep::{Event, Spool};
 use crate::run::queue::{Gauge, Giver, Parcel, queue};
 use crate::run::sink::{
@@ -52,7 +53,9 @@ impl SinkLoop {
     pub(crate) async fn run(self) -> Result<(), String> {
         match self {
             SinkLoop::Direct(sink) => sink.run().await,
-            SinkLoop::Spooled(sink) => sink.run().await,
+            SinkLoop::Spooled(sink) => {
+                blocking_at_times(sink.shelf.permission.clone(), sink.run()).await
+            }
         }
     }
 }
@@ -81,8 +84,13 @@ impl Yard<'_> {
         };
         let gauge = taker.gauge();
         let spool = spool.or_else(|| self.open_spool(n, stream));
-        let blocks =
-            sink.blocks() || spool.is_some() && keep.is_some_and(|keep| keep.spools.blocks());
+        let blocks = sink.blocks();
+        // With a thread of its own it may block there.
+        let permission = if !blocks && keep.is_some_and(|keep| keep.spools.blocks()) {
+            Permission::on_request()
+        } else {
+            Permission::always()
+        };
         let (retire, retired) = watch::channel(Retire::No);
         let retained = keep.is_some() && delivery != Delivery::Shown;
         let mut caller = self.caller(n, stream.id, sink, virtual_time, retained, retired);
@@ -121,7 +129,8 @@ impl Yard<'_> {
                 if let Some(confirmed) = confirmed {
                     spool.confirm(confirmed);
                 }
-                let shelf = Shelf::new(stats, taker, node.queue, spool, unwritten, confirmed);
+                let shelf =
+                    Shelf::new(stats, taker, node.queue, spool, permission, unwritten, confirmed);
                 let flushed = Timestamp::MIN;
                 SinkLoop::Spooled(Box::new(SpooledSink {
                     caller,

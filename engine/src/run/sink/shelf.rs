@@ -12,6 +12,7 @@ use futures::StreamExt;
 use tokio::time::Instant;
 
 use crate::batch::Batch;
+use crate::run::blocking::Permission;
 use crate::run::keep::{Spool, SpoolError};
 use crate::run::queue::{Parcel, QueueSpec, Taker, WhenFull};
 use crate::run::stats::NodeStats;
@@ -21,6 +22,8 @@ const JOINED_BYTES_MAX: usize = 16 * 1_024;
 
 /// How often it is said that the disk takes nothing.
 const SAY_EVERY: Duration = Duration::from_secs(60);
+/// So soon is a disk that took nothing not asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Where a batch lies that is under way to the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub(crate) struct Shelf {
     pub(crate) taker: Taker,
     queue: QueueSpec,
     pub(crate) spool: Box<dyn Spool>,
+    /// Whether the spool's calls may block now.
+    pub(crate) permission: Permission,
     pub(crate) tail: VecDeque<Batch>,
     tail_bytes: usize,
     /// Written, and not flushed.
@@ -53,8 +58,8 @@ pub(crate) struct Shelf {
     pub(crate) ended: bool,
     /// What was put into the spool, or confirmed to it, is not durable yet.
     unpersisted: bool,
-    /// The disk takes nothing.
-    stuck: bool,
+    /// When the disk took nothing, and nothing has changed since.
+    stuck: Option<Instant>,
     /// When that was said last.
     said: Option<Instant>,
 }
@@ -65,14 +70,18 @@ impl Shelf {
         taker: Taker,
         queue: QueueSpec,
         spool: Box<dyn Spool>,
+        permission: Permission,
         unwritten: Vec<Batch>,
         confirmed: Option<u64>,
     ) -> Shelf {
+        // What a predecessor put there may not be durable.
+        let unpersisted = !spool.is_at_rest() || spool.last_end().is_some();
         Shelf {
             stats,
             taker,
             queue,
             spool,
+            permission,
             tail_bytes: unwritten.iter().map(|batch| batch.items.bytes()).sum(),
             tail: unwritten.into(),
             flight: VecDeque::new(),
@@ -80,15 +89,28 @@ impl Shelf {
             buried: Vec::new(),
             barriers: Vec::new(),
             ended: false,
-            // What a predecessor put there may not be.
-            unpersisted: true,
-            stuck: false,
+            unpersisted,
+            stuck: None,
             said: None,
         }
     }
 
     /// The oldest batch that was not taken yet, and whether it lies in the spool. It is in flight from now on.
-    pub(crate) fn take(&mut self) -> std::io::Result<Option<Batch>> {
+    pub(crate) async fn take(&mut self) -> std::io::Result<Option<Batch>> {
+        if !self.spool.is_at_rest()
+            && let Some(batch) = self.take_from_disk().await?
+        {
+            return Ok(Some(batch));
+        }
+        let Some(batch) = self.join_tail() else { return Ok(None) };
+        self.tail_bytes = self.tail_bytes.saturating_sub(batch.items.bytes());
+        self.taken = self.taken.max(batch.end);
+        self.flight.push_back((batch.clone(), Place::Memory));
+        Ok(Some(batch))
+    }
+
+    async fn take_from_disk(&mut self) -> std::io::Result<Option<Batch>> {
+        self.permission.granted().await;
         while let Some(batch) = self.spool.next()? {
             if batch.end <= self.taken {
                 continue;
@@ -101,11 +123,7 @@ impl Shelf {
             self.flight.push_back((batch.clone(), Place::Disk));
             return Ok(Some(batch));
         }
-        let Some(batch) = self.join_tail() else { return Ok(None) };
-        self.tail_bytes = self.tail_bytes.saturating_sub(batch.items.bytes());
-        self.taken = self.taken.max(batch.end);
-        self.flight.push_back((batch.clone(), Place::Memory));
-        Ok(Some(batch))
+        Ok(None)
     }
 
     /// Takes the oldest batch off memory, with those that follow it: what came one by one while the other side was busy or away must not
@@ -131,7 +149,7 @@ impl Shelf {
         std::future::poll_fn(|cx| {
             let mut came = false;
             while !self.ended {
-                let room = self.has_room();
+                let Some(room) = self.has_room() else { break };
                 if !room && self.queue.when_full != WhenFull::DropNewest {
                     break;
                 }
@@ -163,10 +181,17 @@ impl Shelf {
         .await;
     }
 
-    /// Whether more can be taken; makes room by writing to the spool, and by the queue's policy where that is full.
-    fn has_room(&mut self) -> bool {
+    /// Whether more can be taken; makes room by writing to the spool, and by the queue's policy where that is full. `None` while to block
+    /// is not fine.
+    fn has_room(&mut self) -> Option<bool> {
         let limit = usize::try_from(self.queue.size.0).unwrap_or(usize::MAX);
-        self.tail_bytes < limit || self.spill()
+        if self.tail_bytes < limit {
+            return Some(true);
+        }
+        if self.stuck.is_some_and(|stuck| stuck.elapsed() < ASK_AGAIN) {
+            return Some(false);
+        }
+        self.permission.ask().then(|| self.spill())
     }
 
     /// Writes to the spool what waits in memory. False when not all of it went there.
@@ -192,6 +217,7 @@ impl Shelf {
                 return Err(error);
             }
         }
+        self.stuck = None;
         Ok(())
     }
 
@@ -201,7 +227,7 @@ impl Shelf {
         while let Some(batch) = parts.pop() {
             match self.spool.append(&batch) {
                 Ok(()) => {
-                    (self.unpersisted, self.stuck) = (true, false);
+                    self.unpersisted = true;
                     self.tail_bytes = self.tail_bytes.saturating_sub(batch.items.bytes());
                 }
                 Err(SpoolError::Full) if self.spool.items() == 0 && batch.items.len() > 1 => {
@@ -246,12 +272,13 @@ impl Shelf {
 
     /// The journal may let go of what it knows of this once the next barrier is past, so the spool must not forget it.
     fn confirm_upto(&mut self, end: u64) {
+        self.stuck = None;
         self.unpersisted |= self.spool.items() > 0;
         self.spool.confirm(end);
     }
 
     fn complain(&mut self, error: &SpoolError) -> bool {
-        let begins = !std::mem::replace(&mut self.stuck, true);
+        let begins = self.stuck.replace(Instant::now()).is_none();
         // A spool that is full all day has room for an item every moment.
         if begins && self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             self.said = Some(Instant::now());
@@ -261,10 +288,11 @@ impl Shelf {
     }
 
     /// The barriers that may pass: all that came before them has arrived or is in the spool.
-    pub(crate) fn durable_barriers(&mut self) -> Vec<u64> {
+    pub(crate) async fn durable_barriers(&mut self) -> Vec<u64> {
         if self.barriers.is_empty() {
             return Vec::new();
         }
+        self.may_write().await;
         let durable = match self.try_spill() {
             Ok(()) => true,
             Err(SpoolError::Full) if self.queue.when_full == WhenFull::DropNewest => {
@@ -274,6 +302,24 @@ impl Shelf {
             Err(error) => self.complain(&error),
         };
         if durable && self.persist() { std::mem::take(&mut self.barriers) } else { Vec::new() }
+    }
+
+    /// Waits until to write to the disk is fine, where there is something to write.
+    async fn may_write(&mut self) {
+        if self.is_in_memory() || self.unpersisted {
+            self.permission.granted().await;
+        }
+    }
+
+    /// Writes to the spool what waits in memory, and makes it durable. False when not all of it went there.
+    pub(crate) async fn save(&mut self) -> std::io::Result<bool> {
+        self.may_write().await;
+        let spilled = self.spill();
+        if self.unpersisted {
+            self.spool.persist()?;
+            self.unpersisted = false;
+        }
+        Ok(spilled)
     }
 
     /// Drops what came when the spool was full and cannot be made durable.
@@ -330,8 +376,11 @@ impl Shelf {
     }
 
     /// All in flight is done with. The offset after it, if there was anything.
-    pub(crate) fn confirm(&mut self) -> Option<u64> {
+    pub(crate) async fn confirm(&mut self) -> Option<u64> {
         let end = self.flight.iter().map(|(batch, _)| batch.end).max()?;
+        if !self.spool.is_at_rest() {
+            self.permission.granted().await;
+        }
         self.flight.clear();
         self.confirm_upto(end);
         self.buried.retain(|buried| *buried > end);

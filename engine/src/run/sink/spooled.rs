@@ -63,12 +63,11 @@ impl SpooledSink {
             }
         }
         let closed = self.close().await;
-        let spilled = self.shelf.spill();
+        let saved = self.shelf.save().await;
         self.shelf.tell();
         let address = self.caller.address();
-        if let Err(error) = self.shelf.spool.persist() {
-            return Err(format!("`{address}`: the spool is not durable: {error}"));
-        }
+        let spilled =
+            saved.map_err(|error| format!("`{address}`: the spool is not durable: {error}"))?;
         let items = self.shelf.spool.items();
         if !spilled {
             let why = "not all that waits has room in its spool; the rest comes from the journal";
@@ -89,7 +88,7 @@ impl SpooledSink {
             // Nor more than can be buried.
             let takes = !self.caller.retires() && !self.caller.hurries() && !self.gave_up;
             if takes && !self.caller.is_unsure() {
-                match self.shelf.take() {
+                match self.shelf.take().await {
                     Ok(Some(batch)) => return Next::Batch(batch),
                     Ok(None) => {}
                     Err(error) => {
@@ -171,7 +170,7 @@ impl SpooledSink {
         if !self.caller.makes_sure_of_letters().await {
             return;
         }
-        if let Some(end) = self.shelf.confirm() {
+        if let Some(end) = self.shelf.confirm().await {
             self.ties.confirm(&self.caller, end);
         }
     }
@@ -198,7 +197,7 @@ impl SpooledSink {
         if self.shelf.tail.is_empty() && self.shelf.is_in_memory() {
             self.flush().await;
         }
-        for number in self.shelf.durable_barriers() {
+        for number in self.shelf.durable_barriers().await {
             self.ties.pass(&self.caller, number);
         }
     }
@@ -224,7 +223,7 @@ async fn meanwhile<T>(
             () = shelf.gather() => {}
             () = tokio::time::sleep(PATIENCE), if waiting => {}
         }
-        for number in shelf.durable_barriers() {
+        for number in shelf.durable_barriers().await {
             ties.passes.pass(&sink, number);
         }
         shelf.tell();

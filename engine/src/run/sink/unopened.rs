@@ -71,6 +71,10 @@ impl Spool for Unopened {
         self.open.as_ref().map_or(0, |spool| spool.items())
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.open.as_ref().is_some_and(|spool| spool.is_at_rest())
+    }
+
     fn fill(&self) -> Fill {
         self.open.as_ref().map(|spool| spool.fill()).unwrap_or_default()
     }

@@ -347,8 +347,12 @@ proptest! {
     #[test]
     fn applies_lose_nothing_and_double_nothing(
         steps in prop::collection::vec(any_step(any_count()), 1..40),
+        blocking in any::<bool>(),
     ) {
         let site = Site::new();
+        if blocking {
+            site.spools_block();
+        }
         play(&site, &steps);
         assert_entered(&site, true);
     }
@@ -356,8 +360,12 @@ proptest! {
     #[test]
     fn a_kill_in_an_apply_finds_the_old_graph_or_the_new_one(
         steps in prop::collection::vec(prop_oneof![10 => any_step(any_count()), 3 => any_crash(Crash::Kill)], 1..30),
+        blocking in any::<bool>(),
     ) {
         let site = Site::new();
+        if blocking {
+            site.spools_block();
+        }
         play(&site, &steps);
         assert_entered(&site, true);
     }

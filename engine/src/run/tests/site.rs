@@ -135,6 +135,11 @@ impl Site {
         done
     }
 
+    /// From now on spools block, and are to spare the thread that the loops of nodes share: the one that calls this.
+    pub(super) fn spools_block(&self) {
+        self.memory.lock().spools_spare = Some(std::thread::current().id());
+    }
+
     /// Whether a life can begin; it ends at once.
     pub(super) fn try_live(&self, graph: &Graph) -> Result<(), String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

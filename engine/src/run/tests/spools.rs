@@ -66,9 +66,13 @@ proptest! {
         ),
         lingers in any::<bool>(),
         stops in any::<bool>(),
+        blocking in any::<bool>(),
     ) {
         let graph = posting("", if lingers { ", lingers: true" } else { "" });
         let site = Site::new();
+        if blocking {
+            site.spools_block();
+        }
         site.begin(&graph);
         let mut sent = 0;
         site.live(&graph, async |life| {

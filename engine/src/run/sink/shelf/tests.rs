@@ -1,6 +1,8 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use futures::FutureExt;
+
 use super::*;
 use crate::batch::Items;
 use crate::reading::Reading;
@@ -40,6 +42,9 @@ impl Spool for Noting {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().map(|range| range.end - range.start).sum()
     }
+    fn is_at_rest(&self) -> bool {
+        self.items() == 0
+    }
     fn fill(&self) -> Fill {
         Fill::default()
     }
@@ -62,12 +67,17 @@ fn shelf(tail: Vec<Batch>) -> (Shelf, Arc<Mutex<Vec<Range<u64>>>>) {
     let (_, taker) = queue(spec, stats.clone());
     let spool = Noting { kept: Arc::default(), holds: 100 };
     let kept = spool.kept.clone();
-    (Shelf::new(stats, taker, spec, Box::new(spool), tail, None), kept)
+    (Shelf::new(stats, taker, spec, Box::new(spool), Permission::always(), tail, None), kept)
+}
+
+/// Nothing is waited for where to block is fine.
+fn take(shelf: &mut Shelf) -> Option<Batch> {
+    shelf.take().now_or_never().unwrap().unwrap()
 }
 
 fn taken(tail: Vec<Batch>) -> Vec<Range<u64>> {
     let (mut shelf, _) = shelf(tail);
-    let taken = std::iter::from_fn(|| shelf.take().unwrap()).map(|batch| offsets(&batch)).collect();
+    let taken = std::iter::from_fn(|| take(&mut shelf)).map(|batch| offsets(&batch)).collect();
     assert_eq!(shelf.tail_bytes, 0);
     taken
 }
@@ -99,20 +109,20 @@ fn what_goes_to_the_spool_is_joined_and_what_comes_back_is_not_taken_apart() {
     assert_eq!(kept.lock().unwrap().clone(), [Range { start: 0, end: 5 }]);
 
     let (mut shelf, _) = shelf(vec![batch(0..1), batch(1..2), batch(2..3)]);
-    assert_eq!(shelf.take().unwrap().map(|batch| offsets(&batch)), Some(0..3));
+    assert_eq!(take(&mut shelf).map(|batch| offsets(&batch)), Some(0..3));
     shelf.put_back();
-    assert_eq!(shelf.take().unwrap().map(|batch| offsets(&batch)), Some(0..3));
-    assert_eq!(shelf.confirm(), Some(3));
+    assert_eq!(take(&mut shelf).map(|batch| offsets(&batch)), Some(0..3));
+    assert_eq!(shelf.confirm().now_or_never().unwrap(), Some(3));
 }
 
 #[test]
 fn what_was_written_stays_under_way_when_the_next_is_put_back() {
     let (mut shelf, _) = shelf(vec![batch(0..500), batch(500..1_000), batch(1_000..1_500)]);
     for offsets in [0..500, 500..1_000] {
-        assert_eq!(shelf.take().unwrap().map(|batch| self::offsets(&batch)), Some(offsets));
+        assert_eq!(take(&mut shelf).map(|batch| self::offsets(&batch)), Some(offsets));
     }
     shelf.put_back_last();
-    assert_eq!(shelf.confirm(), Some(500), "the first has arrived");
+    assert_eq!(shelf.confirm().now_or_never().unwrap(), Some(500), "the first has arrived");
     let rest: Vec<_> = shelf.leave().iter().map(offsets).collect();
     assert_eq!(rest, [500..1_000, 1_000..1_500]);
 }
