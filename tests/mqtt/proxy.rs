@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,10 +34,20 @@ struct Shared {
     way: AtomicU8,
     /// Connections of an earlier one were cut.
     epoch: AtomicU64,
-    /// How many directions are open: two for each connection.
-    open: AtomicUsize,
+    /// The epochs of the directions that are open: two for each connection.
+    open: Mutex<Vec<u64>>,
     /// No new connections are taken once this is gone.
     listener: Mutex<Option<SocketAddr>>,
+}
+
+impl Shared {
+    /// A direction has.
+    fn ended(&self, epoch: u64) {
+        let mut open = self.open.lock().expect("nobody failed");
+        if let Some(place) = open.iter().position(|one| *one == epoch) {
+            open.swap_remove(place);
+        }
+    }
 }
 
 impl Proxy {
@@ -60,11 +70,11 @@ impl Proxy {
                     let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else { continue };
                     let shared = Arc::clone(&accepting);
                     let epoch = shared.epoch.load(Ordering::SeqCst);
-                    shared.open.fetch_add(1, Ordering::SeqCst);
+                    shared.open.lock().expect("nobody failed").push(epoch);
                     std::thread::spawn(move || {
                         pass(&from, &to, &shared, epoch);
                         let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
-                        shared.open.fetch_sub(1, Ordering::SeqCst);
+                        shared.ended(epoch);
                     });
                 }
             }
@@ -77,9 +87,11 @@ impl Proxy {
         self.shared.way.store(way as u8, Ordering::SeqCst);
     }
 
-    /// How many connections there are.
+    /// How many connections there are that were not cut.
     pub(super) fn connections(&self) -> usize {
-        self.shared.open.load(Ordering::SeqCst) / 2
+        let epoch = self.shared.epoch.load(Ordering::SeqCst);
+        let open = self.shared.open.lock().expect("nobody failed");
+        open.iter().filter(|one| **one == epoch).count() / 2
     }
 
     /// Cuts all connections, with whatever is under way in them.
