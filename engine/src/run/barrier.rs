@@ -21,6 +21,8 @@ const APART: Duration = Duration::from_secs(10);
 const AFTER: Duration = Duration::from_mins(5);
 /// With less than this in the journal there is no hurry.
 const JOURNAL_MIN: u64 = 1 << 20;
+/// When something waits for room this soon, and so often in a row if nothing else happens: the second frees what the first still needed.
+const FOR_ROOM: (Duration, u32) = (Duration::from_secs(1), 2);
 /// With so many times the size of the last checkpoint in the journal, it pays to take one.
 const TIMES_ITS_SIZE: u64 = 4;
 
@@ -51,8 +53,19 @@ struct Taken {
     bytes: u64,
     seq: u64,
     written: u64,
+    /// How often the journal had refused something by then.
+    refused: u64,
+    /// How many in a row found that nothing had been written since the one before.
+    idle: u32,
     /// How many parts had come to their end.
     ended: usize,
+}
+
+impl Taken {
+    /// What stands for the first while there is none.
+    fn nothing(at: Timestamp) -> Taken {
+        Taken { at, bytes: 0, seq: 0, written: 0, refused: 0, idle: 0, ended: 0 }
+    }
 }
 
 /// The newest checkpoint, as others see it.
@@ -122,19 +135,15 @@ impl Topology {
         let Some(keep) = &self.options.keep else { return false };
         let (journal, now) = (&keep.journal, self.options.clock.now());
         let fill = journal.fill();
-        let Taken { at, bytes, seq, written, ended } = self.barriers.last.unwrap_or(Taken {
-            at: self.barriers.began,
-            bytes: 0,
-            seq: 0,
-            written: 0,
-            ended: 0,
-        });
+        let Taken { at, bytes, seq, written, refused, idle, ended } =
+            self.barriers.last.unwrap_or(Taken::nothing(self.barriers.began));
         let passed = now.since(at);
         let headlong =
             self.parts.iter().any(|part| part.virtual_time && !part.ended.is_cancelled());
         let moved = headlong && journal.last_seq() != seq;
         let ended = self.ended_parts() > ended;
-        if fill.written == written && !moved && !ended {
+        let for_room = self.ledger.refused() > refused && idle < FOR_ROOM.1;
+        if fill.written == written && !moved && !ended && !for_room {
             return false;
         }
         // One that does not pass is no reason to try all the time.
@@ -147,7 +156,7 @@ impl Topology {
         let much = much || (moved && self.options.speed.is_none());
         passed >= AFTER
             || (much && passed >= APART)
-            || (half_full && passed >= Duration::from_secs(1))
+            || ((half_full || for_room) && passed >= FOR_ROOM.0)
     }
 
     /// How many parts have come to their end.
@@ -227,7 +236,10 @@ impl Topology {
         match written {
             Ok((bytes, written)) => {
                 let (at, ended) = (self.options.clock.now(), self.ended_parts());
-                self.barriers.last = Some(Taken { at, bytes, seq, written, ended });
+                let before = self.barriers.last.filter(|last| last.written == written);
+                let idle = before.map_or(0, |last| last.idle + 1);
+                let refused = self.ledger.refused();
+                self.barriers.last = Some(Taken { at, bytes, seq, written, refused, idle, ended });
                 self.barriers.revision = revision;
                 self.barriers.blocked_by = None;
                 self.barriers.tried = None;

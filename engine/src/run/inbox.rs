@@ -47,16 +47,25 @@ pub(crate) enum To {
     Node(Arc<str>),
 }
 
+/// More than a record of the journal takes beside its items.
+const RECORD_MAX: u64 = 4 << 10;
+
 /// Where numbers come from: the journal, or a counter where nothing is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) journal: Option<Arc<dyn Journal>>,
     counter: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Ledger {
     pub(crate) fn new(journal: Option<Arc<dyn Journal>>) -> Arc<Ledger> {
-        Arc::new(Ledger { journal, counter: AtomicU64::new(0) })
+        Arc::new(Ledger { journal, ..Ledger::default() })
+    }
+
+    /// How often the journal had no room for what wanted to enter.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// The number given last.
@@ -331,7 +340,10 @@ impl Waiting {
             let Event::Items { items, position, .. } = event else { return Ok(()) };
             match appended {
                 Ok(seq) => (seq, items, position),
-                Err(Full { receipt }) => return Err(Given { received, items, position, receipt }),
+                Err(Full { receipt }) => {
+                    ledger.refused.fetch_add(1, Ordering::Relaxed);
+                    return Err(Given { received, items, position, receipt });
+                }
             }
         } else if fits {
             receipt.into_iter().for_each(Receipt::kept);
@@ -446,6 +458,12 @@ impl Entrance {
     pub(crate) async fn pause(&self) {
         let inbox = self.link().inbox.clone();
         inbox.pause().await;
+    }
+
+    /// How many bytes the journal holds, where not even an empty one would take so many.
+    pub(crate) fn journal_below(&self, bytes: usize) -> Option<u64> {
+        let cap = self.ledger.journal.as_ref()?.fill().cap;
+        (cap > 0 && bytes as u64 + RECORD_MAX > cap).then_some(cap)
     }
 
     /// Waits until there may be room again.

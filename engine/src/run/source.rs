@@ -9,12 +9,15 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::dead_letter::{DeadLetters, bury_rejects, of_reject, on_a_thread};
+use super::dead_letter::{
+    DeadContent, DeadLetter, DeadLetters, bury_rejects, of_reject, on_a_thread,
+};
 use super::inbox::{Entered, Entrance, Given, Reached};
 use super::retry::{Backoff, RetrySpec};
 use super::slot::{panic_text, too_often};
 use super::stats::NodeStats;
 use crate::batch::Items;
+use crate::bytes::ByteSize;
 use crate::clock::Clock;
 use crate::duration::Duration;
 use crate::node::{NodeError, Read, Receipt, Reject, Source, SourceBatch};
@@ -151,8 +154,8 @@ pub(crate) struct SourceRun {
     pub(crate) once: bool,
 }
 
-/// So often a batch that finds no room is tried as one before it is taken apart: about a second.
-const TRIES_AS_ONE: u32 = 50;
+/// So often a batch that finds no room is tried as one before it is taken apart: about five seconds.
+const TRIES_AS_ONE: u32 = 250;
 
 impl SourceRun {
     /// Runs until the source has ended, was given up, or is told to stop. Only in the first two cases has it come to its end.
@@ -352,11 +355,22 @@ impl SourceRun {
                 Err(back) => given = back,
             }
             tries += 1;
-            // There may be room for a part of it, and there is never more while nothing enters.
-            if tries % TRIES_AS_ONE == 0 && given.items.len() > 1 {
-                let (first, rest) = given.in_two();
-                behind.push(rest);
-                given = first;
+            // Checkpoints have freed what they can: there may be room for a part of it.
+            if tries % TRIES_AS_ONE == 0 {
+                if given.items.len() > 1 {
+                    let (first, rest) = given.in_two();
+                    behind.push(rest);
+                    given = first;
+                } else if let Some(cap) = entrance.journal_below(given.items.bytes()) {
+                    if !self.bury(&mut given, cap).await {
+                        return false;
+                    }
+                    if given.position.is_none() {
+                        given.receipt.into_iter().for_each(Receipt::kept);
+                        let Some(next) = behind.pop() else { return true };
+                        given = next;
+                    }
+                }
             }
             tokio::select! {
                 biased;
@@ -368,13 +382,29 @@ impl SourceRun {
 }
 
 impl SourceRun {
+    /// Puts what is larger than the journal to the dead letters, and waits until it is kept there. False when it is time to stop.
+    async fn bury(&mut self, given: &mut Given, cap: u64) -> bool {
+        let items = std::mem::replace(&mut given.items, Items::Readings(Vec::new()));
+        self.asked.stats.add_rejected(items.len());
+        let cap = ByteSize(cap);
+        let reason =
+            format!("larger than the journal, which holds {cap}: give `journal.size` more");
+        tracing::warn!(node = %self.asked.address, "to the dead letters: {reason}");
+        let (address, content) = (self.asked.address.clone(), DeadContent::Items(items));
+        self.keep_letters(vec![DeadLetter { address, time: given.received, reason, content }]).await
+    }
+
     /// Puts what could not be understood to the dead letters, and waits until it is kept there. False when it is time to stop.
     async fn keep_rejects(&mut self, now: Timestamp, rejects: Vec<Reject>) -> bool {
         if rejects.is_empty() {
             return true;
         }
-        for reject in rejects {
-            let letter = of_reject(&self.asked.address, now, reject);
+        let letter = |reject| of_reject(&self.asked.address, now, reject);
+        self.keep_letters(rejects.into_iter().map(letter).collect()).await
+    }
+
+    async fn keep_letters(&mut self, letters: Vec<DeadLetter>) -> bool {
+        for letter in letters {
             while let Err(error) = self.dead.put(&letter) {
                 if !self.waits_for_the_disk(&error).await {
                     return false;

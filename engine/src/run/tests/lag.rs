@@ -3,11 +3,19 @@
 use super::memory::Crash;
 use super::site::{Life, Site, graph};
 use super::world::Mode;
+use crate::run::{Event, Record};
 
 /// How many numbers are sent in one batch.
 const BATCH: i64 = 500;
 /// The journal holds so many bytes.
 const CAP: u64 = 4 << 20;
+
+const ONE_SINK: &str = "
+sources:
+  a: { as: a, feed: {} }
+sinks:
+  tray: { inputs: [a], stash: {} }
+";
 
 fn site() -> Site {
     let site = Site::new();
@@ -103,17 +111,39 @@ sinks:
     }
 }
 
-/// While nothing enters no checkpoint is taken, and nothing is freed: such a batch would wait for ever.
+/// A checkpoint is due for its sake, though nothing enters any more.
 #[test]
-fn a_batch_that_is_larger_than_what_is_free_in_the_journal_enters_in_parts() {
-    let graph = graph(
-        "
-sources:
-  a: { as: a, feed: {} }
-sinks:
-  tray: { inputs: [a], stash: {} }
-",
-    );
+fn a_batch_that_an_empty_journal_holds_enters_as_one_once_room_is_made() {
+    let site = Site::new();
+    let graph = graph(ONE_SINK);
+    // 40 bytes a number: the first take a part of it, the others nearly all.
+    site.memory.lock().cap = 256 << 10;
+    site.begin(&graph);
+    site.live(&graph, async |life| {
+        life.topology.release();
+        site.world.send("a", 0..2_500);
+        heal(life, "tray", 2_500).await;
+        site.world.send("a", 2_500..8_500);
+        heal(life, "tray", 8_500).await;
+        let sizes = |events: &[Record]| -> Vec<usize> {
+            let items = events.iter().filter_map(|record| match &record.event {
+                Event::Items { items, .. } => Some(items.len()),
+                _ => None,
+            });
+            items.collect()
+        };
+        assert_eq!(sizes(&site.memory.lock().history), [2_500, 6_000]);
+        for _ in 0..60 {
+            assert!(!life.topology.checkpoint_is_due(), "all that waited is there");
+            life.pass(1.0).await;
+        }
+    });
+}
+
+/// No checkpoint frees enough for it: it would wait for ever.
+#[test]
+fn a_batch_that_is_larger_than_the_journal_enters_in_parts() {
+    let graph = graph(ONE_SINK);
     let site = Site::new();
     site.memory.lock().cap = 64 << 10;
     site.begin(&graph);
@@ -124,6 +154,31 @@ sinks:
         assert_eq!(site.world.values("tray"), (0..5_000).collect::<Vec<_>>());
         assert_eq!(site.world.acked("a"), (0..5_000).collect::<Vec<_>>());
     });
+}
+
+#[test]
+fn an_item_that_is_larger_than_the_journal_goes_to_the_dead_letters_and_holds_up_nothing() {
+    let graph = graph(ONE_SINK);
+    let site = Site::new();
+    site.begin(&graph);
+    site.memory.lock().cap = 32;
+    site.live(&graph, async |life| {
+        life.topology.release();
+        site.world.send("a", 0..3);
+        life.pass(60.0).await;
+        assert_eq!(site.world.acked("a"), [0, 1, 2], "it is kept, in another place");
+        assert_eq!(life.stats("a").rejected(), 3);
+        let letters = site.letters.all();
+        assert!(
+            letters[0].reason.contains("larger than the journal, which holds 32"),
+            "{letters:?}"
+        );
+        assert_eq!(letters.iter().map(|letter| letter.content.len()).sum::<usize>(), 3);
+        site.memory.lock().cap = CAP;
+        site.world.send("a", 3..5);
+        heal(life, "tray", 2).await;
+    });
+    assert_eq!(site.world.values("tray"), [3, 4]);
 }
 
 #[test]
