@@ -44,7 +44,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Out of what nodes counted and could not do.
     pub(crate) fn of(
-        stats: &[(PlannedNode, Arc<NodeStats>)],
+        stats: &[(Arc<PlannedNode>, Arc<NodeStats>)],
         mut errors: Vec<String>,
         host: &Host,
     ) -> Outcome {
@@ -168,7 +168,7 @@ impl Engine<'_> {
     }
 
     /// Says once that it runs, where no view can show it.
-    fn announce(&self, stats: &[(PlannedNode, Arc<NodeStats>)]) {
+    fn announce(&self, stats: &[(Arc<PlannedNode>, Arc<NodeStats>)]) {
         let sources = stats.iter().filter(|(node, _)| node.profile.pace.is_some());
         let read: u64 = sources.map(|(_, counters)| counters.emitted(0)).sum();
         terminal::say(&format!("Running: {read} readings so far. Ctrl-C stops."));

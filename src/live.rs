@@ -97,7 +97,7 @@ impl View {
     }
 
     /// Draws what is known now.
-    pub(crate) fn draw(&self, stats: &[(PlannedNode, Arc<NodeStats>)]) {
+    pub(crate) fn draw(&self, stats: &[(Arc<PlannedNode>, Arc<NodeStats>)]) {
         let Some(host) = self.host.get() else { return };
         let sources = stats.iter().filter(|(node, _)| node.section == Section::Sources);
         let sources = sources.map(|(node, _)| node.address.clone()).collect();
@@ -111,7 +111,7 @@ impl View {
     fn lines(
         &self,
         host: &Host,
-        stats: &[(PlannedNode, Arc<NodeStats>)],
+        stats: &[(Arc<PlannedNode>, Arc<NodeStats>)],
         rows: usize,
     ) -> Vec<String> {
         let style = Style::new(stderr_colour());
@@ -143,7 +143,7 @@ impl View {
     fn headline(
         &self,
         seen: &Seen,
-        stats: &[(PlannedNode, Arc<NodeStats>)],
+        stats: &[(Arc<PlannedNode>, Arc<NodeStats>)],
         style: &Style,
     ) -> String {
         let mut read = 0;

@@ -38,7 +38,7 @@ pub(super) struct Routes {
 
 #[derive(Debug)]
 struct Entrance {
-    node: PlannedNode,
+    node: Arc<PlannedNode>,
     context: Context,
     /// Its part and its place there, if that part runs.
     place: Option<(usize, usize)>,
@@ -53,7 +53,7 @@ impl Routes {
     ) -> Routes {
         let sources = graph.nodes().filter(|(_, node)| node.section == Section::Sources);
         let sources = sources.map(|(index, node)| Entrance {
-            node: node.clone(),
+            node: graph.dag[index].clone(),
             context: node.context(host),
             place: places.get(&index).copied(),
         });

@@ -349,14 +349,14 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn into_dag(self) -> Option<StableDiGraph<PlannedNode, Wire>> {
+    fn into_dag(self) -> Option<StableDiGraph<Arc<PlannedNode>, Wire>> {
         let Checker { nodes, edges, carries, .. } = self;
         let mut dag = StableDiGraph::new();
         for (node, carries) in nodes.iter().zip(carries) {
             let mut plan = node.plan.clone()?;
             plan.carries =
                 carries.into_iter().map(|kind| kind.unwrap_or(ItemKind::Readings)).collect();
-            dag.add_node(plan);
+            dag.add_node(Arc::new(plan));
         }
         for edge in edges.edge_indices() {
             let (from, to) = edges.edge_endpoints(edge)?;

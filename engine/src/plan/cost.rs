@@ -74,7 +74,7 @@ const READING_BYTES: u64 = 5;
 #[must_use]
 pub fn cost(graph: &Graph, journal: &JournalConfig, dead_letters: ByteSize) -> Cost {
     let kept = journaled(graph);
-    let journaled: Vec<&PlannedNode> = kept.into_iter().map(|index| &graph.dag[index]).collect();
+    let journaled: Vec<&PlannedNode> = kept.into_iter().map(|index| &*graph.dag[index]).collect();
     let mut cost = Cost::default();
     cost.disk.dead_letters = dead_letters.0;
     for (_, node) in graph.nodes() {

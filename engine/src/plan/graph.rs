@@ -158,7 +158,7 @@ pub struct PlannedPipeline {
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     /// The nodes and edges.
-    pub dag: StableDiGraph<PlannedNode, Wire>,
+    pub dag: StableDiGraph<Arc<PlannedNode>, Wire>,
     /// The nodes in the order of the graph: a node after all it reads from, and otherwise as written.
     pub order: Vec<NodeIndex>,
     /// The pipelines, as read.
@@ -168,7 +168,7 @@ pub struct Graph {
 impl Graph {
     /// The nodes, in the order of the graph.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeIndex, &PlannedNode)> {
-        self.order.iter().map(|&index| (index, &self.dag[index]))
+        self.order.iter().map(|&index| (index, &*self.dag[index]))
     }
 
     /// The node at `pipeline/node`.

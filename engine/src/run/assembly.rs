@@ -141,7 +141,7 @@ impl Assembly<'_> {
 
 /// How a node that broke is made anew: from the settings it was made from.
 pub(crate) fn rebuild<T: 'static>(
-    node: &PlannedNode,
+    node: &Arc<PlannedNode>,
     host: &Arc<Host>,
     pick: fn(Node) -> Option<T>,
 ) -> impl Fn() -> Result<T, String> + Send + Sync + 'static {

@@ -22,13 +22,21 @@ pub(crate) enum Command {
     /// Say what state the transforms are in.
     States(oneshot::Sender<Vec<(Arc<str>, State)>>),
     /// Give items to a node once more. Answered with why not.
-    Again { address: Arc<str>, items: Items, reply: oneshot::Sender<Result<(), String>> },
+    Again(Box<Again>),
     /// Whoever looks wants to see other ports.
     Look,
     /// Take what entered up to a number, if nothing is in the way, and hand yourself over.
     Yield { until: u64, reply: oneshot::Sender<Yielded> },
     /// End; with `finish`, emit what is still held.
     Close { finish: bool },
+}
+
+/// Items for a node that is to take them once more. On the heap, as a channel reserves room for many commands.
+#[derive(Debug)]
+pub(crate) struct Again {
+    pub(crate) address: Arc<str>,
+    pub(crate) items: Items,
+    pub(crate) reply: oneshot::Sender<Result<(), String>>,
 }
 
 /// A part that was handed over.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::command::{Command, Wires, Yielded};
+use super::command::{Again, Command, Wires, Yielded};
 use super::inbox::{Arrival, Found, Inbox, Ledger, NoRoom, Reached, To};
 use super::island::Island;
 use super::keep::{Event, JournalReader, PartCut, Record, SourceCut};
@@ -198,7 +198,8 @@ impl LivePart {
                 let _ = reply.send(cut);
             }
             Command::States(reply) => drop(reply.send(self.island.states())),
-            Command::Again { address, items, reply } => {
+            Command::Again(again) => {
+                let Again { address, items, reply } = *again;
                 let _ = reply.send(self.give_again(&address, items));
             }
             Command::Look => self.island.look(),

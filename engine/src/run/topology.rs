@@ -1,6 +1,6 @@
 //! The running thing: a graph, built and started, part by part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::barrier::Barriers;
-use super::command::{Command, Wires, Yielded};
+use super::command::{Again, Command, Wires, Yielded};
 use super::dead_letter::DeadLetters;
 use super::heritage::Heritage;
 use super::inbox::{Entrance, Inbox, Ledger};
@@ -112,7 +112,7 @@ pub struct Topology {
 #[derive(Debug, Clone)]
 pub struct NodeGauge {
     /// The node.
-    pub node: PlannedNode,
+    pub node: Arc<PlannedNode>,
     /// What it counted.
     pub stats: Arc<NodeStats>,
     /// The queue before it, where there is one.
@@ -330,18 +330,23 @@ impl Topology {
 
     /// All nodes with their counters, in the order of the graph.
     #[must_use]
-    pub fn stats(&self) -> Vec<(PlannedNode, Arc<NodeStats>)> {
-        let nodes = self.graph.nodes();
-        nodes.map(|(_, node)| (node.clone(), self.stats[&node.address].clone())).collect()
+    pub fn stats(&self) -> Vec<(Arc<PlannedNode>, Arc<NodeStats>)> {
+        let nodes = self.graph.order.iter().map(|&index| &self.graph.dag[index]);
+        nodes.map(|node| (node.clone(), self.stats[&node.address].clone())).collect()
     }
 
     /// All nodes with what shows how they are, in the order of the graph. It stays true until the next apply.
     #[must_use]
     pub fn gauges(&self) -> Vec<NodeGauge> {
-        let nodes = self.graph.nodes();
+        let members = self.parts.iter().flat_map(|part| {
+            let members = part.nodes.iter().map(|node| (&**node, part));
+            members.collect::<Vec<_>>()
+        });
+        let parts: HashMap<&str, &PartHandle> = members.collect();
+        let nodes = self.graph.order.iter().map(|&index| &self.graph.dag[index]);
         nodes
-            .map(|(_, node)| {
-                let part = self.parts.iter().find(|part| part.nodes.contains(&node.address));
+            .map(|node| {
+                let part = parts.get(&*node.address);
                 NodeGauge {
                     node: node.clone(),
                     stats: self.stats[&node.address].clone(),
@@ -372,7 +377,8 @@ impl Topology {
         let part = self.parts.iter().find(|part| part.nodes.contains(address));
         let (reply, answer) = tokio::sync::oneshot::channel();
         let sent = part.map(|part| {
-            part.commands.try_send(Command::Again { address: address.clone(), items, reply })
+            let again = Again { address: address.clone(), items, reply };
+            part.commands.try_send(Command::Again(Box::new(again)))
         });
         match (sent, tokio::time::timeout(STOP_WITHIN, answer).await) {
             (Some(Ok(())), Ok(Ok(given))) => given,

@@ -155,8 +155,9 @@ impl VirtualPart {
                 let _ = reply.send(cut);
             }
             Command::States(reply) => drop(reply.send(self.island.states())),
-            Command::Again { reply, .. } => {
-                let _ = reply.send(Err("a recording runs there; play it again instead".into()));
+            Command::Again(again) => {
+                let _ =
+                    again.reply.send(Err("a recording runs there; play it again instead".into()));
             }
             Command::Look => self.island.look(),
             // Heard where they end the loop.

@@ -229,7 +229,7 @@ fn row(
     backlog: &Backlog<'_>,
     promised: &BTreeSet<NodeIndex>,
 ) -> Row {
-    let before = change.old.map(|index| &old.dag[index]);
+    let before = change.old.map(|index| &*old.dag[index]);
     let (graph, index) = match (change.new, change.old) {
         (Some(index), _) => (new, Some(index)),
         (None, index) => (old, index),
@@ -254,7 +254,7 @@ fn row(
         renamed_from: change.renamed_from.as_deref().map(ToOwned::to_owned),
         detail: index.map(|index| detail(graph, index)).unwrap_or_default(),
         waiting: before.and_then(|before| waiting(change, before, backlog)),
-        undone: before.and_then(|before| undone(before, change.new.map(|index| &new.dag[index]))),
+        undone: before.and_then(|before| undone(before, change.new.map(|index| &*new.dag[index]))),
         note: drops
             .filter(|_| kind != RowChange::Keep)
             .map(|_| "acknowledged readings may be dropped when its queue is full".to_owned()),

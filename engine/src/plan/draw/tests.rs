@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -145,7 +146,7 @@ fn an_empty_graph_can_be_drawn() {
 fn text_is_escaped() {
     let mut graph = graph(TWO);
     let index = graph.order[0];
-    graph.dag[index].name = "<b>\"x\" & #\n".into();
+    Arc::make_mut(&mut graph.dag[index]).name = "<b>\"x\" & #\n".into();
     assert!(svg(&graph).contains("&lt;b&gt;&quot;x&quot; &amp; # <"));
     assert!(mermaid(&graph).contains("#lt;b#gt;#quot;x#quot; #amp; #35; <br>"));
     assert!(dot(&graph).contains("\"<b>\\\"x\\\" & #\\n\\nclock\""));

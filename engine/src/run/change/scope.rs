@@ -72,7 +72,7 @@ impl Scope {
         for (_, node) in old.nodes().filter(|(_, node)| !lives_on(&node.address)) {
             // Where it listens is leased: made before the old one stops, the new one has it without a moment in between.
             let taken_over = |claim: &Claim| {
-                let mut made = scope.to_make.iter().map(|n| &new.dag[*n]);
+                let mut made = scope.to_make.iter().map(|n| &*new.dag[*n]);
                 let successor = |new: &PlannedNode| {
                     new.type_name == node.type_name && new.profile.claims.contains(claim)
                 };

@@ -276,7 +276,7 @@ impl Site<'_> {
         for (node, stats) in topology.stats() {
             let made = self.played.world.is_made_to_break(&node.address);
             if node.section == Section::Transforms && stats.errors() > 0 && !made {
-                self.played.broke.insert(node.address);
+                self.played.broke.insert(node.address.clone());
             }
         }
     }

@@ -23,9 +23,10 @@ use crate::time::Timestamp;
 /// Puts stand-ins in the place of the nodes of a graph. `end`: when the input ends.
 pub(super) fn put_in(graph: &mut Graph, world: &Arc<World>, end: Duration) {
     for index in graph.order.clone() {
-        let node = &mut graph.dag[index];
-        let stand_in =
-            StandIn { node: node.clone(), world: world.clone(), end, real: node.settings.clone() };
+        let real = graph.dag[index].clone();
+        let node = Arc::make_mut(&mut graph.dag[index]);
+        let settings = real.settings.clone();
+        let stand_in = StandIn { node: real, world: world.clone(), end, real: settings };
         match node.section {
             Section::Sources => {
                 // Its own journal is what a recording is; here its sender repeats what was not kept.
@@ -47,7 +48,7 @@ pub(super) fn put_in(graph: &mut Graph, world: &Arc<World>, end: Duration) {
 /// The settings of a stand-in.
 #[derive(Clone)]
 struct StandIn {
-    node: PlannedNode,
+    node: Arc<PlannedNode>,
     world: Arc<World>,
     end: Duration,
     real: Arc<dyn Settings>,
