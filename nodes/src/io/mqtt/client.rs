@@ -79,7 +79,8 @@ impl Client {
         Err(format!("{place}: {}", lost.map_or_else(String::new, |lost| lost.text)))
     }
 
-    fn begin(place: String, mut link: Link) -> Client {
+    /// On a connection that the broker has taken.
+    pub(super) fn begin(place: String, mut link: Link) -> Client {
         let (give, came) = mpsc::channel(HELD);
         let speaker = link.speaker();
         // Waiting for what happens next must not be broken off, so it has a task of its own.

@@ -129,7 +129,7 @@ impl State {
             Why::Version if version == Version::V4 => {
                 Some(format!("{} speaks neither MQTT 5 nor 3.1.1", self.broker))
             }
-            Why::Refused => Some(format!("{}: {}", self.broker, lost.text)),
+            Why::Refused | Why::Untrusted => Some(format!("{}: {}", self.broker, lost.text)),
             _ => Some(format!("{} cannot be reached: {}", self.broker, lost.text)),
         };
         let mut known = self.known();

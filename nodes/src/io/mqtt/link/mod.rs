@@ -82,6 +82,37 @@ pub(super) struct Connected {
     pub(super) session: bool,
     /// Whether subscriptions can be numbered.
     pub(super) numbers: bool,
+    /// What it said it would do at most.
+    pub(super) limits: Limits,
+}
+
+/// What a broker does at most. Where it says nothing, it does what it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) session_expiry_s: Option<u32>,
+    /// `None` where the protocol has no word for it.
+    pub(super) receive_maximum: Option<u16>,
+    /// In bytes.
+    pub(super) max_packet: Option<u32>,
+    pub(super) max_qos: Option<u8>,
+    pub(super) retain: bool,
+    pub(super) wildcards: bool,
+    pub(super) shared: bool,
+    pub(super) keep_alive_s: Option<u16>,
+}
+
+impl Limits {
+    /// Of a broker that said nothing.
+    const UNSAID: Limits = Limits {
+        session_expiry_s: None,
+        receive_maximum: None,
+        max_packet: None,
+        max_qos: None,
+        retain: true,
+        wildcards: true,
+        shared: true,
+        keep_alive_s: None,
+    };
 }
 
 /// Why a connection ended, or could not be made.
@@ -99,10 +130,16 @@ pub(super) enum Why {
     Version,
     /// The broker does not let this client in.
     Refused,
+    /// Either side does not trust the other's certificate.
+    Untrusted,
     /// Another client came with the same id.
     TakenOver,
     /// A message was larger than is taken.
     TooLarge,
+    /// Nothing listens there.
+    Nobody,
+    /// What it says is none of this protocol.
+    Garbled,
     /// It was asked to end.
     Asked,
     /// The broker closed it, and did not say why.
@@ -238,11 +275,14 @@ impl Lost {
 fn said_by_io(error: &std::io::Error) -> Lost {
     use std::io::ErrorKind;
     match error.kind() {
-        ErrorKind::ConnectionRefused => Lost::new(Why::Broken, "nothing listens there"),
+        ErrorKind::ConnectionRefused => Lost::new(Why::Nobody, "nothing listens there"),
         ErrorKind::TimedOut => Lost::new(Why::Broken, "it does not answer"),
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::UnexpectedEof => {
-            Lost::new(Why::Closed, "it closed the connection")
-        }
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => Lost::new(Why::Closed, "it closed the connection"),
+        // What reads packets says so where a connection ends within one.
+        ErrorKind::Other => Lost::new(Why::Closed, error.to_string()),
         _ => Lost::new(Why::Broken, error.to_string()),
     }
 }

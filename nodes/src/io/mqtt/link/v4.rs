@@ -11,7 +11,7 @@ use rumqttc_v4::{
 
 use super::super::message::{Incoming, Publication, Qos};
 use super::{
-    Answer, Answered, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Lost, Options,
+    Answer, Answered, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Limits, Lost, Options,
     REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
 };
 
@@ -84,6 +84,8 @@ impl Link {
                 Ok(Happening::Connected(Connected {
                     session: connack.session_present,
                     numbers: false,
+                    // This version has no words for them, and no shared subscriptions.
+                    limits: Limits { shared: false, ..Limits::UNSAID },
                 }))
             }
             Ok(_) => Ok(Happening::Other),
@@ -197,7 +199,7 @@ fn lost(error: &ConnectionError) -> Lost {
             Lost::new(Why::Broken, "it does not answer")
         }
         ConnectionError::Io(error) => said_by_io(error),
-        ConnectionError::Tls(error) => Lost::new(Why::Refused, format!("no trust: {error}")),
+        ConnectionError::Tls(error) => Lost::new(Why::Untrusted, format!("no trust: {error}")),
         ConnectionError::RequestsDone => Lost::new(Why::Asked, "the connection was ended"),
         other => Lost::new(Why::Broken, other.to_string()),
     }
@@ -224,6 +226,7 @@ fn broken(state: &StateError) -> Lost {
         StateError::AwaitPingResp => Lost::new(Why::Broken, "it went silent"),
         StateError::ConnectionAborted => Lost::new(Why::Closed, "it closed the connection"),
         StateError::Io(error) | StateError::Deserialization(Error::Io(error)) => said_by_io(error),
+        StateError::Deserialization(error) => Lost::new(Why::Garbled, error.to_string()),
         other => Lost::new(Why::Broken, other.to_string()),
     }
 }

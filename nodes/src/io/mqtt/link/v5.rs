@@ -14,9 +14,12 @@ use rumqttc::{
 
 use super::super::message::{HOST_PROPERTY, Incoming, Publication, Qos};
 use super::{
-    Again, Answer, Answered, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Lost, Options,
-    REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
+    Again, Answer, Answered, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Limits, Lost,
+    Options, REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
 };
+
+/// What holds where a broker says nothing.
+const UNSAID: Limits = Limits { receive_maximum: Some(u16::MAX), ..Limits::UNSAID };
 
 /// The connection.
 pub(in super::super) struct Link {
@@ -92,7 +95,7 @@ impl Link {
             Ok(_) => Ok(Happening::Other),
             Err(error) => match lost(&error) {
                 // The answer of a broker of before MQTT 5 is shorter, and reads as none.
-                lost if lost.why == Why::Closed && !self.taken => {
+                lost if matches!(lost.why, Why::Closed | Why::Garbled) && !self.taken => {
                     Err(Lost { why: Why::Version, ..lost })
                 }
                 lost => Err(lost),
@@ -246,9 +249,21 @@ fn incoming(publish: Publish) -> Incoming {
 }
 
 fn connected(connack: &ConnAck) -> Connected {
-    let numbers =
-        connack.properties.as_ref().and_then(|said| said.subscription_identifiers_available);
-    Connected { session: connack.session_present, numbers: numbers != Some(0) }
+    let session = connack.session_present;
+    let Some(said) = &connack.properties else {
+        return Connected { session, numbers: true, limits: UNSAID };
+    };
+    let limits = Limits {
+        session_expiry_s: said.session_expiry_interval,
+        receive_maximum: said.receive_max.or(UNSAID.receive_maximum),
+        max_packet: said.max_packet_size,
+        max_qos: said.max_qos,
+        retain: said.retain_available != Some(0),
+        wildcards: said.wildcard_subscription_available != Some(0),
+        shared: said.shared_subscription_available != Some(0),
+        keep_alive_s: said.server_keep_alive,
+    };
+    Connected { session, numbers: said.subscription_identifiers_available != Some(0), limits }
 }
 
 fn lost(error: &ConnectionError) -> Lost {
@@ -257,7 +272,7 @@ fn lost(error: &ConnectionError) -> Lost {
         ConnectionError::MqttState(state) => broken(state),
         ConnectionError::Timeout(_) => Lost::new(Why::Broken, "it does not answer"),
         ConnectionError::Io(error) => said_by_io(error),
-        ConnectionError::Tls(error) => Lost::new(Why::Refused, format!("no trust: {error}")),
+        ConnectionError::Tls(error) => Lost::new(Why::Untrusted, format!("no trust: {error}")),
         ConnectionError::RequestsDone => Lost::new(Why::Asked, "the connection was ended"),
         // A broker of before MQTT 5 may answer in the older form, which reads as nonsense.
         ConnectionError::NotConnAck(_) => {
@@ -317,6 +332,7 @@ fn broken(state: &StateError) -> Lost {
         StateError::ConnectionAborted => Lost::new(Why::Closed, "it closed the connection"),
         StateError::Io(error)
         | StateError::Deserialization(rumqttc::mqttbytes::Error::Io(error)) => said_by_io(error),
+        StateError::Deserialization(error) => Lost::new(Why::Garbled, error.to_string()),
         other => Lost::new(Why::Broken, other.to_string()),
     }
 }

@@ -5,6 +5,7 @@ mod filters;
 pub(crate) mod mosquitto;
 
 mod embedded;
+mod greeting;
 mod publishing;
 
 use std::collections::{BTreeMap, BTreeSet};
