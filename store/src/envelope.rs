@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::formats::Head;
+
 /// A kind of file.
 #[derive(Debug)]
 pub(crate) struct Kind {
@@ -69,6 +71,17 @@ pub(crate) fn seal(kind: &Kind, body: &[u8]) -> Vec<u8> {
     file.extend_from_slice(body);
     file.extend_from_slice(&crc32fast::hash(&file).to_le_bytes());
     file
+}
+
+/// What a file says of itself, of which these are the first bytes; nothing where it is none of this kind.
+pub(crate) fn head(kind: &Kind, bytes: &[u8]) -> Option<Head> {
+    let (&[low, high, writer_len], rest) =
+        bytes.strip_prefix(&kind.magic)?.split_first_chunk::<3>()?;
+    let (writer, rest) = rest.split_at_checked(writer_len.into())?;
+    let header = &bytes[..bytes.len() - rest.len()];
+    let whole = crc32fast::hash(header).to_le_bytes() == *rest.first_chunk::<CHECKSUM>()?;
+    let writer = String::from_utf8_lossy(writer).into_owned();
+    whole.then_some(Head { format: u16::from_le_bytes([low, high]), writer })
 }
 
 /// The body of a file, and its format.

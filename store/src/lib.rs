@@ -3,6 +3,7 @@
 pub mod checkpoints;
 pub mod dead_letters;
 mod envelope;
+pub mod formats;
 pub mod history;
 pub mod lock;
 pub mod log;

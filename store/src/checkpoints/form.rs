@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::envelope::{Kind, Unreadable, open, seal};
 
-pub(super) const KIND: Kind = Kind { name: "checkpoint", magic: *b"smolckpt", format: 1 };
+pub(crate) const KIND: Kind = Kind { name: "checkpoint", magic: *b"smolckpt", format: 1 };
 
 /// The body of format 1, as postcard writes it. The structs are apart from the engine's: those may change, these may not.
 #[derive(Serialize, Deserialize)]

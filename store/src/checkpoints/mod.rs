@@ -14,6 +14,7 @@ use smollama_engine::disk::{Disk, create_dir_durably, temporary_name};
 use smollama_engine::run::{Checkpoint, Checkpoints};
 
 use crate::envelope::Unreadable;
+pub(crate) use form::KIND;
 
 /// How many are kept.
 const KEPT: usize = 2;

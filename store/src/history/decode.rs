@@ -132,7 +132,7 @@ impl TableFile {
                 format!("its metadata has no `{FORMAT_KEY}`: it is not of smollama's making");
             return Err(Error::damaged(&self.path)(reason));
         };
-        if format.parse::<u32>().is_ok_and(|format| format <= FORMAT) {
+        if format.parse::<u16>().is_ok_and(|format| format <= FORMAT) {
             return Ok(());
         }
         let writer = self.parquet().file_metadata().created_by();

@@ -14,8 +14,11 @@ use smollama_engine::disk::{Disk, create_dir_durably};
 use super::calendar::{read_span, write_second};
 use super::decode::TableFile;
 use super::error::{Error, Result};
+use super::observations::OBSERVATIONS;
 use super::progress::Progress;
+use super::readings::READINGS;
 use super::table::Table;
+use super::windows::WINDOWS;
 
 /// A finalized file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +66,18 @@ pub(crate) struct Files {
     /// The ones that a merged file replaces and that are still there.
     replaced: Vec<StoredFile>,
     next_sequence: u64,
+}
+
+/// Whether this release reads the newest file of each table of a history, which tells of all.
+pub(crate) fn newest(disk: &Arc<dyn Disk>, folder: &Path) -> Vec<Result<()>> {
+    let tables: [&'static Table; 3] = [&READINGS, &WINDOWS, &OBSERVATIONS];
+    let of = |table: &'static Table| -> Result<Option<()>> {
+        let files = Files::look(disk.clone(), folder.join(table.name), table)?;
+        let latest = files.files.iter().max_by_key(|file| file.sequence);
+        let Some(path) = latest.map(|file| files.path(file)) else { return Ok(None) };
+        TableFile::open(&**disk, &path, table).map(|_| Some(()))
+    };
+    tables.into_iter().filter_map(|table| of(table).transpose()).collect()
 }
 
 impl Files {

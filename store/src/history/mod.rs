@@ -46,7 +46,9 @@ mod writer;
 
 pub use decode::Sources;
 pub use error::{Error, Result};
+pub(crate) use files::newest;
 pub use reader::{Reader, RowBytes, Rows};
+pub(crate) use table::FORMAT;
 pub use timeline::Timeline;
 pub use writer::{BYTES_MAX_LEAST, Settings, Writer};
 

@@ -8,7 +8,7 @@ use parquet::schema::types::{Type, TypePtr};
 
 /// The format of the files. A reader refuses a greater number. A new column that an older reader may overlook does not
 /// raise it.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u16 = 1;
 
 /// The key of the format in a file's metadata.
 pub(crate) const FORMAT_KEY: &str = "smollama.format";

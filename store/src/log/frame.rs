@@ -10,9 +10,10 @@ use crc32fast::Hasher;
 use uuid::Uuid;
 
 use super::wire::{self, Wire};
+use crate::formats::Head;
 
 /// The format this release writes, and the newest it reads.
-pub(super) const FORMAT: u16 = 1;
+pub(crate) const FORMAT: u16 = 1;
 
 const MAGIC: [u8; 8] = *b"smol.log";
 /// Magic, format, length of what follows.
@@ -92,6 +93,19 @@ impl Header {
             Some(Header { first, before, boot, note: body.bytes()?.to_vec() })
         };
         Ok((fields().ok_or(BadHeader::Damaged)?, len))
+    }
+}
+
+/// The format and the writer that the header at the beginning of `bytes` names, of whatever release it is.
+pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
+    match Header::read(bytes) {
+        Ok(_) => {
+            let format = u16::from_le_bytes(*bytes.get(MAGIC.len()..)?.first_chunk()?);
+            let writer = Wire(bytes.get(HEADER_FIXED..)?).text()?.to_owned();
+            Some(Head { format, writer })
+        }
+        Err(BadHeader::Newer { format, writer }) => Some(Head { format, writer }),
+        Err(BadHeader::Damaged) => None,
     }
 }
 

@@ -36,6 +36,7 @@ use smollama_engine::context::Host;
 use smollama_engine::node::Receipt;
 use smollama_engine::run::Fill;
 
+pub(crate) use self::frame::{FORMAT, head};
 pub use self::journal::LogJournal;
 pub use self::open::NewerFormat;
 pub use self::settings::{Durability, LogSettings, boot_id};

@@ -14,7 +14,7 @@ use super::revision::{
 };
 use crate::envelope::{Kind, Unreadable, open, seal};
 
-pub(super) const KIND: Kind = Kind { name: "revision", magic: *b"smolrevn", format: 1 };
+pub(crate) const KIND: Kind = Kind { name: "revision", magic: *b"smolrevn", format: 1 };
 
 /// What zstd calls its default; text of this size takes a moment at any level.
 const COMPRESSION: i32 = 3;

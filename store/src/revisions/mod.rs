@@ -23,6 +23,7 @@ use smollama_engine::context::Host;
 use smollama_engine::disk::{Disk, create_dir_durably, write_privately};
 
 pub use self::error::{Error, Result};
+pub(crate) use self::form::KIND;
 pub use self::revision::{
     Listed, Revision, RevisionBeside, RevisionFile, RevisionPipeline, RevisionVariable, Role,
     SecretHash, Standing, Stored, Summary, VariableValue,
