@@ -2,6 +2,7 @@
 
 pub(crate) mod look;
 pub(crate) mod mqtt;
+pub(crate) mod setup;
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 /// Turns YAML files into a running edge-sensing node.
 #[derive(Debug, Parser)]
 #[command(name = "smollama", version, about, arg_required_else_help = true)]
-#[command(after_help = "Begin with: smollama apply pipelines/")]
+#[command(after_help = "Begin with: smollama init")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -81,6 +82,8 @@ pub(crate) enum Colour {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Look at this machine, and write settings and a first pipeline for it
+    Init(setup::Init),
     /// Check pipelines, show the plan, and make it so: in the engine that runs, or in one that starts here
     Apply(commands::Apply),
     /// Run pipelines in the foreground, as a service or over recordings
@@ -106,6 +109,11 @@ pub(crate) enum Command {
     /// Speak with an MQTT broker by hand: publish, or show what comes
     #[command(subcommand)]
     Mqtt(mqtt::Mqtt),
+    /// Check this machine and what it works with; each finding with its fix
+    Doctor,
+    /// Look at the settings of this host
+    #[command(subcommand)]
+    Config(setup::Config),
     /// Check pipelines and say what is wrong with them
     Validate(commands::Paths),
     /// Run the pipelines' own tests in virtual time

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use smollama_engine::config::host::{HostConfig, read_host};
 use smollama_engine::config::mqtt::MqttConfig;
-use smollama_engine::config::{Secret, load};
+use smollama_engine::config::{Node, Secret, Variable, load};
 use smollama_engine::context::{Console, Discarded, Host};
 use smollama_engine::diagnostic::{Diagnostic, Diagnostics, Files, Span, quoted, rules};
 use smollama_engine::disk::{RealDisk, create_dir_durably, write_atomically};
@@ -27,7 +27,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 /// The settings of the host, out of the file the user named or the first one found.
 pub(crate) fn settings(global: &Global) -> Result<HostConfig, Failure> {
-    let Read { config, diagnostics, files } = read(global);
+    let Read { config, diagnostics, files, .. } = read(global);
     terminal::diagnostics(&diagnostics, &files)?;
     config.ok_or(Failure::BadInput)
 }
@@ -38,26 +38,46 @@ pub(crate) struct Read {
     pub(crate) config: Option<HostConfig>,
     pub(crate) diagnostics: Diagnostics,
     pub(crate) files: Files,
+    /// The file; `None` where there is none.
+    pub(crate) path: Option<PathBuf>,
+    /// What stands in it.
+    pub(crate) root: Option<Node>,
+    /// The variables and secrets that it takes values from.
+    pub(crate) variables: Vec<Variable>,
 }
 
 /// Reads the file of settings that the user named, or the first one found; without one, all is as it is by default.
 pub(crate) fn read(global: &Global) -> Read {
-    let found = match &global.config {
+    let path = match &global.config {
         Some(path) => Some(path.clone()),
         None => candidates().into_iter().find(|path| path.is_file()),
     };
-    let (mut config, mut diagnostics, files) = match found {
-        None => (Some(HostConfig::default()), Diagnostics::new(), Files::default()),
+    let mut read = match path {
+        None => Read {
+            config: Some(HostConfig::default()),
+            diagnostics: Diagnostics::new(),
+            files: Files::default(),
+            path: None,
+            root: None,
+            variables: Vec::new(),
+        },
         Some(path) => {
             let mut loaded = load(&[&path], &variable);
             let mut diagnostics = std::mem::take(&mut loaded.diagnostics);
-            (read_host(&loaded, &mut diagnostics), diagnostics, loaded.files)
+            Read {
+                config: read_host(&loaded, &mut diagnostics),
+                diagnostics,
+                path: Some(path),
+                root: loaded.documents.into_iter().next().map(|document| document.root),
+                variables: loaded.reads.into_values().flat_map(|file| file.variables).collect(),
+                files: loaded.files,
+            }
         }
     };
-    if let Some(config) = &mut config {
-        override_broker(&mut config.mqtt, &variable, &mut diagnostics);
+    if let Some(config) = &mut read.config {
+        override_broker(&mut config.mqtt, &variable, &mut read.diagnostics);
     }
-    Read { config, diagnostics, files }
+    read
 }
 
 /// The variables of the Python original win over what is written directly below `mqtt`. An empty one counts as none.
@@ -99,7 +119,7 @@ pub(crate) struct Place {
 
 /// Finds the data directory as an engine does, and makes nothing. Warnings about the settings are left to the engine.
 pub(crate) fn locate(global: &Global) -> Result<Place, Failure> {
-    let Read { config, diagnostics, files } = read(global);
+    let Read { config, diagnostics, files, .. } = read(global);
     let config = match config {
         Some(config) if !diagnostics.has_errors() => config,
         _ => {
@@ -132,20 +152,23 @@ fn candidates() -> Vec<PathBuf> {
     paths
 }
 
-fn home() -> Option<PathBuf> {
+/// The user's own folder.
+pub(crate) fn home() -> Option<PathBuf> {
     variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 
 /// Where everything is kept: the flag or variable, the settings, or the user's data directory.
 pub(crate) fn data_dir(global: &Global, config: &HostConfig) -> PathBuf {
     let given = global.data_dir.clone().or_else(|| config.data_dir.clone());
-    let user = || {
-        let data = variable("XDG_DATA_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let data = data.or_else(|| home().map(|home| home.join(".local/share")));
-        data.map_or_else(|| PathBuf::from("/var/lib/smollama"), |data| data.join("smollama"))
-    };
-    let dir = given.unwrap_or_else(user);
+    let dir = given.unwrap_or_else(usual_data_dir);
     std::path::absolute(&dir).unwrap_or(dir)
+}
+
+/// Where everything is kept if nobody says otherwise: in the user's data directory.
+fn usual_data_dir() -> PathBuf {
+    let data = variable("XDG_DATA_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let data = data.or_else(|| home().map(|home| home.join(".local/share")));
+    data.map_or_else(|| PathBuf::from("/var/lib/smollama"), |data| data.join("smollama"))
 }
 
 /// Opens the host: makes its data directory and, at first start, its id.
@@ -171,6 +194,11 @@ pub(crate) fn look(global: &Global) -> Result<Host, Failure> {
     let id = std::fs::read_to_string(data_dir.join("host_id")).ok();
     let id = id.and_then(|text| text.trim().parse().ok()).unwrap_or_default();
     Ok(host(config, data_dir, id, Arc::new(Discarded)))
+}
+
+/// A host that keeps nothing, to try a node on.
+pub(crate) fn nowhere() -> Host {
+    host(HostConfig::default(), PathBuf::new(), Uuid::nil(), Arc::new(Discarded))
 }
 
 fn host(config: HostConfig, data_dir: PathBuf, id: Uuid, console: Arc<dyn Console>) -> Host {
@@ -206,7 +234,8 @@ fn host_id(data_dir: &Path) -> std::io::Result<Uuid> {
     }
 }
 
-fn host_name() -> String {
+/// What the system calls this machine.
+pub(crate) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "smollama".into() } else { name.into() }

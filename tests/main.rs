@@ -9,7 +9,11 @@ mod bad_input;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod config_command;
+#[cfg(test)]
 mod control;
+#[cfg(test)]
+mod doctor_command;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
@@ -18,6 +22,8 @@ mod faults;
 mod home_assistant;
 #[cfg(test)]
 mod http;
+#[cfg(test)]
+mod init_command;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]

@@ -5,10 +5,13 @@ mod at_rest;
 mod backtest;
 pub(crate) mod change;
 mod completions;
+mod config;
 mod dlq;
+mod doctor;
 mod explain;
 mod graph;
 mod history;
+mod init;
 mod junit;
 mod logs;
 mod mqtt;
@@ -40,6 +43,7 @@ use crate::terminal::{self, Failure};
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let global = &cli.global;
     match cli.command {
+        Command::Init(args) => init::init(global, &args),
         Command::Apply(args) => apply::apply(global, &args),
         Command::Plan(args) => plan::plan(global, &args),
         Command::History => history::history(global),
@@ -60,6 +64,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Test(args) => test::test(global, &args),
         Command::Backtest(args) => backtest::backtest(global, &args),
         Command::Mqtt(command) => mqtt::mqtt(global, &command),
+        Command::Doctor => doctor::doctor(global),
+        Command::Config(what) => config::config(global, &what),
         Command::Validate(args) => validate::validate(global, &args),
         Command::Graph(args) => graph::graph(global, &args),
         Command::Nodes(args) => nodes::nodes(global, &args),

@@ -138,7 +138,7 @@ impl JsonSchema for Timezone {
 }
 
 /// Sections that the Python original knew and that mean nothing to this version.
-pub(crate) const ORIGINAL_SECTIONS: [&str; 9] =
+pub const ORIGINAL_SECTIONS: [&str; 9] =
     ["ollama", "gpio", "agent", "memory", "sync", "mem0", "discovery", "plugins", "cluster"];
 
 /// Reads the settings of a host out of a loaded `config.yaml`. Sections of the Python original that mean nothing yet are a warning

@@ -43,6 +43,11 @@ impl Variable {
         let value = value.map(|value| Secret::new(format!("${{{name}}}"), value));
         Variable { name: name.into(), value, is_secret: false }
     }
+
+    /// The file that a secret was read from, where it was one. `folder` is that of the file that names it.
+    pub fn file(&self, folder: &Path) -> Option<PathBuf> {
+        Some(secret_path(self.name.strip_prefix("secret://file/")?, folder))
+    }
 }
 
 /// Replaces in the scalars of one file.
@@ -191,7 +196,7 @@ impl Interpolator<'_> {
                 )
             })?,
             Some(("file", path)) if !path.is_empty() => {
-                let path = self.secret_path(path);
+                let path = secret_path(path, self.folder);
                 read_secret(&path).map_err(|reason| {
                     let message = format!("cannot read the secret in `{}`: {reason}", path.display());
                     unreadable(message, "`secret://file/run/x` is `/run/x`, `secret://file/./x` lies beside this file".to_owned())
@@ -219,14 +224,14 @@ impl Interpolator<'_> {
         self.used.insert(name.clone(), variable);
         Ok((name, Origin::Secret(secret)))
     }
+}
 
-    /// Absolute as in any URL, unless it begins with `./` or `../`.
-    fn secret_path(&self, path: &str) -> PathBuf {
-        if path.starts_with("./") || path.starts_with("../") {
-            self.folder.join(path)
-        } else {
-            Path::new("/").join(path.trim_start_matches('/'))
-        }
+/// Absolute as in any URL, unless it begins with `./` or `../`.
+fn secret_path(path: &str, folder: &Path) -> PathBuf {
+    if path.starts_with("./") || path.starts_with("../") {
+        folder.join(path)
+    } else {
+        Path::new("/").join(path.trim_start_matches('/'))
     }
 }
 
