@@ -202,7 +202,8 @@ pub(crate) fn nowhere() -> Host {
 }
 
 fn host(config: HostConfig, data_dir: PathBuf, id: Uuid, console: Arc<dyn Console>) -> Host {
-    let name = variable("SMOLLAMA_NODE_NAME").or(config.name).or(config.node.name);
+    let set = variable("SMOLLAMA_NODE_NAME").filter(|name| !name.is_empty());
+    let name = set.or(config.name).or(config.node.name);
     Host {
         name: name.unwrap_or_else(host_name),
         id,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::place::{Place, text};
+use crate::place::{Place, text, wait_until};
 
 const CONFIG: &str = "\
 node: { name: kitchen-pi }
@@ -131,4 +131,20 @@ fn a_variable_that_nothing_reads_is_named_with_the_nearest_that_is_read() {
     let said = place.command(&["config", "check"]).envs(variables).output().expect("it runs");
     let said = text(&said.stderr);
     assert!(said.contains("did you mean SMOLLAMA_MQTT_BROKER?"), "{said}");
+}
+
+#[test]
+fn a_variable_that_is_empty_counts_as_none_for_the_engine_too() {
+    let place = Place::new();
+    place.write("config.yaml", "name: kitchen-pi\nhttp: { enabled: false }\n");
+    place.write("home.yaml", "pipeline: home\nsources: { air: { simulate: {} } }\n");
+    let variables = [("SMOLLAMA_NODE_NAME", "")];
+    assert_eq!(row(&checked(&place, &[], &variables).0, "name")["value"], "kitchen-pi");
+    let mut engine = place.spawn_with(&["run", "home.yaml"], &variables);
+    wait_until("the engine answers", || {
+        engine.check_alive();
+        place.run(&["status"]).status.success()
+    });
+    assert_eq!(place.json(&["status"])["host"]["name"], "kitchen-pi");
+    engine.stop();
 }
