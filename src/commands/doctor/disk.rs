@@ -198,7 +198,9 @@ fn rate(mut times: Vec<f64>, journal: &JournalConfig) -> Finding {
     times.sort_by(f64::total_cmp);
     let (median, slowest) = (times[times.len() / 2], times[times.len() - 1]);
     let text = format!(
-        "{per_second:.0} syncs of 4 KiB a second: {median:.1} ms each, the slowest {slowest:.1} ms"
+        "{per_second:.0} syncs of 4 KiB a second: {} each, the slowest {}",
+        shown(median),
+        shown(slowest)
     );
     let finding = if median > SLOW_MS && journal.durability == DurabilityWord::Power {
         let fix = "`journal: { durability: process }` acknowledges without a sync, and a power cut may take 5 s; or use a faster disk";
@@ -210,6 +212,11 @@ fn rate(mut times: Vec<f64>, journal: &JournalConfig) -> Finding {
         .fact("syncs_per_second", per_second.round())
         .fact("median_ms", round(median))
         .fact("slowest_ms", round(slowest))
+}
+
+/// Milliseconds in as many digits as anybody reads.
+fn shown(ms: f64) -> String {
+    if ms < 1.0 { format!("{ms:.2} ms") } else { format!("{ms:.1} ms") }
 }
 
 fn round(ms: f64) -> f64 {
@@ -268,9 +275,9 @@ mod tests {
         assert_eq!(rate(slow.clone(), &journal).level, Level::Warning);
         let process = JournalConfig { durability: DurabilityWord::Process, ..journal.clone() };
         assert_eq!(rate(slow, &process).level, Level::Ok);
-        let quick = rate(vec![0.5, 0.5, 2.0, 1.0], &journal);
-        assert_eq!(quick.text, "1000 syncs of 4 KiB a second: 1.0 ms each, the slowest 2.0 ms");
-        assert_eq!(quick.facts["syncs_per_second"], 1000.0);
+        let quick = rate(vec![0.5, 0.25, 2.0, 1.0, 0.25], &journal);
+        assert_eq!(quick.text, "1250 syncs of 4 KiB a second: 0.50 ms each, the slowest 2.0 ms");
+        assert_eq!(quick.facts["syncs_per_second"], 1250.0);
     }
 
     #[test]
