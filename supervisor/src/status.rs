@@ -8,7 +8,7 @@ use smollama_engine::config::Section;
 use smollama_engine::control::{
     CheckpointStatus, DeadLetterStatus, DiskCost, HostStatus, JournalFailure, JournalStatus,
     NodeName, NodeState, NodeStatus, PipelineStatus, QueueStatus, Rates, ReadingsStatus,
-    SOURCES_SHOWN, SpoolStatus, Status, hours_left,
+    SOURCES_SHOWN, SpoolStatus, Status, Warning, hours_left,
 };
 use smollama_engine::duration::Duration;
 use smollama_engine::plan::PlannedPipeline;
@@ -216,6 +216,8 @@ fn node_status(
     let NodeGauge { node, stats, .. } = gauge;
     let rates = rates.get(&node.address);
     let trouble = stats.trouble();
+    let notices = stats.notices(now).into_iter();
+    let warnings = notices.map(|notice| Warning { since: notice.since, text: notice.text });
     let ports = node.profile.outputs.iter().enumerate();
     let spool = stats.spool().map(|(items, fill)| {
         // It is written to in bursts, with pauses of minutes: what waits in memory meanwhile says how it goes on.
@@ -243,6 +245,7 @@ fn node_status(
             NodeState::Running
         },
         error: trouble,
+        warnings: warnings.collect(),
         received: stats.received(),
         emitted: ports.map(|(port, one)| (one.name.to_owned(), stats.emitted(port))).collect(),
         rejected: stats.rejected(),

@@ -50,6 +50,7 @@ fn a_broker_that_comes_back_with_its_sessions_costs_nothing_that_it_acknowledged
         wait_until("everything is where it belongs", || {
             place.is_idle() && observer.is_over(&publisher)
         });
+        let said = place.says(&["logs"]);
         engine.stop();
         observer.tally(&publisher).check("sent");
         let out = place.read("data/out.jsonl");
@@ -60,6 +61,7 @@ fn a_broker_that_comes_back_with_its_sessions_costs_nothing_that_it_acknowledged
         let redelivered = redelivered(&broker);
         let most = repeated + redelivered;
         assert!(out.doubled <= most, "{out:?}, {repeated} and {redelivered}");
+        assert!(!said.contains("forgotten the session"), "it had not: {said}");
     }
 }
 
@@ -98,7 +100,27 @@ fn a_broker_that_comes_back_empty_is_subscribed_to_again_and_that_is_told() {
     assert_eq!(second.doubled, 0);
     let logs = place.says(&["logs"]);
     assert!(logs.contains("had forgotten the session"), "{logs}");
+    let warned = |name| node(&place, name)["warnings"][0]["text"].to_string();
+    let text = warned("in");
+    for part in ["since the connection ended at", "is lost here", "`persistence true`", "(7d)"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(node(&place, "sent")["warnings"], Value::Null, "it has no session");
+    let shown = place.says(&["status", "p/in"]);
+    assert!(shown.contains("warning     since 20") && shown.contains("session"), "{shown}");
     engine.stop();
+    // Nobody is there when it forgets everything once more.
+    broker.end(false);
+    let _ = fs::remove_file(broker.folder.path().join("mosquitto.db"));
+    broker.go_on();
+    let mut engine = place.start(&["run", "--no-dashboard"]);
+    wait_until("that is told", || warned("in").contains("while this program did not run"));
+    engine.stop();
+    let _engine = place.start(&["run", "--no-dashboard"]);
+    wait_until("it is connected", || {
+        place.says(&["logs"]).matches("connected to the broker").count() > 0 && place.is_idle()
+    });
+    assert_eq!(node(&place, "in")["warnings"], Value::Null, "it kept the session");
 }
 
 /// How many messages there are for a broker that is away.

@@ -66,6 +66,7 @@ pub(super) fn node(address: &str, state: NodeState) -> NodeStatus {
         type_name: "file".into(),
         state,
         error: Some("the disk is full".into()),
+        warnings: vec![],
         received: 12,
         emitted: BTreeMap::from([("main".into(), 7), ("late".into(), 1)]),
         rejected: 1,

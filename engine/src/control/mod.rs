@@ -32,7 +32,7 @@ pub use rates::Rates;
 pub use status::{
     CheckpointStatus, DeadLetterStatus, DiskCost, Health, HostStatus, JournalFailure,
     JournalStatus, NodeName, NodeState, NodeStatus, PipelineStatus, QueueStatus, ReadingsStatus,
-    Ready, SOURCES_SHOWN, SpoolStatus, Status, hours_left,
+    Ready, SOURCES_SHOWN, SpoolStatus, Status, Warning, hours_left,
 };
 pub use tap::{TAP_BYTES_MAX, TapRequest, tap_lines};
 

@@ -164,6 +164,9 @@ pub struct NodeStatus {
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What somebody should know though it works.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// How many items came in.
     pub received: u64,
     /// How many items left, by port.
@@ -199,6 +202,15 @@ impl NodeStatus {
     pub fn names(&self) -> (&str, &str) {
         self.address.split_once('/').unwrap_or(("", &self.address))
     }
+}
+
+/// What somebody should know of a node though it works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Warning {
+    /// Since when it is so.
+    pub since: Timestamp,
+    /// What is so, what that means and what helps.
+    pub text: String,
 }
 
 /// A queue in memory.

@@ -1,7 +1,8 @@
 //! What each node counted. Written by the engine, once per batch; read by whoever looks.
 
 use super::keep::Fill;
-use crate::trouble::Trouble;
+use crate::time::Timestamp;
+use crate::trouble::{Notice, Trouble};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -114,6 +115,12 @@ impl NodeStats {
     pub fn trouble(&self) -> Option<String> {
         let failed = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         failed.or_else(|| self.said.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get())
+    }
+    /// What somebody should know of the node though it works.
+    #[must_use]
+    pub fn notices(&self, now: Timestamp) -> Vec<Notice> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.as_ref().map_or_else(Vec::new, |said| said.notices(now))
     }
     /// How many items wait in the spool, and how full it is; `None` for a node that has none.
     #[must_use]

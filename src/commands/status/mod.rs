@@ -57,6 +57,9 @@ fn only(status: &mut Status, pipeline: &str) -> Result<(), Failure> {
 /// Where there is more to read about what is worst.
 fn hint(status: &Status) -> Option<String> {
     let ill = status.nodes.iter().filter(|node| node.state > NodeState::Lagging);
-    let worst = ill.max_by_key(|node| node.state)?;
-    Some(format!("`smollama logs {}` says more.", worst.address))
+    if let Some(worst) = ill.max_by_key(|node| node.state) {
+        return Some(format!("`smollama logs {}` says more.", worst.address));
+    }
+    let warned = status.nodes.iter().find(|node| !node.warnings.is_empty())?;
+    Some(format!("`smollama status {}` says what helps.", warned.address))
 }

@@ -122,6 +122,12 @@ fn pipelines(status: &Status, width: Option<usize>, paint: Paint) -> String {
                 table
                     .line(format!("    {}", paint.tone(state_tone(node.state), &cut(&text, room))));
             }
+            for warning in &node.warnings {
+                let ago = span(status.timestamp.since(warning.since).as_secs_f64());
+                let text = format!("! for {ago}: {}", plain(&warning.text));
+                let room = width.map_or(usize::MAX, |width| width.saturating_sub(4));
+                table.line(format!("    {}", paint.tone(Tone::Doubtful, &cut(&text, room))));
+            }
         }
     }
     format!("\n{}", table.render(width, paint))

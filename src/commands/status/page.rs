@@ -20,6 +20,9 @@ pub(super) fn page(node: &NodeStatus, paint: Paint) -> String {
     if let Some(error) = &node.error {
         line("trouble", &plain(error));
     }
+    for warning in &node.warnings {
+        line("warning", &format!("since {}: {}", warning.since, plain(&warning.text)));
+    }
     if node.section != "source" {
         line("received", &format!("{}, {}/s", node.received, rate(node.received_per_s)));
     }

@@ -2,7 +2,7 @@
 
 use smollama_engine::control::{
     CheckpointStatus, DeadLetterStatus, DiskCost, HostStatus, JournalFailure, JournalStatus,
-    NodeName, NodeStatus, PipelineStatus, QueueStatus, ReadingsStatus, SpoolStatus,
+    NodeName, NodeStatus, PipelineStatus, QueueStatus, ReadingsStatus, SpoolStatus, Warning,
 };
 
 use super::*;
@@ -17,6 +17,7 @@ fn node(name: &str, section: &str, type_name: &str, counts: (u64, u64)) -> NodeS
         type_name: type_name.into(),
         state: NodeState::Running,
         error: None,
+        warnings: vec![],
         received: counts.0,
         emitted: emitted.into_iter().filter(|_| section != "sink").collect(),
         rejected: 0,
@@ -211,6 +212,23 @@ emitted     12 by main, <0.1/s
 state       saved 12s ago
 disk        40KiB and 10 syncs
 ");
+}
+
+#[test]
+fn what_somebody_should_know_is_said_though_all_works() {
+    let mut status = example();
+    status.nodes.truncate(1);
+    let since = "2026-11-21T06:22:10Z".parse().unwrap();
+    let text = "the broker had forgotten the session\x1b[2J".into();
+    status.nodes[0].warnings = vec![Warning { since, text }];
+    let shown = overview::overview(&status, Some(60), Paint(false));
+    let line = "\n    ! for 2m 20s: the broker had forgotten the session\\u{1b…\n";
+    assert!(shown.contains(line), "{shown}");
+    let shown = page::page(&status.nodes[0], Paint(false));
+    let line =
+        "warning     since 2026-11-21T06:22:10Z: the broker had forgotten the session\\u{1b}[2J";
+    assert!(shown.contains(line), "{shown}");
+    assert_eq!(hint(&status).unwrap(), "`smollama status home/air` says what helps.");
 }
 
 #[test]

@@ -203,6 +203,8 @@ fn selected(state: &State, paint: Paint) -> Vec<Line<'static>> {
     let mut lines = vec![Line::raw(plain(&parts.join(", ")).into_owned())];
     lines
         .extend(trouble(node).map(|text| Line::styled(text, style(state_tone(node.state), paint))));
+    let warnings = node.warnings.iter().map(|warning| plain(&warning.text).into_owned());
+    lines.extend(warnings.map(|text| Line::styled(text, style(Tone::Doubtful, paint))));
     lines
 }
 

@@ -111,7 +111,7 @@ impl Embedded {
             }
             broker = broker.with_auth_provider(Arc::new(known));
         }
-        state.connected(true);
+        state.connected(false);
         let handle = broker.shutdown_handle();
         let mut runs = std::pin::pin!(broker.run());
         tokio::select! {

@@ -140,9 +140,10 @@ impl Broker {
             None
         };
         let place = format!("the broker at {}:{}", options.host, options.port);
+        let session = options.session.unwrap_or(SESSION_EXPIRY);
         let [hears, says] = client_ids
             .each_ref()
-            .map(|client| State::new(place.clone(), client.clone(), host_id.clone()));
+            .map(|client| State::new(place.clone(), client.clone(), host_id.clone(), session));
         let announces = settings.announce.unwrap_or(true);
         let status = |text: &'static str| Publication {
             topic: format!("smollama/{}/status", host.name.replace(['/', '+', '#'], "_")),

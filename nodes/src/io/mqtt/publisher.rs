@@ -79,14 +79,14 @@ impl Publisher {
     async fn live(&self, life: u64, link: &mut Link, since: &mut Option<Instant>) -> Lost {
         loop {
             match link.next().await {
-                Ok(Happening::Connected(connected)) => {
+                Ok(Happening::Connected(_)) => {
                     *since = Some(Instant::now());
                     let speaker = link.speaker();
                     if let Some((hello, _)) = &self.greetings {
                         // There is room: nobody else knows of this life yet.
                         drop(speaker.publish(hello.clone()).await);
                     }
-                    self.state.connected(connected.session);
+                    self.state.connected(false);
                     self.speaker.send_replace(Some((life, speaker)));
                 }
                 Ok(_) => {}

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Unit};
+use smollama_engine::duration::Duration as Span;
+use smollama_engine::time::Timestamp;
 use smollama_engine::topic;
-use smollama_engine::trouble::Trouble;
+use smollama_engine::trouble::{Notice, Trouble};
 
 use super::echoes::MOST;
 use super::link::{Lost, Version, Why};
@@ -18,6 +20,8 @@ use super::takers::Request;
 const STUCK_FROM: u32 = 2;
 /// Connections that are closed so soon one after the other have the same reason.
 const AGAIN_WITHIN: Duration = Duration::from_secs(60);
+/// So long it is said that the broker had forgotten the session.
+const SESSION_SAID_FOR: Span = Span::from_days(7);
 
 /// A node that wants to know.
 pub(super) struct Listener {
@@ -41,9 +45,11 @@ struct Known {
     listeners: Vec<Weak<Listener>>,
     /// When the broker last closed a connection that it had taken.
     closed: Option<Instant>,
-    /// How often it connected, and how often the broker had forgotten the session meanwhile.
-    connections: u64,
+    /// When a connection that there was ended.
+    away_since: Option<Timestamp>,
+    /// How often the broker had forgotten the session, and what is to be said of the last time.
     sessions_lost: u64,
+    session_lost: Option<Notice>,
 }
 
 impl Listener {
@@ -59,14 +65,21 @@ pub(super) struct State {
     broker: String,
     client_id: String,
     host_id: Arc<str>,
+    /// For how long the broker is asked to keep a session.
+    session: Duration,
     own: AtomicU64,
     known: Mutex<Known>,
 }
 
 impl State {
-    pub(super) fn new(broker: String, client_id: String, host_id: Arc<str>) -> Arc<State> {
+    pub(super) fn new(
+        broker: String,
+        client_id: String,
+        host_id: Arc<str>,
+        session: Duration,
+    ) -> Arc<State> {
         let (own, known) = (AtomicU64::new(0), Mutex::default());
-        Arc::new(State { broker, client_id, host_id, own, known })
+        Arc::new(State { broker, client_id, host_id, session, own, known })
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -83,7 +96,9 @@ impl State {
         listener
     }
 
-    pub(super) fn connected(&self, session: bool) {
+    /// The broker took the client; `forgotten`: it should have had a session, and has none.
+    pub(super) fn connected(&self, forgotten: bool) {
+        let now = Timestamp::from_jiff(jiff::Timestamp::now());
         let mut known = self.known();
         known.connected = true;
         if known.too_large < STUCK_FROM {
@@ -91,16 +106,37 @@ impl State {
         }
         known.refused.clear();
         known.silent.clear();
-        known.connections += 1;
-        let forgotten = known.connections > 1 && !session;
-        known.sessions_lost += u64::from(forgotten);
+        let away_since = known.away_since.take();
+        let mut warning = None;
+        if forgotten {
+            known.sessions_lost += 1;
+            let text = self.of_lost_session(away_since, known.sessions_lost);
+            let notice = Notice::since(now, text.as_str()).until(now + SESSION_SAID_FOR);
+            (known.session_lost, warning) = (Some(notice), Some(text));
+        }
         known.tell_all();
         drop(known);
-        let (broker, client) = (&self.broker, &self.client_id);
-        tracing::info!(%client, "connected to {broker}");
-        if forgotten && self.client_id.ends_with("-sub") {
-            tracing::warn!(%client, "{broker} had forgotten the session: what was published while this host was away did not wait for it");
+        let client = &self.client_id;
+        tracing::info!(%client, "connected to {}", self.broker);
+        if let Some(text) = warning {
+            tracing::warn!(%client, "{text}");
         }
+    }
+
+    /// What it means that the broker has no session where one was expected, and what helps.
+    fn of_lost_session(&self, away_since: Option<Timestamp>, times: u64) -> String {
+        let meanwhile = match away_since {
+            Some(since) => {
+                format!("since the connection ended at {}", since.floor_to(Span::from_secs(1)))
+            }
+            None => "while this program did not run".to_owned(),
+        };
+        let often = if times > 1 { format!(", {times} times in this run") } else { String::new() };
+        format!(
+            "{} had forgotten the session of this host{often}: what was published with QoS 1 or 2 {meanwhile} did not wait for it and is lost here; a broker keeps it with `persistence true` (mosquitto), and for `session_expiry` ({})",
+            self.broker,
+            Span::from_micros(self.session.as_micros().try_into().unwrap_or(i64::MAX))
+        )
     }
 
     pub(super) fn lost(&self, lost: &Lost, version: Version) {
@@ -133,7 +169,9 @@ impl State {
             _ => Some(format!("{} cannot be reached: {}", self.broker, lost.text)),
         };
         let mut known = self.known();
-        known.connected = false;
+        if std::mem::take(&mut known.connected) {
+            known.away_since = Some(Timestamp::from_jiff(jiff::Timestamp::now()));
+        }
         let Some(text) = text else { return };
         let new = known.trouble.as_deref() != Some(&text);
         known.trouble = Some(text.clone());
@@ -250,5 +288,6 @@ impl Known {
         let silent = self.silent.iter().find(|(filter, _)| listener.filters.contains(*filter));
         let silent = silent.map(|(_, text)| text.clone());
         listener.trouble.set(self.trouble.clone().or(refused).or(silent));
+        listener.trouble.note("session", self.session_lost.iter().cloned().collect());
     }
 }

@@ -253,6 +253,9 @@ impl Subscriber {
         takers.reroute();
         let now = Instant::now();
         takers.cadences.iter_mut().for_each(|(_, cadence)| cadence.begin_anew(now));
+        // An earlier run left it one, too.
+        let expected = std::mem::replace(&mut takers.was_connected, true)
+            || self.filters.as_ref().is_some_and(|filters| !filters.all().is_empty());
         let mut missing = takers.ask();
         if let (Some(request), Some(filters)) = (&mut missing, &self.filters) {
             let (wanted, asked) = (takers.wanted(true), filters.all());
@@ -263,7 +266,7 @@ impl Subscriber {
             }
         }
         drop(takers);
-        self.state.connected(connected.session);
+        self.state.connected(expected && !connected.session);
         self.request(missing);
     }
 

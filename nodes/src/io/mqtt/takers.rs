@@ -30,6 +30,8 @@ pub(super) struct Takers {
     pub(super) speaker: Option<Speaker>,
     /// Whether subscriptions are numbered in this life.
     pub(super) numbers: bool,
+    /// There was a connection in this run.
+    pub(super) was_connected: bool,
 }
 
 pub(super) struct Taker {
