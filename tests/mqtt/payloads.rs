@@ -1,6 +1,7 @@
 //! Messages that cannot be understood, or are too large.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -84,17 +85,32 @@ fn what_cannot_be_understood_is_acknowledged_when_its_dead_letter_lies_on_disk()
     let mut engine = place.engine(PIPELINE);
     wait_for_subscription(&broker, "in/+");
     let mut client = Client::connect(broker.port, "hostile").expect("it runs");
+    let acknowledged = |before: usize| {
+        let said = broker.said();
+        let of_it = |line: &str| line.contains("PUBACK from smollama-") && line.contains("-sub");
+        said[before..].lines().any(of_it)
+    };
     let mut published = BTreeSet::new();
     for kill in 0..KILLS {
         let before = broker.said().len();
         let payload = format!("{{\"number {kill}");
+        // At first a folder lies where the letters are to lie, so the disk takes none.
+        let in_the_way = place.path("data/dead_letters/letters.jsonl");
+        if kill == 0 {
+            fs::create_dir(&in_the_way).expect("there is no letter yet");
+        }
         client.say("in/bad", payload.as_bytes()).expect("it takes it");
         published.insert(payload);
-        wait_until("the engine acknowledges it", || {
-            let acknowledged =
-                |line: &str| line.contains("PUBACK from smollama-") && line.contains("-sub");
-            broker.said()[before..].lines().any(acknowledged)
-        });
+        if kill == 0 {
+            wait_until("the disk refuses the letter", || {
+                place.says(&["logs"]).contains("a dead letter is not kept yet")
+            });
+            assert!(!acknowledged(before), "acknowledged, and in memory alone");
+            engine.kill();
+            fs::remove_dir(&in_the_way).expect("it lies there");
+            engine = place.start(&["run", "--no-dashboard"]);
+        }
+        wait_until("the engine acknowledges it", || acknowledged(before));
         engine.kill();
         let known: Vec<String> = letters(&place).iter().map(Value::to_string).collect();
         for number in 0..=kill {

@@ -93,6 +93,11 @@ fn a_slow_network_delays_and_loses_nothing() {
     others_go_on(&place);
     proxy.set(Way::Open);
     check(&place, &broker, &observer, publishing);
+    let said = broker.said();
+    let connected = said
+        .lines()
+        .filter(|line| line.contains("New client connected") && line.contains("smollama-"));
+    assert_eq!(connected.count(), 2, "slowness was taken for silence");
 }
 
 /// A network with one end in a namespace of its own, taken away at the end.
