@@ -2,7 +2,8 @@
 # Kills the real process N times in each situation (`kill -9` at random moments) and prints what was missing and doubled:
 #   scripts/soak.sh 1000                       all situations
 #   scripts/soak.sh 100 load backlog           some: load, apply, rotation, compaction, backlog, mqtt, cuts (of connections to a
-#                                              broker), topics (that somebody publishes to)
+#                                              broker), topics (that somebody publishes to), site (of so many
+#                                              topics, all honest: 100000)
 #   PROFILE=release scripts/soak.sh 1000       with the release build
 #   SMOLLAMA_SEED=17 scripts/soak.sh 30 apply  with the pauses of an earlier run
 #   scripts/soak.sh disk                       no process: each call of a simulated disk crashes, fails, tears and fills up
@@ -37,6 +38,7 @@ for situation in "${@:-all}"; do
         mqtt) filters+=(moment_over_mqtt) ;;
         cuts) filters+=(cut_again_and_again) ;;
         topics) filters+=(flood_of_topics) ;;
+        site) filters+=(topics_of_a_large_site) ;;
         *) echo "there is no situation $situation" >&2; exit 2 ;;
     esac
 done

@@ -1,5 +1,7 @@
-//! Somebody who publishes to ever new topics.
+//! Very many topics: of somebody who publishes to ever new ones, and of a large site.
 
+use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 
 use serde_json::Value;
@@ -28,6 +30,19 @@ sinks:
   sent: { inputs: [news], mqtt: { topic: \"out/{{ source }}\" } }
 ";
 
+/// Publishes messages with QoS 1, and waits until the broker has them.
+fn say_all(client: &mut Client, messages: impl Iterator<Item = (String, String)>) {
+    let (mut bytes, mut many) = (Vec::new(), 0);
+    for (topic, payload) in messages {
+        client.compose(&topic, payload.as_bytes(), 1, &mut bytes);
+        many += 1;
+    }
+    client.send(&bytes).expect("it takes it");
+    for _ in 0..many {
+        while !matches!(client.next().expect("it answers"), Packet::Taken(_)) {}
+    }
+}
+
 #[test]
 fn a_flood_of_topics_meets_a_cap_that_is_told_and_stops_nobody_else() {
     let broker = broker("log_type none\nlog_type subscribe\n");
@@ -39,14 +54,8 @@ fn a_flood_of_topics_meets_a_cap_that_is_told_and_stops_nobody_else() {
     let topics = number_of("SMOLLAMA_KILLS").unwrap_or(TOPICS);
     let mut most_memory = 0;
     for first in (0..topics).step_by(BURST) {
-        let mut bytes = Vec::new();
-        for topic in first..(first + BURST).min(topics) {
-            client.compose(&format!("flood/{topic}"), b"1", 1, &mut bytes);
-        }
-        client.send(&bytes).expect("it takes it");
-        for _ in first..(first + BURST).min(topics) {
-            while !matches!(client.next().expect("it answers"), Packet::Taken(_)) {}
-        }
+        let burst = first..(first + BURST).min(topics);
+        say_all(&mut client, burst.map(|topic| (format!("flood/{topic}"), "1".to_owned())));
         if first % (20 * BURST) == 0 {
             engine.check_alive();
             let memory = place.json(&["status"])["host"]["rss_bytes"].as_u64();
@@ -78,5 +87,82 @@ fn a_flood_of_topics_meets_a_cap_that_is_told_and_stops_nobody_else() {
     client.say("flood/17", b"2").expect("it takes it");
     client.say("good/two", b"2").expect("it takes it");
     wait_until("both come", || known("f:flood/17\"") == 2 && known("g:good/two") == 1);
+    engine.stop();
+}
+
+/// How many topics a large site has unless `SMOLLAMA_KILLS` says otherwise: `scripts/soak.sh 100000 site`.
+const SITE: usize = 10_000;
+/// How often each topic speaks.
+const ROUNDS: usize = 2;
+
+#[test]
+fn the_topics_of_a_large_site_all_arrive_by_several_sources() {
+    let topics = number_of("SMOLLAMA_KILLS").unwrap_or(SITE);
+    // As many as each source may have; half a dozen where there are fewer.
+    let sources = topics.div_ceil(CAP as usize).max(5);
+    let each = topics / sources;
+    let broker = broker("log_type none\nlog_type subscribe\n");
+    let place = place(broker.port, "");
+    let mut yaml = "pipeline: p\nsources:\n".to_owned();
+    for source in 0..sources {
+        let settings = format!("topic: \"site/{source}/+/value\", id: \"{{3}}\"");
+        writeln!(yaml, "  s{source}: {{ as: s{source}, mqtt: {{ {settings} }} }}").expect("text");
+    }
+    let all: Vec<String> = (0..sources).map(|source| format!("s{source}")).collect();
+    let all = all.join(", ");
+    write!(yaml, "sinks:\n  out: {{ inputs: [{all}], file: {{ path: out.jsonl }} }}\n")
+        .expect("text");
+    let mut engine = place.engine(&yaml);
+    for source in 0..sources {
+        wait_for_subscription(&broker, &format!("site/{source}/+/value"));
+    }
+    let mut client = Client::connect(broker.port, "site").expect("it runs");
+    for round in 0..ROUNDS {
+        let mut rest = (0..each * sources).peekable();
+        while rest.peek().is_some() {
+            engine.check_alive();
+            let burst = rest.by_ref().take(BURST).map(|number| {
+                let (source, sensor) = (number % sources, number / sources);
+                (format!("site/{source}/{sensor}/value"), (number * ROUNDS + round).to_string())
+            });
+            say_all(&mut client, burst);
+        }
+    }
+    let sent = each * sources * ROUNDS;
+    let lines = || fs::read_to_string(place.path("data/out.jsonl")).unwrap_or_default();
+    let limit = std::time::Duration::from_secs(60 + sent as u64 / 500);
+    wait_long_until(limit, "all have come", || {
+        engine.check_alive();
+        place.is_idle() && lines().lines().count() >= sent
+    });
+    let came: BTreeSet<(String, u64)> = lines()
+        .lines()
+        .map(|line| {
+            let row: Value = serde_json::from_str(line).expect("JSON");
+            let source = row["source"].as_str().expect("a source").to_owned();
+            (source, row["value"].as_u64().expect("a number"))
+        })
+        .collect();
+    let wanted = (0..each * sources).flat_map(|number| {
+        let source = format!("s{}:{}", number % sources, number / sources);
+        (0..ROUNDS).map(move |round| (source.clone(), (number * ROUNDS + round) as u64))
+    });
+    assert_eq!(came, wanted.collect());
+    let status = place.json(&["status"]);
+    let memory = status["host"]["rss_bytes"].as_u64().expect("bytes");
+    println!("| mqtt, site | {} | {sent} | 0 | {memory} bytes of memory | |", each * sources);
+    let readings = &status["readings"];
+    assert_eq!(readings["series"], each * sources, "{readings:.200}");
+    assert_eq!(readings["source_count"], each * sources);
+    assert_eq!(readings["source_types"].as_array().map(Vec::len), Some(sources));
+    for source in 0..sources {
+        let node = node(&place, &format!("s{source}"));
+        assert_eq!(node["emitted"]["main"], each * ROUNDS, "{node}");
+        assert_eq!((&node["rejected"], &node["dropped"]), (&0.into(), &0.into()), "{node}");
+        assert_eq!((&node["error"], &node["warnings"]), (&Value::Null, &Value::Null), "{node}");
+    }
+    // Unoptimised, with everything.
+    let most = (72 << 20) + 1_024 * (each * sources) as u64;
+    assert!(memory < most, "{memory} bytes");
     engine.stop();
 }
