@@ -16,7 +16,7 @@ use crate::mqtt_command::password_file;
 use crate::place::{Place, wait_until};
 
 /// One half by the broker that is looked at, one by another.
-const PIPELINE: &str = "\
+pub(super) const PIPELINE: &str = "\
 pipeline: p
 sources:
   in: { as: s, mqtt: { topic: \"in/+\", id: \"{2}\" } }
@@ -28,7 +28,7 @@ sinks:
 ";
 
 /// A place with a broker that is looked at, by its settings, and one with which all is well.
-fn place_with(settings: &str, good: &Mosquitto) -> Place {
+pub(super) fn place_with(settings: &str, good: &Mosquitto) -> Place {
     let place = Place::new();
     let connections = format!("good: {{ broker: 127.0.0.1, port: {} }}", good.port);
     let config = format!("mqtt: {{ {settings}, connections: {{ {connections} }} }}\n");
@@ -37,7 +37,7 @@ fn place_with(settings: &str, good: &Mosquitto) -> Place {
 }
 
 /// Waits until a node says this in `status`, and looks for it in the log.
-fn wait_for(place: &Place, name: &str, why: &str) {
+pub(super) fn wait_for(place: &Place, name: &str, why: &str) {
     let mut said = Value::Null;
     let limit = std::time::Instant::now() + Duration::from_secs(30);
     while !said.as_str().is_some_and(|said| said.contains(why)) {
@@ -50,7 +50,7 @@ fn wait_for(place: &Place, name: &str, why: &str) {
 }
 
 /// Fails unless readings come by the other broker.
-fn others_go_on(place: &Place, good: &Mosquitto) {
+pub(super) fn others_go_on(place: &Place, good: &Mosquitto) {
     let others = || place.read("data/others.jsonl").lines().count();
     let before = others();
     let mut client = Client::connect(good.port, "other").expect("it runs");
@@ -62,7 +62,7 @@ fn others_go_on(place: &Place, good: &Mosquitto) {
 }
 
 /// Fails unless a message goes through both connections of the broker.
-fn goes_through(place: &Place, mut say: impl FnMut()) {
+pub(super) fn goes_through(place: &Place, mut say: impl FnMut()) {
     wait_until("a message comes", || {
         say();
         !place.read("data/out.jsonl").is_empty()

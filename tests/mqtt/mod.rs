@@ -5,6 +5,7 @@
 
 mod access;
 mod blocked;
+mod certificates;
 mod client;
 mod cuts;
 mod defaults;

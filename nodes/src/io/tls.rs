@@ -1,14 +1,21 @@
 //! TLS, with one provider of cryptography for everything.
 
+mod certificates;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls_platform_verifier::Verifier;
 use smollama_engine::config::mqtt::MqttTls;
+
+pub use certificates::Certificates;
+use certificates::Noting;
 
 /// Makes ring the provider of this process. Comes before the first client is made; done again it changes nothing.
 pub fn install_provider() {
@@ -16,30 +23,41 @@ pub fn install_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// How a broker is known for sure, and how it knows this host. Reads the files that are named.
+/// How a broker is known for sure, and how it knows this host; and what is to be said of the certificates. Reads the files that are named.
 ///
 /// # Errors
 /// A file cannot be read or does not hold what it should, or the system's authorities cannot be read: which, and why.
-pub fn client_config(tls: &MqttTls) -> Result<Arc<ClientConfig>, String> {
+pub fn client_config(tls: &MqttTls) -> Result<(Arc<ClientConfig>, Certificates), String> {
     install_provider();
     let builder = ClientConfig::builder();
-    let builder = match &tls.ca {
-        Some(path) => builder.with_root_certificates(authorities(path)?),
-        None => builder
-            .with_platform_verifier()
-            .map_err(|error| format!("the authorities of the system cannot be read: {error}"))?,
+    let inner: Arc<dyn ServerCertVerifier> = match &tls.ca {
+        Some(path) => WebPkiServerVerifier::builder(Arc::new(authorities(path)?))
+            .build()
+            .map_err(|error| format!("{} holds no authority: {error}", path.display()))?,
+        None => {
+            Arc::new(Verifier::new(builder.crypto_provider().clone()).map_err(|error| {
+                format!("the authorities of the system cannot be read: {error}")
+            })?)
+        }
     };
-    let config = match (&tls.cert, &tls.key) {
+    let seen = Arc::default();
+    let noting = Noting { inner, seen: Arc::clone(&seen) };
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(noting));
+    let (config, known) = match (&tls.cert, &tls.key) {
         (Some(cert), Some(key)) => {
             let secret =
                 PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, "key", &error))?;
-            builder.with_client_auth_cert(certificates(cert)?, secret).map_err(|error| {
+            let chain = certificates(cert)?;
+            let own = chain.first().map(|own| (cert.clone(), own));
+            let known = Certificates::new(own, seen);
+            let config = builder.with_client_auth_cert(chain, secret).map_err(|error| {
                 format!("{} and {} do not fit: {error}", cert.display(), key.display())
-            })?
+            })?;
+            (config, known)
         }
-        _ => builder.with_no_client_auth(),
+        _ => (builder.with_no_client_auth(), Certificates::new(None, seen)),
     };
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), known))
 }
 
 fn authorities(path: &Path) -> Result<RootCertStore, String> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use smollama_engine::config::mqtt::{MqttBroker, MqttVersion};
+use smollama_engine::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -57,7 +58,7 @@ impl Client {
     /// Why not, with the broker's address.
     pub async fn connect(settings: &MqttBroker) -> Result<Client, String> {
         let id: Arc<str> = Uuid::new_v4().simple().to_string().into();
-        let mut options = options(settings, &id)?;
+        let (mut options, certificates) = options(settings, &id)?;
         options.client_id = format!("smollama-cli-{id}");
         options.session = None;
         options.publishes = true;
@@ -73,7 +74,13 @@ impl Client {
             match connected(&mut link).await {
                 Ok(()) => return Ok(Client::begin(place, link)),
                 Err(error) if error.why == Why::Version => lost = Some(error),
-                Err(error) => return Err(format!("{place}: {}", error.text)),
+                Err(error) => {
+                    let now = Timestamp::from_jiff(jiff::Timestamp::now());
+                    let expired = certificates.own_has_expired(now);
+                    let expired =
+                        expired.map_or_else(String::new, |expired| format!("; {expired}"));
+                    return Err(format!("{place}: {}{expired}", error.text));
+                }
             }
         }
         Err(format!("{place}: {}", lost.map_or_else(String::new, |lost| lost.text)))

@@ -76,7 +76,7 @@ pub async fn greet(
 
 async fn begin(settings: &MqttBroker) -> Result<(Greeting, Client), NotGreeted> {
     let id = Uuid::new_v4().simple().to_string();
-    let mut options = options(settings, &id.as_str().into())
+    let (mut options, _) = options(settings, &id.as_str().into())
         .map_err(|text| NotGreeted::new(Reason::Settings, text))?;
     options.client_id = format!("smollama-look-{id}");
     options.session = Some(options.session.unwrap_or(SESSION_EXPIRY));

@@ -35,7 +35,7 @@ use smollama_engine::trouble::Trouble;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::tls;
+use super::tls::{self, Certificates};
 pub use client::{Arrived, Client};
 use echoes::Echoes;
 use embedded::Embedded;
@@ -126,7 +126,7 @@ impl Broker {
         let part = if name == DEFAULT_BROKER { String::new() } else { format!("-{name}") };
         let client_ids = ["sub", "pub"].map(|which| format!("smollama-{id}{part}-{which}"));
         let host_id: Arc<str> = id.to_string().into();
-        let options = options(&settings, &host_id)?;
+        let (options, certificates) = options(&settings, &host_id)?;
         let embedded = if settings.embedded {
             Some(Embedded {
                 address: Embedded::address(settings.broker.as_deref())?,
@@ -141,9 +141,10 @@ impl Broker {
         };
         let place = format!("the broker at {}:{}", options.host, options.port);
         let session = options.session.unwrap_or(SESSION_EXPIRY);
-        let [hears, says] = client_ids
-            .each_ref()
-            .map(|client| State::new(place.clone(), client.clone(), host_id.clone(), session));
+        let [hears, says] = client_ids.each_ref().map(|client| {
+            let (place, client) = (place.clone(), client.clone());
+            State::new(place, client, host_id.clone(), session, certificates.clone())
+        });
         let announces = settings.announce.unwrap_or(true);
         let status = |text: &'static str| Publication {
             topic: format!("smollama/{}/status", host.name.replace(['/', '+', '#'], "_")),
@@ -278,8 +279,9 @@ impl Broker {
 }
 
 /// What both connections have in common.
-fn options(settings: &MqttBroker, host_id: &Arc<str>) -> Result<Options, String> {
+fn options(settings: &MqttBroker, host_id: &Arc<str>) -> Result<(Options, Certificates), String> {
     let tls = settings.tls.as_ref().map(tls::client_config).transpose()?;
+    let (tls, certificates) = tls.unzip();
     let usual = if tls.is_some() { TLS_PORT } else { PORT };
     let credentials = settings.username.as_ref().map(|user| {
         let password = settings.password.as_ref().map_or("", |password| password.expose());
@@ -288,7 +290,7 @@ fn options(settings: &MqttBroker, host_id: &Arc<str>) -> Result<Options, String>
     let seconds = |wanted: Option<smollama_engine::duration::Duration>, usual: Duration| {
         wanted.map_or(usual, smollama_engine::duration::Duration::to_std)
     };
-    Ok(Options {
+    let options = Options {
         host: if settings.embedded {
             Embedded::reached_by(Embedded::address(settings.broker.as_deref())?)
         } else {
@@ -308,7 +310,8 @@ fn options(settings: &MqttBroker, host_id: &Arc<str>) -> Result<Options, String>
         in_flight: 128,
         publishes: false,
         host_id: host_id.clone(),
-    })
+    };
+    Ok((options, certificates.unwrap_or_default()))
 }
 
 /// A node's end of the subscribing connection.

@@ -15,6 +15,7 @@ use super::echoes::MOST;
 use super::link::{Lost, Version, Why};
 use super::message::Qos;
 use super::takers::Request;
+use crate::io::tls::Certificates;
 
 /// After so many connections that ended in the same way, a message is known to come again and again.
 const STUCK_FROM: u32 = 2;
@@ -32,6 +33,7 @@ pub(super) struct Listener {
 
 #[derive(Default)]
 struct Known {
+    certificates: Certificates,
     /// Whether there is a connection.
     connected: bool,
     /// Why there is none.
@@ -77,8 +79,10 @@ impl State {
         client_id: String,
         host_id: Arc<str>,
         session: Duration,
+        certificates: Certificates,
     ) -> Arc<State> {
-        let (own, known) = (AtomicU64::new(0), Mutex::default());
+        let known = Mutex::new(Known { certificates, ..Known::default() });
+        let own = AtomicU64::new(0);
         Arc::new(State { broker, client_id, host_id, session, own, known })
     }
 
@@ -115,9 +119,13 @@ impl State {
             (known.session_lost, warning) = (Some(notice), Some(text));
         }
         known.tell_all();
+        let certificates = known.certificates.clone();
         drop(known);
         let client = &self.client_id;
         tracing::info!(%client, "connected to {}", self.broker);
+        for Notice { text, .. } in certificates.take_unlogged(now) {
+            tracing::warn!(%client, "{text}");
+        }
         if let Some(text) = warning {
             tracing::warn!(%client, "{text}");
         }
@@ -169,10 +177,15 @@ impl State {
             _ => Some(format!("{} cannot be reached: {}", self.broker, lost.text)),
         };
         let mut known = self.known();
-        if std::mem::take(&mut known.connected) {
-            known.away_since = Some(Timestamp::from_jiff(jiff::Timestamp::now()));
+        let now = Timestamp::from_jiff(jiff::Timestamp::now());
+        let was_connected = std::mem::take(&mut known.connected);
+        if was_connected {
+            known.away_since = Some(now);
         }
         let Some(text) = text else { return };
+        // The broker cannot always say that it is this.
+        let expired = known.certificates.own_has_expired(now).filter(|_| !was_connected);
+        let text = expired.into_iter().fold(text, |text, expired| format!("{text}; {expired}"));
         let new = known.trouble.as_deref() != Some(&text);
         known.trouble = Some(text.clone());
         known.tell_all();
@@ -288,6 +301,7 @@ impl Known {
         let silent = self.silent.iter().find(|(filter, _)| listener.filters.contains(*filter));
         let silent = silent.map(|(_, text)| text.clone());
         listener.trouble.set(self.trouble.clone().or(refused).or(silent));
+        listener.trouble.note("certificates", self.certificates.notices());
         listener.trouble.note("session", self.session_lost.iter().cloned().collect());
     }
 }

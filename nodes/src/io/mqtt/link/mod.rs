@@ -274,6 +274,9 @@ impl Lost {
 /// Why a connection to a broker could not be made, as far as the system or TLS knows.
 fn said_by_io(error: &std::io::Error) -> Lost {
     use std::io::ErrorKind;
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return said_by_tls(error);
+    }
     match error.kind() {
         ErrorKind::ConnectionRefused => Lost::new(Why::Nobody, "nothing listens there"),
         ErrorKind::TimedOut => Lost::new(Why::Broken, "it does not answer"),
@@ -285,4 +288,27 @@ fn said_by_io(error: &std::io::Error) -> Lost {
         ErrorKind::Other => Lost::new(Why::Closed, error.to_string()),
         _ => Lost::new(Why::Broken, error.to_string()),
     }
+}
+
+/// Why the two sides do not trust each other.
+fn said_by_tls(error: &rustls::Error) -> Lost {
+    use rustls::AlertDescription as Alert;
+    let rustls::Error::AlertReceived(alert) = error else {
+        return Lost::new(Why::Untrusted, format!("no trust: {error}"));
+    };
+    let text = match alert {
+        Alert::CertificateRequired => {
+            "it wants a certificate of this host: name one in `tls: { cert, key }`".to_owned()
+        }
+        Alert::CertificateExpired => "it refuses the certificate of this host: expired".to_owned(),
+        Alert::CertificateRevoked => "it refuses the certificate of this host: revoked".to_owned(),
+        Alert::UnknownCA => {
+            "it refuses the certificate of this host: it does not know who signed it".to_owned()
+        }
+        Alert::BadCertificate | Alert::CertificateUnknown | Alert::UnsupportedCertificate => {
+            format!("it refuses the certificate of this host ({alert:?})")
+        }
+        _ => format!("no trust: {error}"),
+    };
+    Lost::new(Why::Untrusted, text)
 }

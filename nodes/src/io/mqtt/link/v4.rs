@@ -6,13 +6,13 @@ use rumqttc_v4::{
     AckMode, AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill,
     ManualAck, MqttOptions, NetworkOptions, Packet, PersistedAckMode, PersistedSession, PubAck,
     PubRec, Publish, PublishNotice, PublishOptions, QoS, SessionStore, SessionStoreError,
-    SessionStoreKey, StateError, SubscribeReasonCode, TlsConfiguration, Transport,
+    SessionStoreKey, StateError, SubscribeReasonCode, TlsConfiguration, TlsError, Transport,
 };
 
 use super::super::message::{Incoming, Publication, Qos};
 use super::{
     Answer, Answered, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Limits, Lost, Options,
-    REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
+    REQUESTS_AT_ONCE, WAITING, Why, said_by_io, said_by_tls,
 };
 
 /// How many publications can be under way. This version cannot be told a limit, and mosquitto ends a connection that goes beyond its own,
@@ -199,6 +199,8 @@ fn lost(error: &ConnectionError) -> Lost {
             Lost::new(Why::Broken, "it does not answer")
         }
         ConnectionError::Io(error) => said_by_io(error),
+        ConnectionError::Tls(TlsError::TLS(error)) => said_by_tls(error),
+        ConnectionError::Tls(TlsError::Io(error)) => said_by_io(error),
         ConnectionError::Tls(error) => Lost::new(Why::Untrusted, format!("no trust: {error}")),
         ConnectionError::RequestsDone => Lost::new(Why::Asked, "the connection was ended"),
         other => Lost::new(Why::Broken, other.to_string()),

@@ -9,13 +9,13 @@ use rumqttc::{
     PersistedSession, PubAck, PubAckReason, PubRec, PubRecReason, Publish, PublishNotice,
     PublishOptions, PublishProperties, PublishResult, QoS, RetainForwardRule, SessionStore,
     SessionStoreError, SessionStoreKey, StateError, SubscribeFilter, SubscribeProperties,
-    SubscribeReasonCode, TlsConfiguration, Transport,
+    SubscribeReasonCode, TlsConfiguration, TlsError, Transport,
 };
 
 use super::super::message::{HOST_PROPERTY, Incoming, Publication, Qos};
 use super::{
     Again, Answer, Answered, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Limits, Lost,
-    Options, REQUESTS_AT_ONCE, WAITING, Why, said_by_io,
+    Options, REQUESTS_AT_ONCE, WAITING, Why, said_by_io, said_by_tls,
 };
 
 /// What holds where a broker says nothing.
@@ -272,6 +272,8 @@ fn lost(error: &ConnectionError) -> Lost {
         ConnectionError::MqttState(state) => broken(state),
         ConnectionError::Timeout(_) => Lost::new(Why::Broken, "it does not answer"),
         ConnectionError::Io(error) => said_by_io(error),
+        ConnectionError::Tls(TlsError::TLS(error)) => said_by_tls(error),
+        ConnectionError::Tls(TlsError::Io(error)) => said_by_io(error),
         ConnectionError::Tls(error) => Lost::new(Why::Untrusted, format!("no trust: {error}")),
         ConnectionError::RequestsDone => Lost::new(Why::Asked, "the connection was ended"),
         // A broker of before MQTT 5 may answer in the older form, which reads as nonsense.
