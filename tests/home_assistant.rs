@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::mosquitto::{KEEPS, Mosquitto};
+use crate::mosquitto::{FORGETS, KEEPS, Mosquitto};
 use crate::place::{Place, text, wait_until};
 
 const HOME: &str = "\
@@ -90,6 +90,64 @@ fn what_is_removed_while_the_broker_is_away_goes_after_a_crash_of_the_host() {
     assert!(retained(&place).is_some(), "nobody has taken it back yet");
     let _engine = place.start(&["run", "home.yaml", "--no-dashboard"]);
     wait_until("the entity is removed", || retained(&place).is_none());
+}
+
+/// What it says only when somebody speaks.
+const SILENT: &str = "\
+pipeline: home
+sources:
+  in: { as: s, mqtt: { topic: \"in/+\", id: \"{2}\" } }
+sinks:
+  ha: { inputs: [in], mqtt: { topic: \"home/{{ source }}\", discovery: { max_entities: 1 } } }
+";
+
+#[test]
+fn an_entity_of_what_is_silent_is_announced_again_after_a_restart_of_both_sides() {
+    let mut broker = Mosquitto::start(FORGETS);
+    let place = place(&broker);
+    let mut engine = place.engine(SILENT);
+    let say = |topic: &str, value: &str| place.says(&["mqtt", "pub", topic, value]);
+    let mut before = None;
+    wait_until("the entity is announced", || {
+        say("in/1", "1");
+        before = retained(&place);
+        before.is_some()
+    });
+    engine.stop();
+    broker.end(true);
+    broker.go_on();
+    assert_eq!(retained(&place), None, "the broker has forgotten it");
+    let mut engine = place.start(&["run", "--no-dashboard"]);
+    assert_eq!(Some(wait_for_entity(&place)), before);
+    // A node that is gone takes it back, though it said nothing in this run.
+    place.write("home.yaml", &SILENT.replace(", discovery: { max_entities: 1 }", ""));
+    place.says(&["apply", "home.yaml"]);
+    wait_until("the entity is removed", || retained(&place).is_none());
+    engine.stop();
+}
+
+#[test]
+fn that_there_are_as_many_entities_as_may_be_is_told_in_the_status() {
+    let broker = Mosquitto::start(KEEPS);
+    let place = place(&broker);
+    let _engine = place.engine(SILENT);
+    let node = || place.json(&["status", "home/ha"]);
+    let say = |topic: &str| place.says(&["mqtt", "pub", topic, "1"]);
+    wait_until("the entity is announced", || {
+        say("in/1");
+        retained(&place).is_some()
+    });
+    assert_eq!(node()["warnings"], Value::Null);
+    let warned = |what: &str| node()["warnings"][0]["text"].to_string().contains(what);
+    say("in/2");
+    wait_until("that is told", || warned("1 thing has no entity"));
+    say("in/3");
+    wait_until("that is told", || warned("2 things have no entity"));
+    let first = "the first of them is `s:2`: there are 1 already";
+    assert!(warned(first) && warned("max_entities"), "{}", node());
+    assert_eq!(node()["error"], Value::Null);
+    let shown = place.says(&["status"]);
+    assert!(shown.contains(": 2 things have no entity"), "{shown}");
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl Sink for Mqtt {
         if self.begun != Some(begun) {
             self.settle(UNANSWERED_MAX).await?;
             if let Some(announcing) = &mut self.announcing {
-                announcing.announce(&batch.items, &mut self.composer, &self.trouble).await?;
+                announcing.announce(batch, &mut self.composer, &self.trouble).await?;
             }
             let mut next = 0;
             while next < batch.items.len() {

@@ -36,6 +36,9 @@ pub(super) struct Kept {
     pub(super) place: String,
     /// What it is about, for the node.
     pub(super) of: String,
+    /// What it says; the first release did not note that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) payload: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -217,6 +220,7 @@ mod tests {
             node: "p/n".into(),
             place: "here".into(),
             of: "air:north".into(),
+            payload: None,
         }
     }
 
@@ -247,6 +251,7 @@ mod tests {
         let mut file = open(&disk).unwrap();
         file.add(vec![Line::Kept(kept("a"))]).unwrap();
         file.add(vec![Line::Gone { broker: "default".into(), topic: "b".into() }]).unwrap();
+        file.add(vec![Line::Kept(Kept { payload: Some("{}".into()), ..kept("c") })]).unwrap();
         let of = || ("default".to_owned(), "a/#".to_owned());
         let (broker, filter) = of();
         file.add(vec![Line::Asked { broker, filter }]).unwrap();
@@ -258,13 +263,14 @@ mod tests {
             "{{\"smollama\":\"outbox\",\"format\":1,\"version\":\"{version}\"}}\n\
              {{\"kept\":{{\"broker\":\"default\",\"topic\":\"a\",\"node\":\"p/n\",\"place\":\"here\",\"of\":\"air:north\"}}}}\n\
              {{\"gone\":{{\"broker\":\"default\",\"topic\":\"b\"}}}}\n\
+             {{\"kept\":{{\"broker\":\"default\",\"topic\":\"c\",\"node\":\"p/n\",\"place\":\"here\",\"of\":\"air:north\",\"payload\":\"{{}}\"}}}}\n\
              {{\"asked\":{{\"broker\":\"default\",\"filter\":\"a/#\"}}}}\n\
              {{\"given_back\":{{\"broker\":\"default\",\"filter\":\"a/#\"}}}}\n"
         );
         let bytes = disk.shared().read(Path::new(PATH)).unwrap();
         assert_eq!(String::from_utf8(bytes).unwrap(), golden);
         let (all, _) = read(golden.as_bytes(), Path::new(PATH)).unwrap();
-        assert_eq!((all.kept.len(), all.asked.len()), (1, 0));
+        assert_eq!((all.kept.len(), all.asked.len()), (2, 0));
     }
 
     #[test]

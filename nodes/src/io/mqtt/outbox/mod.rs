@@ -77,8 +77,8 @@ struct Entry {
 /// What is to lie on a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Wanted {
-    /// What an earlier run put there: its node has not said anything yet.
-    AsItWas,
+    /// What an earlier run put there, as far as that is known: its node has not said anything yet.
+    AsItWas(Option<Bytes>),
     /// This.
     Payload(Bytes),
     /// Nothing.
@@ -92,8 +92,17 @@ impl Entry {
 
     fn want(&mut self, wanted: Wanted) {
         if self.wanted != wanted {
+            let same = matches!(&wanted, Wanted::Payload(one) if self.payload() == Some(one));
             self.wanted = wanted;
-            self.version += 1;
+            self.version += u64::from(!same);
+        }
+    }
+
+    /// What is to lie there.
+    fn payload(&self) -> Option<&Bytes> {
+        match &self.wanted {
+            Wanted::Payload(payload) | Wanted::AsItWas(Some(payload)) => Some(payload),
+            Wanted::AsItWas(None) | Wanted::Nothing => None,
         }
     }
 }
@@ -128,6 +137,11 @@ impl Announcer {
     #[must_use]
     pub fn place(broker: &str, prefix: &str) -> String {
         format!("{prefix} at {broker}")
+    }
+
+    /// What comes before the topics of all that is left in a place.
+    fn prefix_of<'a>(place: &'a str, broker: &str) -> Option<&'a str> {
+        place.strip_suffix(broker)?.strip_suffix(" at ")
     }
 
     fn own_place(&self) -> String {
@@ -166,12 +180,17 @@ impl Outbox {
         }
         for ((broker, topic), kept) in &file.all().kept {
             let shelf = inner.shelves.entry(broker.as_str().into()).or_default();
+            let payload = kept.payload.clone().map(Bytes::from);
+            if let Some(prefix) = Announcer::prefix_of(&kept.place, broker) {
+                shelf.prefixes.insert(prefix.into());
+            }
             let entry = Entry {
                 node: kept.node.clone(),
                 place: kept.place.as_str().into(),
                 of: kept.of.clone(),
-                wanted: Wanted::AsItWas,
-                version: 0,
+                // The broker may have forgotten it, and what it is about may be silent for long.
+                version: u64::from(payload.is_some()),
+                wanted: Wanted::AsItWas(payload),
                 sent: 0,
                 listed: true,
             };
@@ -230,7 +249,7 @@ impl Outbox {
                 node: who.node.clone(),
                 place: place.clone(),
                 of: of.clone(),
-                wanted: Wanted::AsItWas,
+                wanted: Wanted::AsItWas(None),
                 version: 0,
                 sent: 0,
                 listed: false,
@@ -244,6 +263,7 @@ impl Outbox {
                 (entry.node, entry.of, entry.listed) = (who.node.clone(), of, false);
                 entry.place = place.clone();
             }
+            entry.listed &= entry.payload() == Some(&payload);
             entry.want(Wanted::Payload(payload));
         }
         drop(inner);

@@ -196,9 +196,9 @@ impl Outbox {
         let due = shelf.entries.iter().filter(|(_, entry)| entry.is_due() && entry.listed);
         due.filter_map(|(topic, entry)| {
             let payload = match &entry.wanted {
-                Wanted::Payload(payload) => payload.clone(),
+                Wanted::Payload(payload) | Wanted::AsItWas(Some(payload)) => payload.clone(),
                 Wanted::Nothing => Bytes::new(),
-                Wanted::AsItWas => return None,
+                Wanted::AsItWas(None) => return None,
             };
             Some(Due { topic: topic.clone(), payload, version: entry.version })
         })
@@ -219,6 +219,9 @@ impl Outbox {
                     node: entry.node.clone(),
                     place: entry.place.to_string(),
                     of: entry.of.clone(),
+                    payload: entry
+                        .payload()
+                        .and_then(|payload| String::from_utf8(payload.to_vec()).ok()),
                 })
             })
             .collect();
@@ -256,7 +259,7 @@ impl Outbox {
         let mut inner = self.inner();
         let Some(shelf) = inner.shelves.get_mut(broker) else { return };
         for (topic, entry) in &mut shelf.entries {
-            if matches!(entry.wanted, Wanted::Payload(_)) && !entry.is_due() && whether(topic) {
+            if entry.payload().is_some() && !entry.is_due() && whether(topic) {
                 entry.version += 1;
             }
         }
@@ -268,8 +271,7 @@ impl Outbox {
         let Some(shelf) = inner.shelves.get(broker) else { return BTreeSet::new() };
         let Shelf { entries, prefixes, .. } = shelf;
         let has = |prefix: &&Arc<str>| {
-            let mut wanted =
-                entries.iter().filter(|(_, entry)| matches!(entry.wanted, Wanted::Payload(_)));
+            let mut wanted = entries.iter().filter(|(_, entry)| entry.payload().is_some());
             wanted.any(|(topic, _)| {
                 topic.strip_prefix(&***prefix).is_some_and(|rest| rest.starts_with('/'))
             })
@@ -285,7 +287,7 @@ impl Outbox {
         if entries.clone().any(Entry::is_due) {
             return Left::Publish;
         }
-        shelf.tended = !stops && entries.any(|entry| matches!(entry.wanted, Wanted::Payload(_)));
+        shelf.tended = !stops && entries.any(|entry| entry.payload().is_some());
         if shelf.tended { Left::Wait } else { Left::Nothing }
     }
 

@@ -11,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use smollama_engine::batch::Items;
+use smollama_engine::batch::{Batch, Items};
 use smollama_engine::context::{Context, Host};
 use smollama_engine::diagnostic::quoted;
 use smollama_engine::node::NodeError;
 use smollama_engine::observation::ObservationKind;
 use smollama_engine::series::SeriesMap;
-use smollama_engine::trouble::Trouble;
+use smollama_engine::time::Timestamp;
+use smollama_engine::trouble::{Notice, Trouble};
 use tokio::time::timeout;
 
 use super::compose::Composer;
@@ -51,8 +52,16 @@ pub(super) struct Announcing {
     /// Announced, and not known to have arrived.
     waiting: Vec<Arc<str>>,
     began: bool,
-    /// It was said that there are too many.
-    is_full: bool,
+    /// Since when there are too many, and what is to be said of it.
+    full: Option<Full>,
+}
+
+/// There are as many entities as there may be.
+struct Full {
+    since: Timestamp,
+    /// What was the first to get none, and how many did.
+    first: String,
+    count: u64,
 }
 
 impl Announcing {
@@ -84,7 +93,7 @@ impl Announcing {
             by_topic: BTreeMap::new(),
             waiting: Vec::new(),
             began: false,
-            is_full: false,
+            full: None,
         })
     }
 
@@ -101,17 +110,31 @@ impl Announcing {
     /// The broker is away: to be called again.
     pub(super) async fn announce(
         &mut self,
-        items: &Items,
+        batch: &Batch,
         composer: &mut Composer,
         trouble: &Trouble,
     ) -> Result<(), NodeError> {
         self.begin();
+        let items = &batch.items;
         let first = self.entities.len();
         let mut changed = BTreeSet::new();
+        let turned_away = |full: &Option<Full>| full.as_ref().map(|full| full.count);
+        let before = turned_away(&self.full);
         for index in 0..items.len() {
             if self.is_new(items, index) {
-                self.look(&items.slice(index..index + 1), composer, &mut changed);
+                let item = items.slice(index..index + 1);
+                self.look(&item, batch.received, composer, &mut changed);
             }
+        }
+        if let Some(Full { since, first, count }) = &self.full
+            && before != turned_away(&self.full)
+        {
+            let text = format!(
+                "{} no entity in Home Assistant, the first of them is {first}: there are {} already; `discovery: {{ max_entities: ... }}` allows more",
+                if *count == 1 { "1 thing has".to_owned() } else { format!("{count} things have") },
+                self.config.max_entities
+            );
+            trouble.note("entities", vec![Notice::since(*since, text)]);
         }
         if self.entities.len() > first || !changed.is_empty() {
             self.put(&changed);
@@ -146,7 +169,13 @@ impl Announcing {
     }
 
     /// Makes an entity for an item of a kind that did not come before.
-    fn look(&mut self, item: &Items, composer: &mut Composer, changed: &mut BTreeSet<usize>) {
+    fn look(
+        &mut self,
+        item: &Items,
+        now: Timestamp,
+        composer: &mut Composer,
+        changed: &mut BTreeSet<usize>,
+    ) {
         let Some(subject) = Subject::of(item, &self.host, self.by_kind) else { return };
         if !self.config.chooses(&subject.of) {
             return;
@@ -156,9 +185,13 @@ impl Announcing {
             return;
         }
         if self.entities.len() >= self.config.max_entities {
-            if !std::mem::replace(&mut self.is_full, true) {
-                tracing::warn!(node = %self.who.node, "no entity is made of {} and what comes after it: there are {} already; `discovery: {{ max_entities: ... }}` allows more", quoted(&subject.of), self.config.max_entities);
-            }
+            let (node, most) = (&self.who.node, self.config.max_entities);
+            let full = self.full.get_or_insert_with(|| {
+                let first = quoted(&subject.of);
+                tracing::warn!(%node, "no entity is made of {first} and what comes after it: there are {most} already; `discovery: {{ max_entities: ... }}` allows more");
+                Full { since: now, first, count: 0 }
+            });
+            full.count += 1;
             return;
         }
         let of = quoted(&subject.of);
