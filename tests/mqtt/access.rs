@@ -217,24 +217,17 @@ fn plugin() -> Option<String> {
     paths.into_iter().find(|path| Path::new(path).is_file())
 }
 
-#[test]
-fn a_topic_without_permission_is_named() {
-    let Some(plugin) = plugin() else {
-        eprintln!("not tested: mosquitto has no plugin here that refuses subscriptions");
-        return;
-    };
-    let keys = Place::new();
+/// A broker that lets everybody subscribe to `in/#` alone, and publish where it is said.
+fn strict(plugin: &str, keys: &Place, publish: &[&str]) -> Mosquitto {
     let allow = |kind, topic| {
         format!("{{\"acltype\":\"{kind}\",\"topic\":\"{topic}\",\"priority\":0,\"allow\":true}}")
     };
-    let acls = [
+    let mut acls = vec![
         allow("subscribePattern", "in/#"),
-        allow("publishClientSend", "in/#"),
-        allow("publishClientSend", "smollama/#"),
-        allow("publishClientSend", "out/good"),
         allow("publishClientReceive", "#"),
         allow("unsubscribePattern", "#"),
     ];
+    acls.extend(publish.iter().map(|topic| allow("publishClientSend", topic)));
     keys.write(
         "permissions.json",
         &format!(
@@ -245,10 +238,45 @@ fn a_topic_without_permission_is_named() {
         ),
     );
     let config = keys.path("permissions.json");
-    let strict = Mosquitto::start(&format!(
+    Mosquitto::start(&format!(
         "{KEEPS}log_type all\nplugin {plugin}\nplugin_opt_config_file {}\n",
         config.display()
-    ));
+    ))
+}
+
+#[test]
+fn a_host_that_may_not_say_that_it_is_there_says_so_and_works() {
+    let Some(plugin) = plugin() else {
+        eprintln!("not tested: mosquitto has no plugin here that refuses publications");
+        return;
+    };
+    for version in ["5", "3.1.1"] {
+        let (keys, good) = (Place::new(), broker(""));
+        let strict = strict(&plugin, &keys, &["in/#", "out/#"]);
+        let settings = format!("broker: 127.0.0.1, port: {}, version: {version:?}", strict.port);
+        let place = place_with(&settings, &good);
+        let config = place.read("config.yaml");
+        place.write("config.yaml", &format!("name: shed\n{config}"));
+        let _engine = place.engine(PIPELINE);
+        // mosquitto ends the connection behind it, with `max_queued_messages 0`; over MQTT 3.1.1 without having refused it.
+        wait_until("that is told", || {
+            let warned = node(&place, "sent")["warnings"][0]["text"].to_string();
+            warned.contains("does not take `smollama/shed/status`") && warned.contains("announce")
+        });
+        let mut client = Client::connect(strict.port, "publisher").expect("it runs");
+        goes_through(&place, || client.say("in/1", b"2").expect("it takes it"));
+        others_go_on(&place, &good);
+    }
+}
+
+#[test]
+fn a_topic_without_permission_is_named() {
+    let Some(plugin) = plugin() else {
+        eprintln!("not tested: mosquitto has no plugin here that refuses subscriptions");
+        return;
+    };
+    let keys = Place::new();
+    let strict = strict(&plugin, &keys, &["in/#", "smollama/#", "out/good"]);
     let yaml = "\
 pipeline: p
 sources:

@@ -14,6 +14,7 @@ mod load;
 mod older;
 mod payloads;
 mod proxy;
+mod refused;
 mod restart;
 mod silent;
 mod topics;

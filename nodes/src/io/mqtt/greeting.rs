@@ -144,7 +144,7 @@ impl From<Lost> for NotGreeted {
         let reason = match lost.why {
             Why::Version | Why::Garbled => Reason::NoBroker,
             Why::Nobody => Reason::Nobody,
-            Why::Refused => Reason::Refused,
+            Why::Refused | Why::NotAuthorized => Reason::Refused,
             Why::Untrusted => Reason::Untrusted,
             _ => Reason::Unreachable,
         };

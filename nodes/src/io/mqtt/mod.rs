@@ -3,6 +3,7 @@
 //! A node leases a [`Broker`] by its name in config.yaml. Messages reach it through a [`Mailbox`]; what it publishes goes through an
 //! [`Outgoing`]. The connections are made when the first node begins, and are kept up for as long as any node has a lease.
 
+mod alone;
 mod cadence;
 mod client;
 mod echoes;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use smollama_engine::run::{Backoff, RetrySpec};
@@ -13,7 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Broker;
-use super::link::{Answer, Answered, Happening, Link, Lost, Options, Speaker, Why};
+use super::alone::{UNLUCKY, Unlucky, publish_alone};
+use super::link::{Answer, Answered, Happening, Link, Lost, Options, Speaker, Version, Why};
 use super::message::Publication;
 use super::state::{Listener, State};
 use super::versions::Versions;
@@ -28,6 +30,14 @@ pub(super) struct Publisher {
     /// Who speaks, and in which life of the connection.
     speaker: watch::Sender<Option<(u64, Speaker)>>,
     state: Arc<State>,
+    /// The last life that the broker ended, and what it was sent may be why.
+    ended: AtomicU64,
+    /// How many publications have their answer.
+    answered: AtomicU64,
+    /// How many connections there were for some of them alone.
+    alone: AtomicU64,
+    /// The broker will not have what is said at the beginning of a life: it is not said any more.
+    unheard: AtomicBool,
     /// What is said at the beginning of each life, and at the end of the last.
     greetings: Option<(Publication, Publication)>,
 }
@@ -37,7 +47,10 @@ impl Publisher {
         state: Arc<State>,
         greetings: Option<(Publication, Publication)>,
     ) -> Arc<Publisher> {
-        Arc::new(Publisher { speaker: watch::Sender::new(None), state, greetings })
+        let speaker = watch::Sender::new(None);
+        let [ended, answered, alone] = [(); 3].map(|()| AtomicU64::new(0));
+        let unheard = AtomicBool::new(false);
+        Arc::new(Publisher { speaker, state, ended, answered, alone, unheard, greetings })
     }
 
     /// Speaks with the broker until it is told to stop.
@@ -47,14 +60,27 @@ impl Publisher {
         mut versions: Versions,
         stop: CancellationToken,
     ) {
+        let mut options = options;
         let mut backoff = Backoff::new(RetrySpec::default(), &options.client_id);
+        // How many lives in a row the broker ended as soon as they began.
+        let (mut hasty, mut answered) = (0, 0);
         for life in 1.. {
+            options.will.take_if(|_| self.unheard.load(Ordering::Relaxed));
             let mut link = Link::new(versions.now(), &options);
             let mut since = None;
-            let lost = tokio::select! {
+            let mut lost = tokio::select! {
                 () = stop.cancelled() => return self.say_goodbye(life, &mut link).await,
                 lost = self.live(life, &mut link, &mut since) => lost,
             };
+            if since.is_some() && lost.is_of_the_broker() {
+                self.ended.store(life, Ordering::Relaxed);
+            }
+            if let (Why::NotAuthorized, Some(will)) = (lost.why, &options.will) {
+                let topic = &will.topic;
+                lost.text += &format!(
+                    ", or this user may not publish to `{topic}`, the topic of the will; `announce: false` in config.yaml does without one"
+                );
+            }
             self.speaker.send_replace(None);
             // Those who wait for answers hear now that there will be none.
             drop(link);
@@ -63,11 +89,21 @@ impl Publisher {
                 continue;
             }
             let held = since.is_some_and(|since: Instant| since.elapsed() >= GOOD_AFTER);
+            // So was one that brought something through before the broker ended it for something else.
+            let before = std::mem::replace(&mut answered, self.answered.load(Ordering::Relaxed));
             // Two that take the session from each other must not do it ever faster.
-            if held && lost.why != Why::TakenOver {
+            if (held || answered != before) && lost.why != Why::TakenOver {
                 backoff.reset();
             }
             self.state.lost(&lost, spoken);
+            hasty = if since.is_some() && !held && lost.is_of_the_broker() { hasty + 1 } else { 0 };
+            if hasty == UNLUCKY {
+                hasty = 0;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.try_greeting(&options, spoken) => {}
+                }
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(backoff.failed().unwrap_or_default()) => {}
@@ -75,16 +111,61 @@ impl Publisher {
         }
     }
 
+    /// What is said at the beginning of a life, as long as the broker has it.
+    fn greeting(&self) -> Option<&Publication> {
+        let (hello, _) = self.greetings.as_ref()?;
+        (!self.unheard.load(Ordering::Relaxed)).then_some(hello)
+    }
+
+    /// Tries whether it is the greeting for which the broker ends connections.
+    async fn try_greeting(&self, options: &Options, version: Version) {
+        let Some(hello) = self.greeting() else { return };
+        let options = self.alone(options);
+        // The broker may end the connection behind an answer to it; then there is none to the second one.
+        let answers = publish_alone(options, version, vec![hello.clone(); 2]).await;
+        for answer in answers {
+            self.is_greeted(hello, &answer);
+        }
+    }
+
+    /// The broker has answered to the greeting.
+    fn is_greeted(&self, hello: &Publication, answer: &Answer) {
+        if let Answer::Refused(why) = answer
+            && !self.unheard.swap(true, Ordering::Relaxed)
+        {
+            self.state.is_unheard(&hello.topic, why);
+        }
+    }
+
+    /// How to reach the broker on a connection of its own.
+    fn alone(&self, options: &Options) -> Options {
+        let number = self.alone.fetch_add(1, Ordering::Relaxed);
+        Options {
+            client_id: format!("{}-alone-{number}", options.client_id),
+            session: None,
+            in_flight: 1,
+            publishes: true,
+            will: None,
+            ..options.clone()
+        }
+    }
+
     /// One life of the connection; `since` tells when the broker took the client.
-    async fn live(&self, life: u64, link: &mut Link, since: &mut Option<Instant>) -> Lost {
+    async fn live(
+        self: &Arc<Self>,
+        life: u64,
+        link: &mut Link,
+        since: &mut Option<Instant>,
+    ) -> Lost {
         loop {
             match link.next().await {
                 Ok(Happening::Connected(_)) => {
                     *since = Some(Instant::now());
                     let speaker = link.speaker();
-                    if let Some((hello, _)) = &self.greetings {
+                    if let Some(hello) = self.greeting().cloned() {
                         // There is room: nobody else knows of this life yet.
-                        drop(speaker.publish(hello.clone()).await);
+                        let (answered, this) = (speaker.publish(hello.clone()).await, self.clone());
+                        tokio::spawn(async move { this.is_greeted(&hello, &answered.await) });
                     }
                     self.state.connected(false);
                     self.speaker.send_replace(Some((life, speaker)));
@@ -96,9 +177,10 @@ impl Publisher {
     }
 
     /// The last words: the broker has no use for the will then.
-    async fn say_goodbye(&self, life: u64, link: &mut Link) {
+    async fn say_goodbye(self: &Arc<Self>, life: u64, link: &mut Link) {
         let Some((_, speaker)) = self.speaker.send_replace(None) else { return };
-        let goodbye = self.greetings.clone().map(|(_, goodbye)| goodbye);
+        let goodbye = self.greetings.clone().filter(|_| self.greeting().is_some());
+        let goodbye = goodbye.map(|(_, goodbye)| goodbye);
         let words = async {
             if let Some(goodbye) = goodbye {
                 let _ = speaker.publish(goodbye).await.await;
@@ -131,6 +213,9 @@ impl Publisher {
 /// What a node has published and the broker has not answered to, in order. `T` is what the node knows a publication by.
 pub struct Outgoing<T> {
     broker: Arc<Broker>,
+    /// How many were pushed.
+    pushed: u64,
+    unlucky: Unlucky,
     listener: Arc<Listener>,
     flight: VecDeque<Flying<T>>,
     /// How many of them were handed over, all in one life of the connection: the first ones.
@@ -146,6 +231,8 @@ struct Flying<T> {
     publication: Publication,
     tag: T,
     stage: Stage,
+    /// How many were pushed before it.
+    number: u64,
 }
 
 enum Stage {
@@ -162,7 +249,17 @@ impl<T> Outgoing<T> {
         let listener = broker.says.listen(BTreeSet::new());
         let flight = VecDeque::new();
         let refused = Vec::new();
-        Outgoing { broker, listener, flight, handed: 0, life: 0, handing: None, refused }
+        Outgoing {
+            broker,
+            pushed: 0,
+            unlucky: Unlucky::default(),
+            listener,
+            flight,
+            handed: 0,
+            life: 0,
+            handing: None,
+            refused,
+        }
     }
 
     /// How many have no answer.
@@ -179,7 +276,9 @@ impl<T> Outgoing<T> {
 
     /// Takes a publication; it goes out behind those that are here.
     pub fn push(&mut self, publication: Publication, tag: T) {
-        self.flight.push_back(Flying { publication, tag, stage: Stage::Waiting });
+        let (stage, number) = (Stage::Waiting, self.pushed);
+        self.pushed += 1;
+        self.flight.push_back(Flying { publication, tag, stage, number });
     }
 
     /// Hands over what was not, as soon as there is a connection. Cancel-safe.
@@ -197,6 +296,11 @@ impl<T> Outgoing<T> {
                 // What the earlier life left unanswered goes first.
                 self.begin_anew().await;
                 self.life = life;
+                self.unlucky.judge(&self.broker.publisher.ended);
+            }
+            if self.handed == 0 && self.unlucky.times >= UNLUCKY {
+                self.send_alone(&speaker).await;
+                continue;
             }
             while let Some(flying) = self.flight.get(self.handed) {
                 if !speaker.marks() {
@@ -210,6 +314,26 @@ impl<T> Outgoing<T> {
                 self.handing = Some(Box::pin(publish(speaker, publication)));
                 break;
             }
+        }
+    }
+
+    /// Publishes the first ones where nothing else is under way. Cancel-safe.
+    async fn send_alone(&mut self, speaker: &Speaker) {
+        let (broker, flight, many) = (&self.broker, &self.flight, self.unlucky.many);
+        let alone = self.unlucky.alone.get_or_insert_with(|| {
+            let [_, client_id] = broker.client_ids.clone();
+            let options = Options { client_id, ..broker.options.clone() };
+            let options = broker.publisher.alone(&options);
+            let first = flight.iter().take(many).map(|flying| flying.publication.clone());
+            tokio::spawn(publish_alone(options, speaker.version(), first.collect()))
+        });
+        // An error means that it panicked: then nothing is known.
+        let answers = alone.await.unwrap_or_default();
+        self.unlucky = Unlucky::default();
+        for answer in answers {
+            let Some(mut flying) = self.flight.pop_front() else { return };
+            flying.stage = Stage::Answered(answer);
+            self.done(flying);
         }
     }
 
@@ -258,18 +382,24 @@ impl<T> Outgoing<T> {
             }
         }
         self.handed = 0;
+        let mut left = 0;
         for mut flying in std::mem::take(&mut self.flight) {
             match flying.stage {
                 Stage::Answered(Answer::Taken | Answer::Refused(_)) => self.done(flying),
-                _ => {
+                stage => {
+                    left += usize::from(!matches!(stage, Stage::Waiting));
                     flying.stage = Stage::Waiting;
                     self.flight.push_back(flying);
                 }
             }
         }
+        if let Some(first) = self.flight.front().filter(|_| left > 0) {
+            self.unlucky.is_left(first.number, left, self.life);
+        }
     }
 
     fn done(&mut self, flying: Flying<T>) {
+        self.broker.publisher.answered.fetch_add(1, Ordering::Relaxed);
         if let Stage::Answered(Answer::Refused(why)) = flying.stage {
             let why = format!("`{}` was not taken: {why}", flying.publication.topic);
             self.refused.push((flying.tag, why));

@@ -52,6 +52,8 @@ struct Known {
     /// How often the broker had forgotten the session, and what is to be said of the last time.
     sessions_lost: u64,
     session_lost: Option<Notice>,
+    /// The broker will not hear whether this host is there.
+    unheard: Option<Notice>,
 }
 
 impl Listener {
@@ -173,7 +175,9 @@ impl State {
             Why::Version if version == Version::V4 => {
                 Some(format!("{} speaks neither MQTT 5 nor 3.1.1", self.broker))
             }
-            Why::Refused | Why::Untrusted => Some(format!("{}: {}", self.broker, lost.text)),
+            Why::Refused | Why::Untrusted | Why::NotAuthorized | Why::Ended => {
+                Some(format!("{}: {}", self.broker, lost.text))
+            }
             _ => Some(format!("{} cannot be reached: {}", self.broker, lost.text)),
         };
         let mut known = self.known();
@@ -196,6 +200,18 @@ impl State {
         } else {
             tracing::debug!(%client, "{text}");
         }
+    }
+
+    /// The broker will not have what says that this host is there.
+    pub(super) fn is_unheard(&self, topic: &str, why: &str) {
+        let text = format!(
+            "{} does not take `{topic}`, so nobody is told whether this host is there: {why}; let this user publish to it, or set `announce: false`, and start this program anew",
+            self.broker
+        );
+        tracing::warn!(client = %self.client_id, "{text}");
+        let mut known = self.known();
+        known.unheard = Some(Notice::since(Timestamp::from_jiff(jiff::Timestamp::now()), text));
+        known.tell_all();
     }
 
     /// Asks the broker for subscriptions, and notes what it says. Does not wait.
@@ -301,6 +317,7 @@ impl Known {
         let silent = self.silent.iter().find(|(filter, _)| listener.filters.contains(*filter));
         let silent = silent.map(|(_, text)| text.clone());
         listener.trouble.set(self.trouble.clone().or(refused).or(silent));
+        listener.trouble.note("presence", self.unheard.iter().cloned().collect());
         listener.trouble.note("certificates", self.certificates.notices());
         listener.trouble.note("session", self.session_lost.iter().cloned().collect());
     }

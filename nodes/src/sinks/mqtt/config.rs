@@ -18,8 +18,8 @@ use crate::io::template::{self, Template};
 /// The broker is the one directly below `mqtt` in config.yaml, or one that `connection` names. With `qos` 1 or 2 an item counts as sent when the broker
 /// has acknowledged it, with 0 when it is on its way. What cannot be sent now waits in a spool and goes out in order
 /// when the broker is back; what was under way when a connection broke is sent again, so messages can come twice with `qos` 0 and 1. What the broker
-/// refuses (a topic this user may not publish to, a message too large for it) goes to the dead letters; a broker that speaks only MQTT 3.1.1 drops
-/// such messages and says nothing.
+/// refuses (a topic this user may not publish to, a message too large for it) goes to the dead letters, and so does what it ends five connections
+/// for; a broker that speaks only MQTT 3.1.1 may drop such messages and say nothing.
 ///
 /// Each message says which host it comes from in a user property `smollama-host` (MQTT 5), by which sources of this host leave it alone.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]

@@ -55,6 +55,8 @@ pub(super) enum Again {
 /// word for it. Beyond it nothing can be known of a message, and the connection ends.
 pub(super) const READABLE: u32 = 16 << 20;
 
+/// What is said of a client that is not let in.
+const BAD_USER: &str = "it does not accept the user name and password";
 /// How long reaching a broker may take, until it has said that it takes the client.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How many requests are written with one call to the system.
@@ -132,6 +134,8 @@ pub(super) enum Why {
     Refused,
     /// Either side does not trust the other's certificate.
     Untrusted,
+    /// The broker does not let this client in, or does not let it have the will that it has.
+    NotAuthorized,
     /// Another client came with the same id.
     TakenOver,
     /// A message was larger than is taken.
@@ -144,6 +148,8 @@ pub(super) enum Why {
     Asked,
     /// The broker closed it, and did not say why.
     Closed,
+    /// The broker closed it because of something that came, or something cannot be sent to it.
+    Ended,
     /// Anything else.
     Broken,
 }
@@ -243,6 +249,14 @@ impl Speaker {
         }
     }
 
+    /// The version that it speaks.
+    pub(super) fn version(&self) -> Version {
+        match self {
+            Speaker::V5(_) => Version::V5,
+            Speaker::V4(_) => Version::V4,
+        }
+    }
+
     /// Whether what it publishes says which host it is from.
     pub(super) fn marks(&self) -> bool {
         matches!(self, Speaker::V5(_))
@@ -266,6 +280,11 @@ impl Speaker {
 }
 
 impl Lost {
+    /// Whether the broker ended the connection, and what it was sent may be why.
+    pub(super) fn is_of_the_broker(&self) -> bool {
+        matches!(self.why, Why::Closed | Why::Ended)
+    }
+
     fn new(why: Why, text: impl Into<String>) -> Lost {
         Lost { why, text: text.into() }
     }

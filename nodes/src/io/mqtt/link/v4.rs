@@ -11,8 +11,8 @@ use rumqttc_v4::{
 
 use super::super::message::{Incoming, Publication, Qos};
 use super::{
-    Answer, Answered, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Limits, Lost, Options,
-    REQUESTS_AT_ONCE, WAITING, Why, said_by_io, said_by_tls,
+    Answer, Answered, BAD_USER, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Limits, Lost,
+    Options, REQUESTS_AT_ONCE, WAITING, Why, said_by_io, said_by_tls,
 };
 
 /// How many publications can be under way. This version cannot be told a limit, and mosquitto ends a connection that goes beyond its own,
@@ -211,9 +211,8 @@ fn refused(code: ConnectReturnCode) -> Lost {
     use ConnectReturnCode as Code;
     match code {
         Code::RefusedProtocolVersion => Lost::new(Why::Version, "it does not know MQTT 3.1.1"),
-        Code::BadUserNamePassword | Code::NotAuthorized => {
-            Lost::new(Why::Refused, "it does not accept the user name and password")
-        }
+        Code::BadUserNamePassword => Lost::new(Why::Refused, BAD_USER),
+        Code::NotAuthorized => Lost::new(Why::NotAuthorized, BAD_USER),
         Code::BadClientId => Lost::new(Why::Refused, "it does not accept the client id"),
         other => Lost::new(Why::Broken, format!("it refuses: {other:?}")),
     }

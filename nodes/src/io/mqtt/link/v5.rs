@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rumqttc::{
     AckMode, AsyncClient, ConnAck, ConnectReturnCode, ConnectionError, DisconnectReasonCode, Event,
@@ -14,8 +15,8 @@ use rumqttc::{
 
 use super::super::message::{HOST_PROPERTY, Incoming, Publication, Qos};
 use super::{
-    Again, Answer, Answered, CONNECT_WITHIN, Connected, Ended, Granted, Happening, Limits, Lost,
-    Options, REQUESTS_AT_ONCE, WAITING, Why, said_by_io, said_by_tls,
+    Again, Answer, Answered, BAD_USER, CONNECT_WITHIN, Connected, Ended, Granted, Happening,
+    Limits, Lost, Options, REQUESTS_AT_ONCE, WAITING, Why, said_by_io, said_by_tls,
 };
 
 /// What holds where a broker says nothing.
@@ -34,6 +35,8 @@ pub(in super::super) struct Link {
 pub(in super::super) struct Client {
     client: AsyncClient,
     host_id: Arc<str>,
+    /// The largest packet that the broker takes, once it has said so. The client crate ends the connection over a larger one.
+    largest: Arc<AtomicU32>,
 }
 
 impl Link {
@@ -72,7 +75,8 @@ impl Link {
         let builder =
             if options.publishes { builder.capacity(WAITING) } else { builder.unbounded() };
         let (client, events) = builder.build();
-        let client = Client { client, host_id: options.host_id.clone() };
+        let largest = Arc::new(AtomicU32::new(u32::MAX));
+        let client = Client { client, host_id: options.host_id.clone(), largest };
         Link { events, client, taken: false }
     }
 
@@ -90,6 +94,8 @@ impl Link {
                 // It was told that there is a session; what is under way in it is kept elsewhere.
                 self.events.options.clear_session_store();
                 self.taken = true;
+                let said = connack.properties.as_ref().and_then(|said| said.max_packet_size);
+                self.client.largest.store(said.unwrap_or(u32::MAX), Ordering::Relaxed);
                 Ok(Happening::Connected(connected(&connack)))
             }
             Ok(_) => Ok(Happening::Other),
@@ -156,6 +162,9 @@ impl Client {
     }
 
     pub(super) fn try_publish(&self, publication: &Publication) -> Option<Answered> {
+        if let Some(refused) = self.is_too_large(publication) {
+            return Some(refused);
+        }
         let (topic, payload) = (publication.topic.clone(), publication.payload.clone());
         match self.client.try_publish_tracked(topic, payload, self.options(publication)) {
             Err(rumqttc::ClientError::RequestChannelFull(_)) => None,
@@ -164,9 +173,20 @@ impl Client {
     }
 
     pub(super) async fn publish(&self, publication: Publication) -> Answered {
+        if let Some(refused) = self.is_too_large(&publication) {
+            return refused;
+        }
         let options = self.options(&publication);
         let Publication { topic, payload, .. } = publication;
         answered(self.client.publish_tracked(topic, payload, options).await)
+    }
+
+    /// The answer to a publication that is larger than the broker takes.
+    fn is_too_large(&self, publication: &Publication) -> Option<Answered> {
+        let (size, largest) =
+            (packet_size(publication, &self.host_id), self.largest.load(Ordering::Relaxed));
+        let why = format!("the message has {size} bytes, and the broker takes {largest}");
+        (size > largest as usize).then(|| -> Answered { Box::pin(async { Answer::Refused(why) }) })
     }
 
     fn options(&self, publication: &Publication) -> PublishOptions {
@@ -185,6 +205,19 @@ impl Client {
     pub(super) fn leave(&self) {
         let _ = self.client.try_disconnect();
     }
+}
+
+/// How many bytes it is on the wire (MQTT 5.0, 3.3), at most: as if its lengths took all the bytes that they can.
+fn packet_size(publication: &Publication, host_id: &str) -> usize {
+    const LENGTH: usize = 4;
+    let text = |text: &str| 2 + text.len();
+    let property = |name: &str, value: &str| 1 + text(name) + text(value);
+    let own = publication.properties.iter().map(|(name, value)| property(name, value));
+    let properties = own.sum::<usize>() + property(HOST_PROPERTY, host_id);
+    let expiry = if publication.expiry.is_some() { 5 } else { 0 };
+    let number = 2;
+    let head = 1 + LENGTH + text(&publication.topic) + number + LENGTH;
+    head + properties + expiry + publication.payload.len()
 }
 
 fn answered(notice: Result<PublishNotice, rumqttc::ClientError>) -> Answered {
@@ -290,9 +323,8 @@ fn refused(code: ConnectReturnCode) -> Lost {
         Code::RefusedProtocolVersion | Code::UnsupportedProtocolVersion => {
             Lost::new(Why::Version, "it does not know MQTT 5")
         }
-        Code::BadUserNamePassword | Code::NotAuthorized => {
-            Lost::new(Why::Refused, "it does not accept the user name and password")
-        }
+        Code::BadUserNamePassword => Lost::new(Why::Refused, BAD_USER),
+        Code::NotAuthorized => Lost::new(Why::NotAuthorized, BAD_USER),
         Code::BadClientId | Code::ClientIdentifierNotValid => {
             Lost::new(Why::Refused, "it does not accept the client id")
         }
@@ -304,14 +336,24 @@ fn refused(code: ConnectReturnCode) -> Lost {
 fn broken(state: &StateError) -> Lost {
     match state {
         StateError::ServerDisconnect { reason_code, reason_string } => {
+            use DisconnectReasonCode as Code;
             let why = match reason_code {
-                DisconnectReasonCode::SessionTakenOver => {
+                Code::SessionTakenOver => {
                     return Lost::new(
                         Why::TakenOver,
                         "another client came with the same client id",
                     );
                 }
-                DisconnectReasonCode::PacketTooLarge => Why::TooLarge,
+                Code::UnspecifiedError
+                | Code::MalformedPacket
+                | Code::ProtocolError
+                | Code::ImplementationSpecificError
+                | Code::NotAuthorized
+                | Code::TopicNameInvalid
+                | Code::PacketTooLarge
+                | Code::PayloadFormatInvalid
+                | Code::RetainNotSupported
+                | Code::QoSNotSupported => Why::Ended,
                 _ => Why::Broken,
             };
             let said = reason_string.clone().unwrap_or_else(|| format!("{reason_code:?}"));
@@ -326,6 +368,14 @@ fn broken(state: &StateError) -> Lost {
         }) => {
             Lost::new(Why::TooLarge, format!("a message of {pkt_size} bytes came, {max} are taken"))
         }
+        StateError::OutgoingPacketTooLarge { pkt_size, max }
+        | StateError::Deserialization(rumqttc::mqttbytes::Error::OutgoingPacketTooLarge {
+            pkt_size,
+            max,
+        }) => Lost::new(
+            Why::Ended,
+            format!("it takes messages of {max} bytes, and one has {pkt_size}"),
+        ),
         StateError::Deserialization(
             rumqttc::mqttbytes::Error::InvalidConnectReturnCode(_)
             | rumqttc::mqttbytes::Error::InvalidProtocolLevel(_),

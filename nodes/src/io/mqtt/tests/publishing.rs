@@ -109,3 +109,46 @@ async fn what_a_connection_left_unanswered_goes_out_before_what_is_new() {
     assert_eq!(broker.join().unwrap().0, ["one", "two", "three"]);
     assert!(out.is_empty() && out.take_refused().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_let_in_may_lack_the_right_to_its_will_and_is_told_that_too() {
+    // Not authorised: MQTT 3.1.1, and MQTT 5 (with the properties behind it, of which there are none).
+    for (version, answer, topic) in [
+        (MqttVersion::V3, &[0x20, 2, 0, 5][..], Some("smollama/test/status")),
+        (MqttVersion::V5, &[0x20, 3, 0, 0x87, 0], Some("smollama/test/status")),
+        (MqttVersion::V3, &[0x20, 2, 0, 5], None),
+        // A bad user name or password.
+        (MqttVersion::V3, &[0x20, 2, 0, 4], None),
+        (MqttVersion::V5, &[0x20, 3, 0, 0x86, 0], None),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut host = Host::for_tests(Path::new("/nowhere"));
+        host.name = "test".into();
+        host.mqtt = MqttConfig {
+            broker: Some("127.0.0.1".into()),
+            port: Some(listener.local_addr().unwrap().port()),
+            version,
+            announce: Some(topic.is_some() || answer[answer.len() - 1] != 5),
+            ..MqttConfig::default()
+        };
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let mut stream = stream;
+                // All of CONNECT that matters has come with its first bytes.
+                let _ = (stream.read(&mut [0; 4_096]), stream.write_all(answer));
+            }
+        });
+        let mut out: Outgoing<u32> = Broker::lease(None, &host).unwrap().outgoing();
+        let trouble = out.trouble();
+        out.push(says("a", "1", Qos::AtLeastOnce), 1);
+        let _ = timeout(Duration::from_millis(1), out.send()).await;
+        until(&trouble, "it is said", |text| {
+            let has_will = text.is_some_and(|text| text.contains("the topic of the will"));
+            let named = topic.is_none_or(|topic| text.is_some_and(|text| text.contains(topic)));
+            text.is_some_and(|text| text.contains("does not accept the user name and password"))
+                && has_will == topic.is_some()
+                && named
+        })
+        .await;
+    }
+}
