@@ -99,7 +99,8 @@ pub struct MqttConfig {
     #[serde(default)]
     pub whole_sources: bool,
     /// What a retained message is, which the broker kept and sends when this host subscribes: `reading` is a reading like
-    /// any other; `value` and `ignore` leave it out, since it may be as old as it likes. Default: `value`.
+    /// any other; `value` and `ignore` leave it out, since it may be as old as it likes. The two do the same today: nothing in a graph takes
+    /// a value that is no reading, and what needs last values remembers them over restarts. Default: `value`.
     #[serde(default)]
     pub retained: Retained,
 }
@@ -134,7 +135,7 @@ impl Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Retained {
-    /// No new reading. Set apart from `ignore` for a view of last values.
+    /// No new reading. What `ignore` does, until something takes values that are no readings.
     #[default]
     Value,
     /// A reading.
