@@ -36,6 +36,24 @@ impl From<&str> for Refused {
     }
 }
 
+/// What names a series may take so many bytes: source, unit and labels, and what a row does not say itself. A sender of long names would
+/// otherwise fill the memory with few series, or with one message whose readings all have the name of what they lie in.
+const NAME_MAX: usize = 2 << 10;
+
+/// Fails where what names a series is too long.
+///
+/// # Errors
+/// It is, and this says so.
+#[inline]
+pub fn check_name(len: usize) -> Result<(), Refused> {
+    if len <= NAME_MAX { Ok(()) } else { Err(too_long(len)) }
+}
+
+#[cold]
+fn too_long(len: usize) -> Refused {
+    format!("what names its series has {len} bytes, and {NAME_MAX} at most are taken").into()
+}
+
 /// Where rows come from, for what they do not say themselves.
 #[derive(Clone, Copy)]
 pub struct Origin<'a> {
@@ -165,6 +183,7 @@ impl FormReader {
         };
         write_key(row, &self.identity, &mut self.key);
         self.key.extend_from_slice(origin.key);
+        check_name(self.key.len())?;
         let series = match self.index.find(&self.key).and_then(|number| self.series.get(number)) {
             Some(series) => *series,
             None => self.remember(row, origin)?,

@@ -29,7 +29,7 @@ pub use fields::{Field, Fields, Topic, ValueType};
 /// What the Python original sends on `smollama/<node>/readings` is understood as it is: such a reading is the other host's
 /// source, `<node>:<type>:<id>`.
 ///
-/// A message that cannot be understood (broken JSON or UTF-8, NaN or an infinity, nested too deeply, no number where one must stand) goes to
+/// A message that cannot be understood (broken JSON or UTF-8, NaN or an infinity, nested too deeply, no number where one must stand, more than 2 KiB to name a series) goes to
 /// the dead letters with its topic. An empty payload, which clears a retained message, and JSON's `null` are no readings. A message in
 /// which none of the wanted fields stands is counted, and a warning says so once a minute at most.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]

@@ -203,7 +203,7 @@ fn half(bits: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -275,7 +275,7 @@ mod tests {
     }
 
     /// Encodes as the plainest encoder would.
-    fn encode(value: &Value, out: &mut Vec<u8>) {
+    pub(crate) fn encode(value: &Value, out: &mut Vec<u8>) {
         let mut head = |major: u8, argument: u64| {
             out.push(major << 5 | 27);
             out.extend_from_slice(&argument.to_be_bytes());

@@ -12,7 +12,7 @@ use super::found::Found;
 use super::line::write_line;
 use super::series::TopicLabels;
 use super::value;
-use crate::io::rows::form::Refused;
+use crate::io::rows::form::{Refused, check_name};
 use crate::io::rows::json::{JsonLines, entries};
 use crate::io::rows::path::Fields;
 use crate::io::rows::series::{KeyIndex, field_text};
@@ -105,6 +105,9 @@ impl Edge {
         if node.is_empty() {
             return Some(Err("neither the topic nor `node` says which host it is from".into()));
         }
+        if let Err(refused) = check_name(node.len() + topic.len()) {
+            return Some(Err(refused));
+        }
         let (cell, times) = (row.cell(TIMESTAMP), &mut self.times);
         let time = times.read(cell, row.text(cell)).unwrap_or(Timestamp::ON_RECEIPT);
         let Edge { entry, times, labels, index, series, key, context, .. } = self;
@@ -118,6 +121,7 @@ impl Edge {
                     let known = index.find(key).and_then(|number| series.get(number)).copied();
                     let id = known.map_or_else(
                         || {
+                            check_name(key.len())?;
                             let id = intern(&node, topic, row, labels, context)?;
                             let number = index.insert(key);
                             series.truncate(number);

@@ -15,7 +15,7 @@ use super::series::{Message, SeriesBook};
 use super::template::Template;
 use super::times::Times;
 use super::value;
-use crate::io::rows::form::{FormReader, Origin, Refused};
+use crate::io::rows::form::{FormReader, Origin, Refused, check_name};
 use crate::io::rows::json::{JsonLines, Leaves, entries};
 use crate::io::rows::path::{Fields, leads_into_array, plain};
 use crate::io::rows::series::field_text;
@@ -136,6 +136,7 @@ impl Objects {
     ) -> Result<(), Refused> {
         let message = Message::plain(topic);
         self.book.turn_to(message);
+        check_name(self.book.key().len())?;
         let series = self.book.id(message, b"", None)?;
         found.push(Reading::new(Timestamp::ON_RECEIPT, series, value));
         Ok(())
@@ -228,7 +229,9 @@ impl Objects {
             if !array.starts_with(b"[") {
                 return Err(format!("no array `{path}`").into());
             }
-            let fields = self.book.slots().iter().map(|slot| field_text(row, *slot)).collect();
+            let fields: Vec<Option<String>> =
+                self.book.slots().iter().map(|slot| field_text(row, *slot)).collect();
+            check_name(fields.iter().flatten().map(String::len).sum())?;
             let around = Around { time: self.times.read(row)?, fields };
             let mut entries = self.buffers.pop().unwrap_or_default();
             entries.clear();
@@ -322,6 +325,10 @@ fn take_cell(
     found: &mut Found<'_>,
 ) {
     if field.is_some_and(|field| field.skip) {
+        return;
+    }
+    if let Err(refused) = check_name(book.key().len() + name.len()) {
+        found.refuse(refused);
         return;
     }
     match value::of_cell(cell, row, field.and_then(|field| field.kind)) {

@@ -1,5 +1,6 @@
 //! Senders that mean ill, and bytes that mean nothing.
 
+use allocation_counter::measure;
 use proptest::prelude::*;
 
 use super::*;
@@ -143,4 +144,142 @@ fn a_million_topics_fill_the_cap_and_what_is_known_goes_on() {
     bench.decode("flood/18", r#"{"new":3}"#);
     assert_eq!(bench.said(), [r#"{"source":"mqtt:flood/17","value":2}"#]);
     assert_eq!(bench.rejects.len(), 1);
+}
+
+/// What lies in what, as a sender may build it who means ill.
+#[derive(Debug, Clone)]
+enum Shape {
+    /// Arrays or objects, so deep.
+    Deep { objects: bool, depth: usize },
+    /// An array of so many.
+    Wide { entries: usize, of: &'static str },
+    /// An object of so many fields, below a name of so many bytes.
+    Named { name: usize, fields: usize },
+    /// A text of so many bytes, as value, source, unit, label and host of many readings.
+    Long { bytes: usize, readings: usize },
+}
+
+/// How many bytes a payload has at most.
+const LARGEST: usize = 256 << 10;
+
+impl Shape {
+    fn json(&self) -> Json {
+        let names = |fields: usize| (0..fields).map(|field| (field.to_string(), json!(field)));
+        match self {
+            Shape::Deep { objects, depth } => (0..*depth).fold(json!(1), |inner, _| {
+                if *objects { json!({ "a": inner }) } else { json!([inner]) }
+            }),
+            Shape::Wide { entries, of } => {
+                let of: Json = serde_json::from_str(of).unwrap();
+                json!({ "a": vec![of.clone(); *entries], "readings": vec![of; *entries] })
+            }
+            Shape::Named { name, fields } => {
+                let inner: serde_json::Map<_, _> = names(*fields).collect();
+                json!({ "n".repeat(*name): inner })
+            }
+            Shape::Long { bytes, readings } => {
+                let long = "x".repeat(*bytes);
+                let one = json!({ "source": "a:b", "name": "c", "value": 1, "t": 2 });
+                json!({
+                    "value": long, "source": long, "unit": long, "labels": { "l": long }, "b": long,
+                    "node": long, "a": vec![one.clone(); *readings], "readings": vec![one; *readings],
+                })
+            }
+        }
+    }
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let of = prop::sample::select(vec![
+        "1",
+        "[]",
+        "{}",
+        "[[1]]",
+        "\"\"",
+        r#"{"value":1,"source":"s:t"}"#,
+        r#"{"a":[1,{"b":2}]}"#,
+        "\"\\u0000\\u0001\"",
+    ]);
+    prop_oneof![
+        (any::<bool>(), 1usize..300).prop_map(|(objects, depth)| Shape::Deep { objects, depth }),
+        (0usize..40_000, of).prop_map(|(entries, of)| Shape::Wide { entries, of }),
+        (0usize..LARGEST, 0usize..20_000).prop_map(|(name, fields)| Shape::Named { name, fields }),
+        (0usize..LARGEST / 8, 0usize..4_000)
+            .prop_map(|(bytes, readings)| Shape::Long { bytes, readings }),
+    ]
+}
+
+/// What a decoder may hold at most for one message: as many new series as there may be, each with the longest name, in the names, in what
+/// finds them and while that grows; and trees of JSON, which are some times larger than their text.
+fn bound(payload: &[u8]) -> u64 {
+    (96 << 20) + 130 * payload.len() as u64
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_a_message_costs_has_a_bound_however_it_is_built(shape in shape(), cut in 0usize..4, topic in 1usize..40) {
+        let json = shape.json();
+        let mut text = serde_json::to_vec(&json).unwrap();
+        let mut binary = Vec::new();
+        cbor::tests::encode(&json, &mut binary);
+        for payload in [&mut text, &mut binary] {
+            payload.truncate(LARGEST);
+            // Whole, or ending somewhere.
+            payload.truncate(payload.len() - payload.len() * cut / 16);
+        }
+        let topic = "t".repeat(topic * topic * topic);
+        let topics = [&*topic, "smollama/n/readings"];
+        for settings in formats() {
+            let payload = if settings["format"] == "cbor" { &binary } else { &text };
+            let mut bench = Bench::new(settings.clone());
+            let cost = measure(|| topics.iter().for_each(|topic| bench.decode(topic, payload)));
+            prop_assert!(cost.bytes_max <= bound(payload), "{settings} {shape:?}: {cost:?}");
+            prop_assert!(bench.readings.len() <= 2 * 10_000 && bench.rejects.len() <= 2);
+            for reject in &bench.rejects {
+                prop_assert!(reject.bytes.len() <= REJECTED_BYTES);
+                prop_assert!(reject.reason.len() <= 4 << 10, "{:.200}", reject.reason);
+            }
+            for series in bench.host.series.all() {
+                prop_assert!(series.source.name().len() <= 3 << 10, "{}", series.source.name().len());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_series_with_a_name_beyond_all_measure_is_refused() {
+    let long = "n".repeat(100_000);
+    let inner: String = (0..9_999).map(|field| format!(r#""{field}":1,"#)).collect();
+    let many = format!(r#"{{"{long}":{{{inner}"last":1}},"short":1}}"#);
+    let mut bench = Bench::new(json!({}));
+    let cost = measure(|| bench.decode("t", &many));
+    assert_eq!(bench.said(), [r#"{"source":"mqtt:t/short","value":1}"#]);
+    let reason = bench.reasons().concat();
+    assert!(
+        reason.starts_with("what names its series has 100004 bytes, and 2048 at most"),
+        "{reason}"
+    );
+    assert!(cost.bytes_max < 4 << 20, "{cost:?}");
+    for (settings, payload) in [
+        (json!({}), format!(r#"{{"source":"{long}","value":1}}"#)),
+        (json!({}), format!(r#"{{"value":1,"labels":{{"l":"{long}"}}}}"#)),
+        (json!({ "id": "{a}" }), format!(r#"{{"a":"{long}","b":1}}"#)),
+        (json!({ "each": "e", "id": "{a}" }), format!(r#"{{"a":"{long}","e":[{{"b":1}}]}}"#)),
+        (json!({ "format": "edge" }), format!(r#"{{"node":"{long}","readings":[]}}"#)),
+        (
+            json!({ "format": "edge" }),
+            format!(r#"{{"node":"n","readings":[{{"source":"{long}","value":1}}]}}"#),
+        ),
+    ] {
+        let mut bench = Bench::new(settings);
+        bench.decode("t", &payload);
+        let reasons = bench.reasons().concat();
+        assert!(reasons.contains("what names its series has 100"), "{payload:.60}: {reasons}");
+        assert_eq!(bench.readings, []);
+    }
+    let mut bench = Bench::new(json!({}));
+    bench.decode(&long, "1");
+    assert!(bench.reasons().concat().contains("what names its series"), "a topic");
 }
