@@ -81,8 +81,10 @@ fn connections_that_are_cut_again_and_again_lose_nothing_and_keep_the_order() {
     );
     println!("cuts: {used:.1} s of a processor, {most_memory} bytes");
     assert!(out.doubled <= redelivered(&broker), "{out:?}");
-    // Each of the four topics once for each cut.
-    assert!(sent.back <= 4 * cuts, "{sent:?}");
+    // Each of the four topics once for each life of the connection that publishes. One that began while others were cut may be cut, too;
+    // the other connection was made anew after each cut.
+    let lives = proxy.made() - 2 - cuts;
+    assert!(sent.back <= 4 * lives, "{sent:?} in {lives} lives");
     assert!(most_memory < 256 << 20, "{most_memory} bytes");
     assert!(used < took.as_secs_f64() / 2.0, "{used} s of a processor in {took:?}");
 }

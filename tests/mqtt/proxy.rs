@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(super) struct Proxy {
 #[derive(Debug, Default)]
 struct Shared {
     way: AtomicU8,
+    /// How many connections there ever were.
+    made: AtomicUsize,
     /// Connections of an earlier one were cut.
     epoch: AtomicU64,
     /// The epochs of the directions that are open: two for each connection.
@@ -65,6 +67,7 @@ impl Proxy {
                 }
                 // A broker that is away hangs up.
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                accepting.made.fetch_add(1, Ordering::SeqCst);
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let _ = (from.set_nodelay(true), from.set_read_timeout(Some(LOOK)));
                     let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else { continue };
@@ -85,6 +88,11 @@ impl Proxy {
     /// From now on, and for connections that are there, too.
     pub(super) fn set(&self, way: Way) {
         self.shared.way.store(way as u8, Ordering::SeqCst);
+    }
+
+    /// How many connections there ever were.
+    pub(super) fn made(&self) -> usize {
+        self.shared.made.load(Ordering::SeqCst)
     }
 
     /// How many connections there are that were not cut.
