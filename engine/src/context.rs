@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
@@ -125,8 +124,7 @@ pub struct Context {
     pub folder: PathBuf,
     /// The host.
     pub host: Arc<Host>,
-    /// How many series this node made, against its cap.
-    made: Arc<AtomicUsize>,
+    /// How many series a source node may give readings to.
     series_max: usize,
 }
 
@@ -146,7 +144,6 @@ impl Context {
             every: None,
             folder: PathBuf::from("."),
             host,
-            made: Arc::default(),
             series_max: SERIES_PER_NODE_MAX,
         }
     }
@@ -195,12 +192,22 @@ impl Context {
         for (name, value) in &self.labels {
             series.labels.insert(name.clone(), value.clone());
         }
-        let id = self.intern(&series)?;
-        if let Some(other) = self.host.series.give(id, &self.address) {
+        let series_table = &self.host.series;
+        let (id, other) = series_table.intern_given(&series, &self.address, self.series_max)?;
+        if let Some(other) = other {
             let source = series.source.name();
             tracing::error!(node = %self.address, "`{source}` also comes from `{other}`; tell the two apart with `as`");
         }
         Ok(id)
+    }
+
+    /// The number that a series of this source node has now, which may have given its slot back since it got the one at hand.
+    ///
+    /// # Errors
+    /// It has, and the node or the host holds too many series.
+    pub fn renewed_series(&self, id: SeriesId) -> Result<SeriesId, TooManySeries> {
+        let (table, series) = (&self.host.series, self.host.series.get(id));
+        Ok(table.intern_given(&series, &self.address, self.series_max)?.0)
     }
 
     /// The number of a new quantity made from one series: its type part is this node's, its id the input's `type/id`, its labels the
@@ -213,24 +220,26 @@ impl Context {
         input: SeriesId,
         describe: impl FnOnce(Series) -> Series,
     ) -> Result<SeriesId, TooManySeries> {
+        self.host.series.intern(&self.derived(input, describe))
+    }
+
+    /// The number that [`Context::derived_series`] gave, in this process or for a state that was read, if it did.
+    #[must_use]
+    pub fn known_derived_series(
+        &self,
+        input: SeriesId,
+        describe: impl FnOnce(Series) -> Series,
+    ) -> Option<SeriesId> {
+        self.host.series.find(&self.derived(input, describe))
+    }
+
+    fn derived(&self, input: SeriesId, describe: impl FnOnce(Series) -> Series) -> Series {
         let input = self.host.series.get(input);
         let id = format!("{}/{}", input.source.type_part(), input.source.id());
         let mut series = Series::new(SourceKey::local(&self.type_part, &id));
         series.unit.clone_from(&input.unit);
         series.labels.clone_from(&input.labels);
-        self.host.series.intern(&describe(series))
-    }
-
-    fn intern(&self, series: &Series) -> Result<SeriesId, TooManySeries> {
-        if let Some(id) = self.host.series.find(series) {
-            return Ok(id);
-        }
-        if self.made.load(Ordering::Relaxed) >= self.series_max {
-            return Err(TooManySeries { cap: self.series_max });
-        }
-        let id = self.host.series.intern(series)?;
-        self.made.fetch_add(1, Ordering::Relaxed);
-        Ok(id)
+        describe(series)
     }
 
     /// What a series is.

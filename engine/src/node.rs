@@ -194,6 +194,24 @@ pub trait Transform: Send {
         Ok(())
     }
 
+    /// Series give their slots back: they were silent for long, and what comes under their names later has other numbers. Emits what is
+    /// held of them, as if their input had ended, and drops all that is kept of them. Puts the series that this node made from them
+    /// behind them, as far as they exist ([`Context::known_derived_series`]).
+    ///
+    /// # Errors
+    /// As [`Transform::apply`].
+    ///
+    /// [`Context::known_derived_series`]: crate::context::Context::known_derived_series
+    fn forget(
+        &mut self,
+        now: Timestamp,
+        silent: &mut Vec<SeriesId>,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        let _ = (now, silent, out);
+        Ok(())
+    }
+
     /// All that a successor needs to go on as if it were this node.
     ///
     /// # Errors

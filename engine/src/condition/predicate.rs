@@ -11,7 +11,7 @@ use crate::duration::Duration;
 use crate::glob::Glob;
 use crate::observation::{Observation, ObservationKind};
 use crate::reading::Reading;
-use crate::series::SeriesId;
+use crate::series::{SeriesId, SeriesMap};
 use crate::window::{Cause, Window};
 
 /// A [`Condition`] on a host, ready to be asked. It remembers what it decided of each series, and nothing else: asking changes
@@ -29,7 +29,7 @@ pub struct Predicate {
     calendar: Option<Calendar>,
     not: bool,
     /// What was decided of a series, by its number; `None` where nothing is asked of the series itself.
-    decided: Option<Vec<Option<bool>>>,
+    decided: Option<SeriesMap<bool>>,
     host: Arc<Host>,
 }
 
@@ -52,7 +52,7 @@ impl Predicate {
             causes: condition.cause.0.clone(),
             calendar: Calendar::new(&condition.time_of_day, &condition.days, &host.timezone),
             not: condition.not,
-            decided: of_series.then(Vec::new),
+            decided: of_series.then(SeriesMap::new),
             host: host.clone(),
         }
     }
@@ -124,6 +124,13 @@ impl Predicate {
         meets != self.not
     }
 
+    /// Forgets what was decided of series that gave their slots back.
+    pub fn forget(&mut self, silent: &[SeriesId]) {
+        for id in silent {
+            self.decided.as_mut().and_then(|decided| decided.remove(*id));
+        }
+    }
+
     fn source(&self, name: &str) -> bool {
         (self.sources.is_empty() || self.sources.iter().any(|glob| glob.matches(name)))
             && !self.exclude.iter().any(|glob| glob.matches(name))
@@ -133,9 +140,9 @@ impl Predicate {
     fn series(&mut self, id: SeriesId) -> bool {
         match &self.decided {
             None => true,
-            Some(decided) => match decided.get(id.index()) {
-                Some(Some(meets)) => *meets,
-                _ => self.decide(id),
+            Some(decided) => match decided.get(id) {
+                Some(meets) => *meets,
+                None => self.decide(id),
             },
         }
     }
@@ -148,10 +155,7 @@ impl Predicate {
                 series.labels.get(&**name).is_some_and(|value| glob.matches(value))
             });
         if let Some(decided) = &mut self.decided {
-            if decided.len() <= id.index() {
-                decided.resize(id.index() + 1, None);
-            }
-            decided[id.index()] = Some(meets);
+            decided.insert(id, meets);
         }
         meets
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::census::Census;
 use super::command::Yielded;
 use super::inbox::{Arrival, Reached, To};
 use super::keep::{Checkpoint, Event, Journal, PartCut};
@@ -15,6 +16,7 @@ use super::slot::Slot;
 use super::virtual_time::VirtualSource;
 use crate::batch::Batch;
 use crate::node::State;
+use crate::series::SeriesTable;
 use crate::time::Timestamp;
 
 /// How far a sink's stream has come.
@@ -116,10 +118,28 @@ impl Heritage {
                         resumed.former = resumed.former.max(Some(end));
                     }
                 }
-                Event::Tick { .. } => {}
+                Event::Tick { .. } | Event::Forgotten { .. } => {}
             }
         }
         Ok(heritage)
+    }
+
+    /// Gives the series that the states speak of their slots, and the sources their censuses.
+    pub(crate) fn take_series(&mut self, table: &SeriesTable) {
+        for (address, inlet) in &mut self.inlets {
+            let Some(state) = self.states.remove(address) else { continue };
+            match Census::restored(&state, table, address) {
+                Ok(census) => inlet.census = census,
+                Err(error) => tracing::error!(
+                    node = %address,
+                    "when its series spoke is not known, so they keep their slots until they speak: {error}"
+                ),
+            }
+        }
+        for id in self.states.values_mut().flat_map(|state| &mut state.series) {
+            // In the process that wrote them, they can have given them back since.
+            *id = table.enter_of_state(*id);
+        }
     }
 
     fn take_cut(&mut self, cut: &PartCut) {
@@ -136,6 +156,7 @@ impl Heritage {
                 key: source.key.clone(),
                 done: source.done,
                 reached: Reached { position: source.position.clone(), taken: source.taken },
+                census: Census::default(),
             };
             self.inlets.insert(address.clone(), inlet);
         }
@@ -181,6 +202,7 @@ impl Heritage {
                         key: cut.key,
                         done: cut.done,
                         reached: Reached { position: cut.position, taken: cut.taken },
+                        census: Census::default(),
                     };
                     self.virtual_sources.insert(inlet.address.clone(), source);
                     self.take_inlet(inlet, place, cut.ended, part.finished);

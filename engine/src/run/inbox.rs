@@ -185,6 +185,23 @@ impl Inbox {
         }
     }
 
+    /// Lets something happen between what was taken and what comes: `note` numbers it, under the lock. `None` where something
+    /// waits to be taken first, or where it was not noted.
+    pub(crate) fn between(
+        &self,
+        now: impl FnOnce() -> Timestamp,
+        note: impl FnOnce(Timestamp) -> Option<u64>,
+    ) -> Option<(u64, Timestamp)> {
+        let mut waiting = self.lock();
+        if waiting.lagging || !waiting.arrivals.is_empty() {
+            return None;
+        }
+        let now = now().max(waiting.latest);
+        let seq = note(now)?;
+        waiting.latest = now;
+        Some((seq, now))
+    }
+
     /// Waits until there may be something.
     pub(crate) async fn arrived(&self) {
         self.arrived.notified().await;

@@ -18,6 +18,7 @@ use crate::batch::{Batch, Items};
 use crate::condition::Predicate;
 use crate::duration::Duration;
 use crate::node::State;
+use crate::series::SeriesId;
 use crate::time::Timestamp;
 
 /// Where items go next.
@@ -257,6 +258,22 @@ impl Island {
             }
             self.collect(slot, now);
             self.drain(now);
+        }
+    }
+
+    /// Series give their slots back: each node drops what it keeps of them, in the order of the graph, so that what one still emits
+    /// of them the next takes before it drops them too. Series that nodes made from them are put behind them.
+    pub(crate) fn forget(&mut self, now: Timestamp, silent: &mut Vec<SeriesId>) {
+        for slot in 0..self.slots.len() {
+            if let Err(reason) = self.slots[slot].forget(now, silent) {
+                self.complain(slot, now, reason);
+            }
+            self.collect(slot, now);
+            self.ask_tick(slot);
+            self.drain(now);
+        }
+        for when in self.sinks.iter_mut().filter_map(|exit| exit.when.as_mut()) {
+            when.forget(silent);
         }
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::batch::{Batch, Items};
 use crate::bytes::ByteSize;
 use crate::node::{Position, Receipt, State};
+use crate::series::SeriesId;
 use crate::time::Timestamp;
 
 /// Something that happened to the host and that a replay must repeat.
@@ -30,6 +31,13 @@ pub enum Event {
     Tick {
         /// The address of one of them.
         node: Arc<str>,
+    },
+    /// Series of a source were silent for long, and gave their slots back: what the graph kept of them is dropped.
+    Forgotten {
+        /// The key of the source ([`SourceCut::key`]).
+        source: Arc<str>,
+        /// The series, as they were given: not those that were made from them.
+        series: Vec<SeriesId>,
     },
     /// A sink has confirmed all up to an offset of its stream.
     Confirmed {
@@ -226,7 +234,7 @@ pub struct PartCut {
     pub now: Timestamp,
     /// Its sources.
     pub sources: Vec<SourceCut>,
-    /// The states of its transforms, by address.
+    /// The states of its transforms, by address; and by that of each source when its series last spoke.
     pub states: Vec<(Arc<str>, State)>,
     /// Its sinks.
     pub sinks: Vec<SinkCut>,

@@ -3,9 +3,11 @@
 mod assembly;
 mod barrier;
 mod blocking;
+mod census;
 mod change;
 mod command;
 mod dead_letter;
+mod give_back;
 mod heritage;
 mod inbox;
 mod island;

@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::census::Census;
 use super::command::{Again, Command, Wires, Yielded};
+use super::give_back::Sweeps;
 use super::inbox::{Arrival, Found, Inbox, Ledger, NoRoom, Reached, To};
 use super::island::Island;
 use super::keep::{Event, JournalReader, PartCut, Record, SourceCut};
 use super::outlets::Outlets;
 use crate::batch::{Batch, Items};
 use crate::clock::Clock;
+use crate::context::Host;
 use crate::node::State;
 use crate::time::Timestamp;
 
@@ -33,6 +36,8 @@ pub(crate) struct Inlet {
     pub(crate) done: u64,
     /// How far it has come, where it can be read again from a place.
     pub(crate) reached: Reached,
+    /// When its series spoke.
+    pub(crate) census: Census,
 }
 
 /// See the module.
@@ -44,6 +49,8 @@ pub(crate) struct LivePart {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) journaled: bool,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) sweeps: Sweeps,
     /// What the journal held when this life of the host began is replayed, up to this number; 0 once it was.
     pub(crate) replay_until: u64,
     /// Where cuts were taken in the life that is replayed.
@@ -144,6 +151,9 @@ impl LivePart {
 
     /// Lets the next thing take effect. False when there is none now.
     fn take_next(&mut self, wires: &Wires) -> bool {
+        if self.give_back() {
+            return true;
+        }
         let (clock, ledger) = (self.clock.clone(), self.ledger.clone());
         let node = self.island.next_to_tick();
         let tick = |now| note_tick(&ledger, self.journaled, node.as_ref()?, now);
@@ -175,11 +185,16 @@ impl LivePart {
         if wires.ended.is_cancelled() {
             return wires.listen().await;
         }
+        let host = self.host.clone();
+        let mut refusal = std::pin::pin!(host.series.refusal());
+        refusal.as_mut().enable();
+        let sweep = self.sweep_due();
         let pause = if self.inbox.is_lagging() {
             // The journal cannot be read.
             Some(READ_PAUSE)
         } else {
-            let due = self.island.next_due().map(|due| due.since(self.clock.now()).to_std());
+            let due = self.island.next_due().into_iter().chain(sweep).min();
+            let due = due.map(|due| due.since(self.clock.now()).to_std());
             due.map(|pause| if pause.is_zero() { ROOM_PAUSE } else { pause })
         };
         tokio::select! {
@@ -187,6 +202,8 @@ impl LivePart {
             told = wires.listen() => told,
             () = sleep(pause) => true,
             () = self.inbox.arrived() => true,
+            // While it is known that room is lacking, it need not be told again.
+            () = refusal, if sweep.is_none() => true,
         }
     }
 
@@ -276,18 +293,36 @@ impl LivePart {
             done: inlet.done,
             ended: ended && self.finished,
         });
-        PartCut {
-            seq: self.seq,
-            now: self.now,
-            sources: sources.collect(),
-            states,
-            sinks: self.island.sink_cuts(),
+        let sources = sources.collect();
+        let states = self.with_censuses(states);
+        PartCut { seq: self.seq, now: self.now, sources, states, sinks: self.island.sink_cuts() }
+    }
+
+    /// Where nodes keep something of series, it is also kept when those spoke.
+    fn with_censuses(&self, mut states: Vec<(Arc<str>, State)>) -> Vec<(Arc<str>, State)> {
+        if states.iter().all(|(_, state)| *state == State::default()) {
+            return states;
         }
+        for inlet in self.inlets.iter().filter(|inlet| !inlet.census.is_empty()) {
+            match inlet.census.state() {
+                Ok(state) => states.push((inlet.address.clone(), state)),
+                Err(error) => tracing::error!(node = %inlet.address, "no snapshot: {error}"),
+            }
+        }
+        states
     }
 
     fn take(&mut self, arrival: Arrival) {
-        let Arrival { seq, now, to, received, items, position, .. } = arrival;
+        let Arrival { seq, now, to, received, mut items, position, .. } = arrival;
         self.begin(seq, now);
+        let entry = match to {
+            To::Entry(entry) => entry,
+            // What is given once more is nobody's, and has to be somebody's.
+            To::Node(_) => 0,
+        };
+        if let Some(Inlet { address, census, .. }) = self.inlets.get_mut(entry) {
+            census.note(&mut items, self.now, &self.host.series, address);
+        }
         let batch = |items| Batch { items, received, seq, end: 0 };
         match to {
             To::Entry(entry) => {
@@ -303,7 +338,7 @@ impl LivePart {
     }
 
     /// An event takes effect: what is due ticks first, and of a tick that is all.
-    fn begin(&mut self, seq: u64, now: Timestamp) {
+    pub(super) fn begin(&mut self, seq: u64, now: Timestamp) {
         if seq > self.replay_until {
             self.replay_ends();
         }
@@ -398,6 +433,12 @@ impl LivePart {
             Event::Tick { node } => {
                 if seq > self.seq && self.island.holds(&node) {
                     self.begin(seq, now);
+                }
+            }
+            Event::Forgotten { source, series } => {
+                let entry = self.inlets.iter().position(|inlet| inlet.key == source);
+                if let Some(entry) = entry.filter(|entry| seq > self.inlets[*entry].done) {
+                    self.forget(seq, now, entry, &series);
                 }
             }
             Event::Resumed { stream, end } => self.island.count_from(stream, end),

@@ -9,6 +9,7 @@ use super::stats::NodeStats;
 use crate::condition::Predicate;
 use crate::duration::Duration;
 use crate::node::{NodeError, Outputs, State, Transform};
+use crate::series::SeriesId;
 use crate::time::Timestamp;
 
 /// Makes a transform anew, from the settings it was made from.
@@ -29,6 +30,8 @@ pub(crate) struct Slot {
     rebuild: Rebuild,
     /// What it is made anew from when it breaks: its state at the last cut; `None` before the first, when a new node is as good.
     saved: Option<State>,
+    /// The series that were forgotten since then.
+    forgotten: Vec<SeriesId>,
     /// When it was last called.
     latest: Timestamp,
     failures: VecDeque<Timestamp>,
@@ -58,6 +61,7 @@ impl Slot {
             node,
             rebuild,
             saved: None,
+            forgotten: Vec::new(),
             latest: Timestamp::MIN,
             failures: VecDeque::new(),
             given_up: false,
@@ -131,6 +135,9 @@ impl Slot {
             None => (self.rebuild)().and_then(|mut node| {
                 if let Some(saved) = &self.saved {
                     restore(&mut *node, saved)?;
+                    if !self.forgotten.is_empty() {
+                        forget_again(&mut *node, now, &self.forgotten, &mut self.outputs)?;
+                    }
                 }
                 Ok(node)
             }),
@@ -176,6 +183,30 @@ impl Slot {
     /// Keeps a state: what the node is made anew from when it breaks.
     pub(super) fn keep(&mut self, state: Option<State>) {
         self.saved = state;
+        self.forgotten.clear();
+    }
+
+    /// Lets the node drop what it keeps of series, and add those that it made from them.
+    pub(super) fn forget(
+        &mut self,
+        now: Timestamp,
+        silent: &mut Vec<SeriesId>,
+    ) -> Result<(), String> {
+        if let Some(when) = &mut self.when {
+            when.forget(silent);
+        }
+        if self.given_up {
+            return Ok(());
+        }
+        let known = silent.len();
+        let done = self.call(now, |node, out| {
+            silent.truncate(known);
+            node.forget(now, silent, out)
+        });
+        if self.saved.is_some() {
+            self.forgotten.extend(&silent[..known]);
+        }
+        done
     }
 }
 
@@ -186,6 +217,22 @@ impl Slot {
 pub(super) fn restore(node: &mut dyn Transform, state: &State) -> Result<(), String> {
     match catch_unwind(AssertUnwindSafe(|| node.restore(state))) {
         Ok(restored) => restored.map_err(|error| error.to_string()),
+        Err(panic) => Err(format!("it panicked: {}", panic_text(&*panic))),
+    }
+}
+
+/// Lets a node that was given an earlier state drop what it had dropped since. What it emits of that it had emitted.
+fn forget_again(
+    node: &mut dyn Transform,
+    now: Timestamp,
+    forgotten: &[SeriesId],
+    outputs: &mut Outputs,
+) -> Result<(), String> {
+    let mut silent = forgotten.to_vec();
+    let done = catch_unwind(AssertUnwindSafe(|| node.forget(now, &mut silent, outputs)));
+    outputs.clear();
+    match done {
+        Ok(done) => done.map_err(|error| error.to_string()),
         Err(panic) => Err(format!("it panicked: {}", panic_text(&*panic))),
     }
 }

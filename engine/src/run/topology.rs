@@ -211,6 +211,7 @@ impl Topology {
                 .map_err(|error| NotStarted::Journal(error.to_string()))?,
             None => Heritage::default(),
         };
+        heritage.take_series(&host.series);
         give_states(graph, host, &mut made, &mut heritage);
         let journal = options.keep.as_ref().map(|keep| keep.journal.clone());
         let ports = |node: &PlannedNode| NodeStats::new(node.profile.outputs.len());

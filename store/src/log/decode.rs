@@ -51,7 +51,7 @@ impl Decoder {
         self.before = Before::default();
     }
 
-    /// How many items were skipped since the last call: the host may hold no more series, or what the series is was lost.
+    /// How many items were skipped since the last call: what their series is was lost.
     pub(super) fn take_skipped(&mut self) -> u64 {
         std::mem::take(&mut self.skipped)
     }
@@ -61,7 +61,11 @@ impl Decoder {
         let mut wire = Wire(body);
         let tag = wire.byte()?;
         let now = self.time(&mut wire)?;
-        let event = match tag & tag::MASK {
+        let event = match tag & (tag::MASK | tag::MORE) {
+            kind if kind & tag::MORE != 0 => match kind & tag::MASK {
+                tag::FORGOTTEN => self.forgotten(&mut wire)?,
+                _ => return None,
+            },
             tag::TICK => Event::Tick { node: self.dictionary.get_text(&mut wire)? },
             kind @ (tag::CONFIRMED | tag::RESUMED) => {
                 let (stream, end) = (Uuid::from_bytes(wire.array()?), wire.get()?);
@@ -109,6 +113,16 @@ impl Decoder {
         self.before.end = end;
         let items = self.items(&mut wire, tag, received)?;
         (wire.len() == 0).then_some(Spooled::Batch(Batch { items, received, seq, end }))
+    }
+
+    fn forgotten(&mut self, wire: &mut Wire<'_>) -> Option<Event> {
+        let source = self.dictionary.get_text(wire);
+        let mut series = Vec::new();
+        for _ in 0..wire.get()? {
+            // One whose name was lost keeps what there is of it, as it would have under another name.
+            series.extend(self.dictionary.get_series(wire, &self.host.series)?.id);
+        }
+        Some(Event::Forgotten { source: source?, series })
     }
 
     fn time(&mut self, wire: &mut Wire<'_>) -> Option<Timestamp> {

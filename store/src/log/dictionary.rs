@@ -135,7 +135,7 @@ pub(super) struct Known {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Numbered {
     pub(super) number: u32,
-    /// `None`: the host may hold no more series, or the definition was lost.
+    /// `None`: the definition was lost.
     pub(super) id: Option<SeriesId>,
 }
 
@@ -180,7 +180,8 @@ impl Known {
         for _ in 0..wire.get()? {
             series.labels.insert(wire.text()?.into(), wire.text()?.into());
         }
-        let id = table.intern(&series).ok();
+        // What lies here was let in once: it takes a slot when it enters the graph, and not when it is only read.
+        let id = table.name(&series);
         *self::slot(&mut self.series, number, self.limit)? = id;
         Some(Numbered { number, id })
     }

@@ -26,6 +26,10 @@ pub(super) mod tag {
     pub(in super::super) const CUT: u8 = 6;
     pub(in super::super) const RESUMED: u8 = 7;
     pub(in super::super) const MASK: u8 = 7;
+    /// With [`MORE`]: series that gave their slots back.
+    pub(in super::super) const FORGOTTEN: u8 = 0;
+    /// The low bits are those of further kinds. Format 2.
+    pub(in super::super) const MORE: u8 = 64;
     /// A position follows.
     pub(in super::super) const POSITION: u8 = 8;
     /// It was received when it took effect.
@@ -120,6 +124,14 @@ impl Encoder {
             Event::Tick { node } => {
                 self.dictionary.put_shared(out, node);
                 tag::TICK
+            }
+            Event::Forgotten { source, series } => {
+                self.dictionary.put_shared(out, source);
+                wire::put(out, series.len() as u64);
+                for id in series {
+                    self.dictionary.put_series(out, *id, &self.host.series);
+                }
+                tag::MORE | tag::FORGOTTEN
             }
             Event::Confirmed { stream, end } | Event::Resumed { stream, end } => {
                 out.extend_from_slice(stream.as_bytes());

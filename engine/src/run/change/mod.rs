@@ -105,6 +105,9 @@ impl Topology {
         self.graph = new;
         // Before any of them does something.
         self.say_what_runs(&scope.renames);
+        for address in scope.removed_sources.iter().chain(scope.renames.keys()) {
+            self.host.series.forget_giver(address);
+        }
         for part in &mut raised {
             if let Yielded::Live(part) = &mut part.body {
                 // As after a crash: a node that breaks is made anew from here.

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::sink::{SinkStart, forget_known};
 use super::assembly::{Assembly, Part, rebuild};
+use super::census::Census;
 use super::command::Yielded;
+use super::give_back::Sweeps;
 use super::heritage::{Heritage, Stream};
 use super::inbox::{Entrance, Inbox, Ledger, Move, Reached, To};
 use super::island::Island;
@@ -160,6 +162,7 @@ impl Yard<'_> {
                 key: address.clone(),
                 done: heritage.begin,
                 reached: Reached::default(),
+                census: Census::default(),
             });
             let restarts = made.contains_key(&n) && !heritage.ended.contains(&address);
             let entrance = match self.entrances.get(&address) {
@@ -190,6 +193,12 @@ impl Yard<'_> {
             }
             inlets.push(inlet);
         }
+        if let Some(first) = inlets.first_mut() {
+            // Nodes may still keep something of what sources gave that are no more.
+            let gone = heritage.inlets.values();
+            gone.filter(|inlet| self.graph.find(&inlet.address).is_none())
+                .for_each(|inlet| first.census.join(&inlet.census));
+        }
         let here = |to: &To| matches!(to, To::Node(address) if island.takes(address));
         let strays = heritage.strays.extract_if(.., |stray| here(&stray.to));
         inbox.put(strays.collect());
@@ -200,6 +209,8 @@ impl Yard<'_> {
             noted: seq,
             reader: None,
             clock: self.options.clock.clone(),
+            host: self.host.clone(),
+            sweeps: Sweeps::default(),
             ledger: self.ledger.clone(),
             island,
             inlets,

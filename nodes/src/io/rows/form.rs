@@ -9,7 +9,7 @@ use smollama_engine::series::{Series, SeriesId, SourceKey, TooManySeries};
 use smollama_engine::time::Timestamp;
 
 use super::path::Fields;
-use super::series::{KeyIndex, field_text, labels_of, write_key};
+use super::series::{KnownSeries, field_text, labels_of, write_key};
 use super::time::{TimeFormat, TimeReader};
 use super::{Cell, Row};
 
@@ -78,8 +78,7 @@ pub struct FormReader {
     times: TimeReader,
     /// The fields that tell series apart.
     identity: [usize; 4],
-    index: KeyIndex,
-    series: Vec<SeriesId>,
+    known: KnownSeries,
     key: Vec<u8>,
     whole_sources: bool,
     context: Context,
@@ -121,12 +120,17 @@ impl FormReader {
             identity: [slots.source, slots.unit, slots.labels, slots.monotonic],
             slots,
             times: TimeReader::new(TimeFormat::Auto, zone),
-            index: KeyIndex::default(),
-            series: Vec::new(),
+            known: KnownSeries::default(),
             key: Vec::new(),
             whole_sources,
             context: context.clone(),
         }
+    }
+
+    /// Forgets the series that gave their slots back. Called before each message or block of rows.
+    #[inline]
+    pub fn refresh(&mut self) {
+        self.known.refresh(&self.context.host.series);
     }
 
     /// Whether a row can be in this form: it has a value.
@@ -184,8 +188,8 @@ impl FormReader {
         write_key(row, &self.identity, &mut self.key);
         self.key.extend_from_slice(origin.key);
         check_name(self.key.len())?;
-        let series = match self.index.find(&self.key).and_then(|number| self.series.get(number)) {
-            Some(series) => *series,
+        let series = match self.known.find(&self.key) {
+            Some(series) => series,
             None => self.remember(row, origin)?,
         };
         out.push(Reading { time, value, score, series, count });
@@ -195,9 +199,7 @@ impl FormReader {
     #[cold]
     fn remember(&mut self, row: Row<'_>, origin: Origin<'_>) -> Result<SeriesId, Refused> {
         let series = self.intern(row, origin)?;
-        let number = self.index.insert(&self.key);
-        self.series.truncate(number);
-        self.series.push(series);
+        self.known.insert(&self.key, series);
         Ok(series)
     }
 

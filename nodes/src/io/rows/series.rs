@@ -7,6 +7,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use smollama_engine::series::{SeriesId, SeriesTable};
 
 use super::{Cell, Row};
 
@@ -95,6 +96,54 @@ impl Entry {
     }
 }
 
+/// The numbers of series, by the keys that were written for them.
+#[derive(Debug, Default)]
+pub struct KnownSeries {
+    index: KeyIndex,
+    /// By the number of a key; `None` where the series gave its slot back.
+    ids: Vec<Option<SeriesId>>,
+    generation: u64,
+}
+
+impl KnownSeries {
+    /// Forgets those that gave their slots back since the last call: what comes under their keys has other numbers. Called before each
+    /// message or block of rows.
+    #[inline]
+    pub fn refresh(&mut self, table: &SeriesTable) {
+        let generation = table.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.forget_silent(table);
+        }
+    }
+
+    #[cold]
+    fn forget_silent(&mut self, table: &SeriesTable) {
+        for id in &mut self.ids {
+            *id = id.filter(|id| table.is_live(*id));
+        }
+    }
+
+    /// The series of a key, if it is known.
+    #[inline]
+    pub fn find(&mut self, key: &[u8]) -> Option<SeriesId> {
+        let number = self.index.find(key)?;
+        self.ids.get(number).copied().flatten()
+    }
+
+    /// Remembers the series of a key.
+    pub fn insert(&mut self, key: &[u8], id: SeriesId) {
+        let known = self.index.find(key);
+        if let Some(place) = known.and_then(|number| self.ids.get_mut(number)) {
+            *place = Some(id);
+            return;
+        }
+        let number = self.index.insert(key);
+        self.ids.truncate(number);
+        self.ids.push(Some(id));
+    }
+}
+
 /// Ends a field in a key; no byte of a text.
 const END: u8 = 0xFF;
 /// Stands for a field that is not there.
@@ -161,6 +210,26 @@ pub fn labels_of(json: &str) -> Result<BTreeMap<Arc<str>, Arc<str>>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_series_that_gave_its_slot_back_is_not_known_by_its_number() {
+        use smollama_engine::series::{Series, SourceKey};
+
+        let table = SeriesTable::new(10);
+        let intern = |id| table.intern(&Series::new(SourceKey::local("t", id))).unwrap();
+        let [a, b] = ["a", "b"].map(intern);
+        let mut known = KnownSeries::default();
+        known.insert(b"a", a);
+        known.insert(b"b", b);
+        table.retire(&[a]);
+        known.refresh(&table);
+        assert_eq!((known.find(b"a"), known.find(b"b")), (None, Some(b)));
+        let again = intern("a");
+        known.insert(b"a", again);
+        known.refresh(&table);
+        assert_eq!((known.find(b"a"), known.find(b"b")), (Some(again), Some(b)));
+        assert_eq!(known.ids.len(), 2, "one place for one key");
+    }
 
     #[test]
     fn keys_are_found_in_any_order_and_forgotten_beyond_the_bound() {

@@ -351,7 +351,10 @@ impl FileSink {
             self.out.waiting.extend_from_slice(header);
         }
         let (out, table) = (&mut self.out, &self.host.series);
-        let rows = self.rows.get_mut(&items.kind()).and_then(Option::as_mut);
+        let mut rows = self.rows.get_mut(&items.kind()).and_then(Option::as_mut);
+        if let Some(rows) = &mut rows {
+            rows.refresh(table);
+        }
         match (items, rows) {
             (Items::Readings(readings), Some(rows)) => {
                 for reading in readings {

@@ -20,6 +20,8 @@ pub(super) struct Rows {
     form: Form,
     host: Arc<str>,
     templates: SeriesMap<Template>,
+    /// As of when they are those of live series.
+    generation: u64,
 }
 
 /// How cells are written.
@@ -55,7 +57,12 @@ enum Cell {
 impl Rows {
     pub(super) fn new(fields: Fields, format: Format, time: TimeForm, host: Arc<str>) -> Rows {
         let form = Form { format, time, instant: InstantText::default() };
-        Rows { fields, form, host, templates: SeriesMap::new() }
+        Rows { fields, form, host, templates: SeriesMap::new(), generation: 0 }
+    }
+
+    /// Forgets what was rendered for series that gave their slots back. Called before each batch.
+    pub(super) fn refresh(&mut self, table: &SeriesTable) {
+        table.keep_live(&mut self.templates, &mut self.generation);
     }
 
     /// The first line of a CSV file.
@@ -74,7 +81,7 @@ impl Rows {
     /// Appends a reading's row.
     #[inline]
     pub(super) fn reading(&mut self, reading: &Reading, table: &SeriesTable, out: &mut Vec<u8>) {
-        let Rows { fields, form, host, templates } = self;
+        let Rows { fields, form, host, templates, .. } = self;
         let template = templates.get_or_insert_with(reading.series, || {
             Template::new(ItemKind::Readings, fields, form, host, &table.get(reading.series))
         });
@@ -94,7 +101,7 @@ impl Rows {
         table: &SeriesTable,
         out: &mut Vec<u8>,
     ) {
-        let Rows { fields, form, host, templates } = self;
+        let Rows { fields, form, host, templates, .. } = self;
         let template = templates.get_or_insert_with(summary.series, || {
             Template::new(ItemKind::Windows, fields, form, host, &table.get(summary.series))
         });

@@ -36,8 +36,8 @@ pub(super) struct Composer {
 
 enum Topic {
     One(String),
-    /// One for each series, made once.
-    OfSeries(Template, SeriesMap<Arc<str>>),
+    /// One for each series, made once; and as of when these are live series.
+    OfSeries(Template, SeriesMap<Arc<str>>, u64),
     OfItem(Template),
 }
 
@@ -53,7 +53,7 @@ impl Composer {
         let topic = if config.has_topic_template() {
             let template = Template::new("topic", &config.topic)?;
             if template.speaks_only_of(&FIELDS_OF_SERIES) {
-                Topic::OfSeries(template, SeriesMap::new())
+                Topic::OfSeries(template, SeriesMap::new(), 0)
             } else {
                 Topic::OfItem(template)
             }
@@ -113,7 +113,8 @@ impl Composer {
         let template = match topic {
             Topic::One(topic) => return Ok(topic.clone()),
             Topic::OfItem(template) => template,
-            Topic::OfSeries(template, known) => {
+            Topic::OfSeries(template, known, generation) => {
+                host.series.keep_live(known, generation);
                 let Items::Readings(readings) = items else {
                     return made(template, items, index, host, form);
                 };

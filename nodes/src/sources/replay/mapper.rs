@@ -55,6 +55,11 @@ impl Mapper {
         }
     }
 
+    /// Forgets the series that gave their slots back. Called before each block of rows.
+    pub(super) fn refresh(&mut self) {
+        self.series.refresh(&self.context.host.series);
+    }
+
     /// Appends the readings of a row.
     ///
     /// # Errors

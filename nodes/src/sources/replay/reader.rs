@@ -217,6 +217,11 @@ impl RecordingReader {
     pub(super) fn gather(&mut self, into: &mut Gathered) -> State {
         let mut place = RowPlace { shown: &self.recording.shown, line: &mut self.line };
         let before = into.rejects.len();
+        if let Rows::Json(_, _, mapper) | Rows::Csv(_, _, mapper) | Rows::Parquet(_, mapper) =
+            &mut self.rows
+        {
+            mapper.refresh();
+        }
         let state = match &mut self.rows {
             Rows::New(_) => State::Hungry,
             Rows::Json(feed, decoder, mapper) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use smollama_engine::context::Context;
-use smollama_engine::series::{Series, SeriesId, SourceKey};
+use smollama_engine::series::{Series, SeriesId, SeriesTable, SourceKey};
 
 use super::layout::{Identity, NamePart, ValueField};
 use crate::io::rows::series::{KeyIndex, field_text, labels_of, write_key};
@@ -20,6 +20,7 @@ pub(super) struct SeriesCache {
     /// By the number of a key, with a place for each value of a row.
     ids: Vec<Option<SeriesId>>,
     key: Vec<u8>,
+    generation: u64,
 }
 
 impl SeriesCache {
@@ -31,6 +32,19 @@ impl SeriesCache {
             index: KeyIndex::default(),
             ids: Vec::new(),
             key: Vec::new(),
+            generation: 0,
+        }
+    }
+
+    /// Forgets the series that gave their slots back since the last call.
+    #[inline]
+    pub(super) fn refresh(&mut self, table: &SeriesTable) {
+        let generation = table.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            for id in &mut self.ids {
+                *id = id.filter(|id| table.is_live(*id));
+            }
         }
     }
 

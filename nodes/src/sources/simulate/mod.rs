@@ -47,7 +47,9 @@ impl NodeConfig for SimulateConfig {
         }
         let span = self.span.map(|span| (span.as_micros().max(0) as u64).div_ceil(every as u64));
         let limit = self.count.unwrap_or(u64::MAX).min(span.unwrap_or(u64::MAX));
-        Ok(Node::Source(Box::new(Simulate { series, sample: 0, limit })))
+        let generation = context.host.series.generation();
+        let context = context.clone();
+        Ok(Node::Source(Box::new(Simulate { series, sample: 0, limit, context, generation })))
     }
 }
 
@@ -56,6 +58,21 @@ struct Simulate {
     /// The number of the sample to come.
     sample: u64,
     limit: u64,
+    context: Context,
+    generation: u64,
+}
+
+impl Simulate {
+    /// Series that dropped out for very long may have given their slots back.
+    fn refresh(&mut self) {
+        let table = &self.context.host.series;
+        if table.generation() != self.generation {
+            self.generation = table.generation();
+            for one in self.series.iter_mut().filter(|one| !table.is_live(one.id)) {
+                one.id = self.context.renewed_series(one.id).unwrap_or(one.id);
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -66,6 +83,7 @@ impl Source for Simulate {
         }
         let sample = self.sample;
         self.sample += 1;
+        self.refresh();
         let values = self.series.iter_mut().filter_map(|one| Some((one.id, one.value(sample)?)));
         let readings = values.map(|(id, value)| Reading::new(now, id, value)).collect();
         Ok(Read::Batch(SourceBatch::readings(readings)))

@@ -160,6 +160,7 @@ impl Connection {
 
     fn gather(&mut self, reader: &mut LineReader, into: &mut Gathered) {
         let mut lines = Lines { last: self.lines, ..Lines::default() };
+        reader.refresh();
         while self.done < self.whole && !into.is_full() {
             let bytes = self.buffer.get(..self.whole).unwrap_or_default();
             let line = reader.read(bytes, self.done, &mut into.readings);

@@ -38,6 +38,11 @@ impl LineReader {
         self.longest
     }
 
+    /// Forgets the series that gave their slots back. Called before each block of lines.
+    pub(super) fn refresh(&mut self) {
+        self.form.refresh();
+    }
+
     /// Reads the line that begins at a position; it must end within the bytes, or at their end.
     #[inline]
     pub(super) fn read(&mut self, bytes: &[u8], at: usize, out: &mut Vec<Reading>) -> Line {

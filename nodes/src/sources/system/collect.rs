@@ -52,6 +52,7 @@ pub(super) struct Usage {
 struct Out {
     context: Context,
     series: HashMap<Box<str>, Option<SeriesId>>,
+    generation: u64,
     name: String,
     now: Timestamp,
     readings: Vec<Reading>,
@@ -67,6 +68,15 @@ struct About<'a> {
 }
 
 impl Out {
+    /// Forgets the series that gave their slots back since the last call, and those for which there was no room.
+    fn refresh(&mut self) {
+        let table = &self.context.host.series;
+        if table.generation() != self.generation {
+            self.generation = table.generation();
+            self.series.retain(|_, id| id.is_some_and(|id| table.is_live(id)));
+        }
+    }
+
     fn put(&mut self, id: &str, about: About<'_>, value: impl Into<Value>) {
         let series = match self.series.get(id) {
             Some(known) => *known,
@@ -133,6 +143,7 @@ impl Collector {
             out: Out {
                 context,
                 series: HashMap::new(),
+                generation: 0,
                 name: String::new(),
                 now: Timestamp::EPOCH,
                 readings: Vec::new(),
@@ -156,6 +167,7 @@ impl Collector {
     /// One poll.
     pub(super) fn collect(&mut self, now: Timestamp) -> SourceBatch {
         self.out.now = now;
+        self.out.refresh();
         if self.wants(Metric::Cpu) || self.wants(Metric::Cores) {
             self.cpu();
         }

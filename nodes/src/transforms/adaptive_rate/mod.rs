@@ -156,6 +156,28 @@ impl AdaptiveRate {
         schedule.close(at, level.verdict(&self.plan), &self.plan);
     }
 
+    /// Emits what the window has of some series in a window of their own. The period goes on, and hears of them no more.
+    fn close_for(&mut self, silent: &[SeriesId], out: &mut Outputs) {
+        let Some(schedule) = &mut self.schedule else { return };
+        let mut leaving = Vec::new();
+        for id in silent {
+            let window = self.series.get_mut(*id).and_then(|one| one.kept.window.take());
+            leaving.extend(window.map(|window| window.summary(*id)));
+        }
+        if leaving.is_empty() {
+            return;
+        }
+        leaving.sort_by_cached_key(|one| self.context.series(one.series).source.clone());
+        let (start, end) = (schedule.start(), schedule.clock());
+        out.window(MAIN, Window { start, end, cause: Cause::End, summaries: leaving });
+        let has_some =
+            |id: &SeriesId| self.series.get(*id).is_some_and(|one| one.kept.window.is_some());
+        self.gathered.retain(has_some);
+        if self.gathered.is_empty() {
+            schedule.no_news();
+        }
+    }
+
     fn take(&mut self, reading: &Reading, out: &mut Outputs) {
         let AdaptiveRate { plan, weights, context, schedule, series, gathered } = self;
         let (id, time) = (reading.series, reading.time);
@@ -224,6 +246,19 @@ impl Transform for AdaptiveRate {
         if let Some(schedule) = self.schedule.as_ref().filter(|_| !self.gathered.is_empty()) {
             let at = schedule.clock();
             self.close(at, Cause::End, out);
+        }
+        Ok(())
+    }
+
+    fn forget(
+        &mut self,
+        _: Timestamp,
+        silent: &mut Vec<SeriesId>,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        self.close_for(silent, out);
+        for id in silent {
+            self.series.remove(*id);
         }
         Ok(())
     }

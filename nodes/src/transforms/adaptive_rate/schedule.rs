@@ -70,6 +70,11 @@ impl Schedule {
         self.spent.free_from(plan.budget) <= self.clock
     }
 
+    /// What there was in the window is gone from it, news and all.
+    pub(super) fn no_news(&mut self) {
+        self.news = false;
+    }
+
     /// When and why a window that holds readings closes, unless there is more news.
     pub(super) fn next_close(&self, plan: &Plan) -> (Timestamp, Cause) {
         let heartbeat = self.due.max(self.spent.free_from(plan.heartbeats));

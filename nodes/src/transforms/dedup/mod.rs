@@ -150,6 +150,22 @@ impl Dedup {
         rule.map(|(_, rule)| *rule).unwrap_or_default()
     }
 
+    /// Emits what is held of some series, or of all.
+    fn emit_held(&mut self, of: Option<&[SeriesId]>, out: &mut Outputs) {
+        let keep_last = self.keep_last;
+        let end = |last: &mut Last| if keep_last { last.flush() } else { last.absorb() };
+        let mut held: Vec<Reading> = match of {
+            Some(some) => {
+                some.iter().filter_map(|id| self.series.get_mut(*id).and_then(end)).collect()
+            }
+            None => self.series.iter_mut().filter_map(|(_, last)| end(last)).collect(),
+        };
+        // At one instant by what the series are: their numbers differ from run to run.
+        held.sort_by_cached_key(|reading| (reading.time, self.host.series.get(reading.series)));
+        let port = if keep_last { MAIN } else { DROPPED };
+        held.into_iter().for_each(|reading| out.reading(port, reading));
+    }
+
     #[cold]
     fn first(&mut self, reading: &Reading, out: &mut Outputs) {
         let rule = self.rule(reading.series);
@@ -211,14 +227,20 @@ impl Transform for Dedup {
     }
 
     fn finish(&mut self, _: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
-        let keep_last = self.keep_last;
-        let held = self.series.iter_mut();
-        let held = held.filter_map(|(_, it)| if keep_last { it.flush() } else { it.absorb() });
-        let mut held: Vec<Reading> = held.collect();
-        // At one instant by what the series are: their numbers differ from run to run.
-        held.sort_by_cached_key(|reading| (reading.time, self.host.series.get(reading.series)));
-        let port = if keep_last { MAIN } else { DROPPED };
-        held.into_iter().for_each(|reading| out.reading(port, reading));
+        self.emit_held(None, out);
+        Ok(())
+    }
+
+    fn forget(
+        &mut self,
+        _: Timestamp,
+        silent: &mut Vec<SeriesId>,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        self.emit_held(Some(silent), out);
+        for id in silent {
+            self.series.remove(*id);
+        }
         Ok(())
     }
 

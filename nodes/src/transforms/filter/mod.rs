@@ -12,6 +12,7 @@ use smollama_engine::node::{MAIN, Node, NodeError, Outputs, Transform};
 use smollama_engine::registry::{
     Carries, InputPort, NodeConfig, OutputPort, Problem, Profile, Section,
 };
+use smollama_engine::series::SeriesId;
 use smollama_engine::time::Timestamp;
 
 /// Keeps the items that meet all given conditions: by source, label, value, score, kind, cause, time of day and day of the week.
@@ -73,6 +74,16 @@ impl Transform for Filter {
             let port = if self.keep.test(&batch.items, index) { MAIN } else { DROPPED };
             out.copy(port, &batch.items, index);
         }
+        Ok(())
+    }
+
+    fn forget(
+        &mut self,
+        _: Timestamp,
+        silent: &mut Vec<SeriesId>,
+        _: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        self.keep.forget(silent);
         Ok(())
     }
 }

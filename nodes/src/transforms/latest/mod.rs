@@ -133,6 +133,33 @@ impl Transform for Latest {
         Ok(())
     }
 
+    fn forget(
+        &mut self,
+        _: Timestamp,
+        silent: &mut Vec<SeriesId>,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        // Only with a very long `every` does something still wait.
+        let mut left = SeriesMap::new();
+        for id in silent {
+            self.waiting.remove(*id).map(|reading| left.insert(*id, reading));
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        self.order.retain(|id| match left.remove(*id) {
+            Some(reading) => {
+                out.reading(MAIN, reading);
+                false
+            }
+            None => true,
+        });
+        if self.order.is_empty() {
+            self.due = None;
+        }
+        Ok(())
+    }
+
     fn snapshot(&self) -> Result<State, StateError> {
         let mut stored = SeriesMap::new();
         for (place, series) in self.order.iter().enumerate() {

@@ -184,6 +184,18 @@ impl Transform for Novelty {
         Ok(())
     }
 
+    fn forget(
+        &mut self,
+        _: Timestamp,
+        silent: &mut Vec<SeriesId>,
+        _: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        for id in silent {
+            self.series.remove(*id);
+        }
+        Ok(())
+    }
+
     fn snapshot(&self) -> Result<State, StateError> {
         self.stored()
     }

@@ -200,29 +200,36 @@ impl Measured {
         let Some(rule) = rules.all.get(self.rule) else { return };
         let (context, from, time) = (&rules.context, reading.series, reading.time);
         if out.wants(VALUES) {
-            let keeps_unit = rule.measure == Measure::Delta;
-            let monotonic = self.monotonic;
-            let id = self.values.id(context, from, out, |mut series| {
-                series.unit = match series.unit.take().filter(|_| keeps_unit) {
-                    Some(unit) if monotonic => Some(format!("{unit}/s").into()),
-                    unit => unit,
-                };
-                series.with_label("stat", "volatility")
-            });
+            let describe = |series| rule.value_series(series, self.monotonic);
+            let id = self.values.id(context, from, out, describe);
             if let Some(id) = id {
                 out.reading(VALUES, Reading::new(time, id, volatility));
             }
         }
         if changed && out.wants(CHANGES) {
-            let id = self.changes.id(context, from, out, |mut series| {
-                series.unit = None;
-                series.with_label("stat", "volatile")
-            });
+            let id = self.changes.id(context, from, out, change_series);
             if let Some(id) = id {
                 out.reading(CHANGES, Reading::new(time, id, self.unrest.volatile));
             }
         }
     }
+}
+
+impl Rule {
+    /// The series of the volatility of another one.
+    fn value_series(&self, mut series: Series, monotonic: bool) -> Series {
+        series.unit = match series.unit.take().filter(|_| self.measure == Measure::Delta) {
+            Some(unit) if monotonic => Some(format!("{unit}/s").into()),
+            unit => unit,
+        };
+        series.with_label("stat", "volatility")
+    }
+}
+
+/// The series that says when another one becomes volatile or calm.
+fn change_series(mut series: Series) -> Series {
+    series.unit = None;
+    series.with_label("stat", "volatile")
 }
 
 impl Transform for Volatility {
@@ -259,6 +266,27 @@ impl Transform for Volatility {
             if let Some(scored) = out.pass(MAIN, reading) {
                 scored.score = score;
             }
+        }
+        Ok(())
+    }
+
+    fn forget(
+        &mut self,
+        _: Timestamp,
+        silent: &mut Vec<SeriesId>,
+        _: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        let Volatility { rules: Rules { all, context, .. }, series } = self;
+        for at in 0..silent.len() {
+            let id = silent[at];
+            let Some(one) = series.remove(id) else { continue };
+            // Also those made before a restart, which this node has not needed since.
+            let describe = |rule: &Rule, series| rule.value_series(series, one.monotonic);
+            let values = all
+                .get(one.rule)
+                .and_then(|rule| context.known_derived_series(id, |series| describe(rule, series)));
+            silent.extend(values);
+            silent.extend(context.known_derived_series(id, change_series));
         }
         Ok(())
     }

@@ -40,6 +40,16 @@ impl CountWindows {
     }
 }
 
+impl CountWindows {
+    /// Emits windows that get no more readings.
+    fn emit_ended(&mut self, mut open: Vec<(SeriesId, Accumulator)>, out: &mut Outputs) {
+        open.sort_by_cached_key(|(id, sum)| (sum.first_time(), self.emitter.series(*id)));
+        for (id, sum) in open {
+            emit(&mut self.emitter, id, &sum, Cause::End, out);
+        }
+    }
+}
+
 impl Open {
     fn add(&mut self, reading: &Reading, step: u32) {
         for (held, sum) in &mut self.windows {
@@ -109,10 +119,24 @@ impl Transform for CountWindows {
             open.extend(series.windows.drain(..).map(|(_, sum)| (id, sum)));
             series.since = self.step;
         }
-        open.sort_by_cached_key(|(id, sum)| (sum.first_time(), self.emitter.series(*id)));
-        for (id, sum) in open {
-            emit(&mut self.emitter, id, &sum, Cause::End, out);
+        self.emit_ended(open, out);
+        Ok(())
+    }
+
+    fn forget(
+        &mut self,
+        _: Timestamp,
+        silent: &mut Vec<SeriesId>,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        self.emitter.emit_left(out);
+        let mut open: Vec<(SeriesId, Accumulator)> = Vec::new();
+        for id in &*silent {
+            let windows = self.series.remove(*id).map(|series| series.windows);
+            open.extend(windows.into_iter().flatten().map(|(_, sum)| (*id, sum)));
         }
+        self.emit_ended(open, out);
+        self.emitter.forget(silent);
         Ok(())
     }
 

@@ -101,15 +101,23 @@ impl Emitter {
         }
     }
 
+    /// Forgets the series that were made from others, and puts them behind those, as far as they exist.
+    pub(super) fn forget(&mut self, silent: &mut Vec<SeriesId>) {
+        for at in 0..silent.len() {
+            let input = silent[at];
+            self.derived.remove(input);
+            // Also those made before a restart, which this node has not needed since.
+            let known = self.statistics.iter().filter_map(|which| {
+                self.context.known_derived_series(input, |series| described(*which, series))
+            });
+            silent.extend(known);
+        }
+    }
+
     #[cold]
     fn derive(&self, input: SeriesId, out: &mut Outputs) -> Box<[Option<SeriesId>]> {
         let derive = |which: &Statistic| {
-            let made = self.context.derived_series(input, |mut series| {
-                if *which == Statistic::Count {
-                    series.unit = None;
-                }
-                series.with_label("stat", which.as_str())
-            });
+            let made = self.context.derived_series(input, |series| described(*which, series));
             made.map_err(|error| {
                 let source = self.context.series(input).source.clone();
                 out.reject(Reject {
@@ -122,4 +130,12 @@ impl Emitter {
         };
         self.statistics.iter().map(derive).collect()
     }
+}
+
+/// The series of a figure of another one.
+fn described(which: Statistic, mut series: Series) -> Series {
+    if which == Statistic::Count {
+        series.unit = None;
+    }
+    series.with_label("stat", which.as_str())
 }

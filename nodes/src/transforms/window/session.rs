@@ -165,6 +165,15 @@ impl SessionWindows {
             });
         }
         self.due = due;
+        self.emit_chosen(chosen, ended, out);
+    }
+
+    fn emit_chosen(
+        &mut self,
+        mut chosen: Vec<(Timestamp, SeriesId, Session)>,
+        ended: Option<Cause>,
+        out: &mut Outputs,
+    ) {
         chosen.sort_by_cached_key(|(start, id, _)| (*start, self.emitter.series(*id)));
         for (start, id, session) in chosen {
             let (end, cause) = self.pauses.end(&session.sum);
@@ -230,6 +239,24 @@ impl Transform for SessionWindows {
     fn finish(&mut self, _: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
         self.emitter.emit_left(out);
         self.emit(Some(Cause::End), out, |_| true);
+        Ok(())
+    }
+
+    fn forget(
+        &mut self,
+        _: Timestamp,
+        silent: &mut Vec<SeriesId>,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        self.emitter.emit_left(out);
+        let mut chosen = Vec::new();
+        for id in &*silent {
+            let sessions = self.series.remove(*id).map(|open| open.sessions);
+            let sessions = sessions.into_iter().flatten();
+            chosen.extend(sessions.map(|session| (session.sum.first_time(), *id, session)));
+        }
+        self.emit_chosen(chosen, Some(Cause::End), out);
+        self.emitter.forget(silent);
         Ok(())
     }
 

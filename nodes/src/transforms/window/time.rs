@@ -7,7 +7,7 @@ use smollama_engine::batch::Batch;
 use smollama_engine::duration::Duration;
 use smollama_engine::node::{NodeError, Outputs, State, StateError, Transform};
 use smollama_engine::reading::Reading;
-use smollama_engine::series::SeriesMap;
+use smollama_engine::series::{SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 use smollama_engine::window::Cause;
 
@@ -120,6 +120,21 @@ impl Transform for TimeWindows {
     fn finish(&mut self, _: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
         self.book.emit_left(out);
         self.book.emit_all(Cause::End, &mut self.series, out);
+        Ok(())
+    }
+
+    fn forget(
+        &mut self,
+        _: Timestamp,
+        silent: &mut Vec<SeriesId>,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        self.book.emit_left(out);
+        self.book.forget(silent, &mut self.series, out);
+        for id in &*silent {
+            self.series.remove(*id);
+        }
+        self.book.forget_derived(silent);
         Ok(())
     }
 

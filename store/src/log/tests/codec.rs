@@ -5,6 +5,7 @@ use smollama_engine::batch::Batch;
 use smollama_engine::node::Position;
 use smollama_engine::observation::{Evidence, Observation, ObservationKind, Rung};
 use smollama_engine::reading::Value;
+use smollama_engine::series::SeriesId;
 use smollama_engine::window::{Cause, Summary, Window};
 use uuid::Uuid;
 
@@ -202,6 +203,16 @@ fn assert_same(ours: (&Host, &Items), theirs: (&Host, &Items)) {
     assert_eq!(described(&ours.0.series, ours.1), described(&theirs.0.series, theirs.1));
 }
 
+fn series_of(items: &Items) -> Vec<SeriesId> {
+    match items {
+        Items::Readings(all) => all.iter().map(|one| one.series).collect(),
+        Items::Windows(all) => {
+            all.iter().flat_map(|one| &one.summaries).map(|one| one.series).collect()
+        }
+        Items::Observations(_) => Vec::new(),
+    }
+}
+
 fn an_event() -> impl Strategy<Value = (Timestamp, Made, Timestamp, Option<Position>, u8)> {
     let position = (".{0,5}", any::<u64>(), any::<u64>());
     let position = position.prop_map(|(part, offset, line)| Position { part, offset, line });
@@ -221,7 +232,8 @@ proptest! {
                 10..20 => Event::Resumed { stream: Uuid::from_u128(kind.into()), end: now.as_micros().unsigned_abs() },
                 20..30 => Event::Confirmed { stream: Uuid::from_u128(kind.into()), end: now.as_micros().unsigned_abs() },
                 30..40 => Event::Cut { node: source, seq: now.as_micros().unsigned_abs() },
-                40..100 => Event::Items { source, received: now, items: made.items(&host.series), position },
+                40..55 => Event::Forgotten { source, series: series_of(&made.items(&host.series)) },
+                55..110 => Event::Items { source, received: now, items: made.items(&host.series), position },
                 _ => Event::Items { source, received, items: made.items(&host.series), position },
             };
             journal.append(now, &event, None).unwrap();
@@ -240,6 +252,16 @@ proptest! {
                 ) => {
                     prop_assert_eq!((source, received, position), (s, r, p));
                     assert_same((&other, items), (&host, i));
+                }
+                (
+                    Event::Forgotten { source, series },
+                    Event::Forgotten { source: s, series: ours },
+                ) => {
+                    let named = |host: &Host, ids: &[SeriesId]| -> Vec<_> {
+                        ids.iter().map(|id| host.series.get(*id)).collect()
+                    };
+                    prop_assert_eq!(source, s);
+                    prop_assert_eq!(named(&other, series), named(&host, ours));
                 }
                 (one, another) => prop_assert_eq!(one, another),
             }
@@ -292,26 +314,27 @@ proptest! {
 }
 
 #[test]
-fn a_series_over_the_cap_is_skipped_and_counted() {
+fn series_over_the_cap_are_read_and_take_no_slots() {
     let disk = SimulatedDisk::new(1);
     let (host, journal) = inline(&disk, ByteSize::mib(1), Durability::Process);
     append(&host, &journal, 0..14);
     drop(journal);
-    let small = Host {
+    let small = Arc::new(Host {
         disk: disk.shared(),
         series: SeriesTable::new(5),
         ..Host::for_tests(Path::new("/data"))
-    };
+    });
     let settings = settings(ByteSize::mib(1), Durability::Process);
-    let journal = LogJournal::inline(&Arc::new(small), settings, 0).unwrap();
-    let sizes: Vec<usize> = read(&journal, 0)
-        .iter()
-        .map(|record| match &record.event {
-            Event::Items { items, .. } => items.len(),
-            _ => 0,
-        })
-        .collect();
-    assert_eq!(sizes, [1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 0, 0]);
-    assert_eq!(journal.skipped(), 4);
-    assert_eq!(journal.fill().quarantined, 0, "that is no damage");
+    let journal = LogJournal::inline(&small, settings, 0).unwrap();
+    let items = |record: &Record| match &record.event {
+        Event::Items { items, .. } => items.clone(),
+        _ => Items::Readings(vec![]),
+    };
+    let read: Vec<Items> = read(&journal, 0).iter().map(items).collect();
+    assert!(read.iter().all(|items| items.len() == 1), "what was let in is read");
+    let named = read.iter().flat_map(|items| described(&small.series, items));
+    let ours = (0..14).map(|n| (*host.series.get(super::reading(&host, n).series)).clone());
+    assert_eq!(named.collect::<Vec<_>>(), ours.collect::<Vec<_>>());
+    assert_eq!((small.series.len(), journal.skipped()), (0, 0));
+    assert_eq!(journal.fill().quarantined, 0);
 }

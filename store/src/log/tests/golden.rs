@@ -1,5 +1,4 @@
-//! Files of the first format, as the first release wrote them. A later release must read them; one that writes others must count its
-//! format up.
+//! Files of earlier formats, as the releases wrote them. A later release must read them; one that writes others must count its format up.
 
 use smollama_engine::batch::Batch;
 use smollama_engine::node::Position;
@@ -113,14 +112,32 @@ fn hold(disk: &SimulatedDisk, folder: &str, name: &str) -> SimulatedDisk {
     other
 }
 
+/// What the second format has besides.
+fn events_of_the_second(host: &Host) -> Vec<(Timestamp, Event)> {
+    let series =
+        [Series::new(SourceKey::local("air", "attic")), Series::new(SourceKey::parse("a"))];
+    let series = series.iter().map(|one| host.series.intern(one).unwrap()).collect();
+    let forgotten = Event::Forgotten { source: "greenhouse/air".into(), series };
+    events(host).into_iter().chain([(at(5), forgotten)]).collect()
+}
+
 #[test]
 fn a_journal_of_the_first_format_is_read() {
+    assert_read("journal-1.log", events);
+}
+
+#[test]
+fn a_journal_of_the_second_format_is_read() {
+    assert_read("journal-2.log", events_of_the_second);
+}
+
+fn assert_read(name: &str, events: impl Fn(&Host) -> Vec<(Timestamp, Event)>) {
     let disk = SimulatedDisk::new(1);
     let (host, journal) = inline(&disk, CAP, Durability::Power);
     for (now, event) in events(&host) {
         journal.append(now, &event, None).unwrap();
     }
-    let disk = hold(&disk, FOLDER, "journal-1.log");
+    let disk = hold(&disk, FOLDER, name);
     let (host, journal) = inline(&disk, CAP, Durability::Power);
     let found: Vec<_> =
         read(&journal, 0).into_iter().map(|record| (record.now, record.event)).collect();

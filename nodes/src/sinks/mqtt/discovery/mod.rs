@@ -45,6 +45,8 @@ pub(super) struct Announcing {
     by_kind: bool,
     /// What came before, and so was looked at.
     series: SeriesMap<()>,
+    /// As of when these are live series.
+    generation: u64,
     authors: BTreeSet<(Arc<str>, Option<String>)>,
     entities: Vec<Entity>,
     keys: BTreeSet<String>,
@@ -87,6 +89,7 @@ impl Announcing {
             outbox,
             by_kind: sink.has_topic_template() && config::speaks_of_kinds(&sink.topic),
             series: SeriesMap::new(),
+            generation: 0,
             authors: BTreeSet::new(),
             entities: Vec::new(),
             keys: BTreeSet::new(),
@@ -115,6 +118,7 @@ impl Announcing {
         trouble: &Trouble,
     ) -> Result<(), NodeError> {
         self.begin();
+        self.host.series.keep_live(&mut self.series, &mut self.generation);
         let items = &batch.items;
         let first = self.entities.len();
         let mut changed = BTreeSet::new();

@@ -15,7 +15,7 @@ use super::value;
 use crate::io::rows::form::{Refused, check_name};
 use crate::io::rows::json::{JsonLines, entries};
 use crate::io::rows::path::Fields;
-use crate::io::rows::series::{KeyIndex, field_text};
+use crate::io::rows::series::{KnownSeries, field_text};
 use crate::io::rows::time::{TimeFormat, TimeReader};
 use crate::io::rows::{Cell, Row, RowDecoder, Step};
 
@@ -36,8 +36,7 @@ pub(super) struct Edge {
     lines: [Vec<u8>; 2],
     times: TimeReader,
     labels: TopicLabels,
-    index: KeyIndex,
-    series: Vec<SeriesId>,
+    known: KnownSeries,
     key: Vec<u8>,
     context: Context,
 }
@@ -58,11 +57,16 @@ impl Edge {
             lines: Default::default(),
             times: TimeReader::new(TimeFormat::Auto, zone),
             labels: TopicLabels::new(config),
-            index: KeyIndex::default(),
-            series: Vec::new(),
+            known: KnownSeries::default(),
             key: Vec::new(),
             context: context.clone(),
         }
+    }
+
+    /// Forgets the series that gave their slots back.
+    #[inline]
+    pub(super) fn refresh(&mut self) {
+        self.known.refresh(&self.context.host.series);
     }
 
     /// Takes a message; `None` if it is none of these.
@@ -110,7 +114,7 @@ impl Edge {
         }
         let (cell, times) = (row.cell(TIMESTAMP), &mut self.times);
         let time = times.read(cell, row.text(cell)).unwrap_or(Timestamp::ON_RECEIPT);
-        let Edge { entry, times, labels, index, series, key, context, .. } = self;
+        let Edge { entry, times, labels, known, key, context, .. } = self;
         let mut place = 0;
         let walked = entries(readings, |json| {
             write_line(json, spare);
@@ -118,18 +122,12 @@ impl Edge {
                 Step::Row { .. } => {
                     let row = entry.row(spare);
                     write_key(&node, topic, row, key);
-                    let known = index.find(key).and_then(|number| series.get(number)).copied();
-                    let id = known.map_or_else(
-                        || {
-                            check_name(key.len())?;
-                            let id = intern(&node, topic, row, labels, context)?;
-                            let number = index.insert(key);
-                            series.truncate(number);
-                            series.push(id);
-                            Ok(id)
-                        },
-                        Ok,
-                    );
+                    let id = match known.find(key) {
+                        Some(id) => Ok(id),
+                        None => check_name(key.len())
+                            .and_then(|()| intern(&node, topic, row, labels, context))
+                            .inspect(|id| known.insert(key, *id)),
+                    };
                     id.and_then(|id| read(row, id, time, times))
                 }
                 Step::Rejected { reason, .. } => Err(reason.to_string().into()),

@@ -107,6 +107,8 @@ impl Decoder {
         if payload.is_empty() {
             return;
         }
+        self.objects.refresh();
+        self.edge.refresh();
         let mut found = Found::new(readings);
         if let Err(refused) = self.take(topic, payload, &mut found) {
             found.refuse_all(refused);

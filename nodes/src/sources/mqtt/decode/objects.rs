@@ -109,6 +109,15 @@ impl Objects {
         }
     }
 
+    /// Forgets the series that gave their slots back.
+    #[inline]
+    pub(super) fn refresh(&mut self) {
+        self.book.refresh();
+        if let Some(form) = &mut self.form {
+            form.refresh();
+        }
+    }
+
     /// Takes a payload that should be JSON.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::super::config::{Field, MqttConfig};
 use super::template::{Part, Template};
 use crate::io::rows::form::Refused;
 use crate::io::rows::path::Fields;
-use crate::io::rows::series::{KeyIndex, field_text, write_key};
+use crate::io::rows::series::{KnownSeries, field_text, write_key};
 use crate::io::rows::{Cell, Row};
 
 /// A message, or an entry of an array in one.
@@ -59,8 +59,7 @@ pub(super) struct SeriesBook {
     /// The fields of the template.
     slots: Vec<usize>,
     labels: TopicLabels,
-    index: KeyIndex,
-    ids: Vec<SeriesId>,
+    known: KnownSeries,
     key: Vec<u8>,
     /// How much of the key is of the message; the rest is of its field.
     length: usize,
@@ -82,11 +81,16 @@ impl SeriesBook {
             slots: template.fields().map(|field| fields.slot(field)).collect(),
             template,
             labels: TopicLabels::new(config),
-            index: KeyIndex::default(),
-            ids: Vec::new(),
+            known: KnownSeries::default(),
             key: Vec::new(),
             length: 0,
         }
+    }
+
+    /// Forgets the series that gave their slots back.
+    #[inline]
+    pub(super) fn refresh(&mut self) {
+        self.known.refresh(&self.context.host.series);
     }
 
     /// The fields of the template.
@@ -136,8 +140,8 @@ impl SeriesBook {
     ) -> Result<SeriesId, Refused> {
         self.key.truncate(self.length);
         self.key.extend_from_slice(name);
-        match self.index.find(&self.key).and_then(|number| self.ids.get(number)) {
-            Some(id) => Ok(*id),
+        match self.known.find(&self.key) {
+            Some(id) => Ok(id),
             None => self.remember(message, name, field),
         }
     }
@@ -165,9 +169,7 @@ impl SeriesBook {
             }
             if field.counter { series.counter() } else { series }
         })?;
-        let number = self.index.insert(&self.key);
-        self.ids.truncate(number);
-        self.ids.push(series);
+        self.known.insert(&self.key, series);
         Ok(series)
     }
 

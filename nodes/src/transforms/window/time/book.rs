@@ -170,7 +170,7 @@ impl Book {
     ) {
         self.due = Timestamp::MAX;
         if !self.group {
-            self.emit_panes(Cause::Time, series, out, |book, pane| {
+            self.emit_panes(Cause::Time, None, series, out, |book, pane| {
                 let due = book.due(pane.end, pane.touched);
                 if due > now {
                     book.due = book.due.min(due);
@@ -208,7 +208,7 @@ impl Book {
     ) {
         self.due = Timestamp::MAX;
         if !self.group {
-            self.emit_panes(cause, series, out, |_, _| true);
+            self.emit_panes(cause, None, series, out, |_, _| true);
             return;
         }
         while let Some((&start, _)) = self.spans.first_key_value() {
@@ -216,19 +216,74 @@ impl Book {
         }
     }
 
-    /// Emits the panes that `choose` chooses, each as a window, in the order of their starts.
+    /// Emits what open spans have of some series, as windows of their own; the spans go on without them.
+    pub(super) fn forget(
+        &mut self,
+        silent: &[SeriesId],
+        series: &mut SeriesMap<Open>,
+        out: &mut Outputs,
+    ) {
+        if !self.group {
+            return self.emit_panes(Cause::End, Some(silent), series, out, |_, _| true);
+        }
+        let mut leaving: SeriesMap<()> = SeriesMap::new();
+        for id in silent {
+            leaving.insert(*id, ());
+        }
+        for (start, mut span) in std::mem::take(&mut self.spans) {
+            let members = std::mem::take(&mut span.members);
+            let mut left = Vec::new();
+            for (id, summary) in members {
+                if leaving.get(id).is_some() {
+                    self.waiting -= 1;
+                    span.pending -= usize::from(summary.is_none());
+                    let pane = series.get_mut(id).and_then(|open| open.take(start));
+                    left.extend(summary.or_else(|| Some(pane?.summary(id))));
+                    continue;
+                }
+                if summary.is_none()
+                    && let Some(pane) = series.get_mut(id).and_then(|open| open.pane_mut(start))
+                {
+                    // Never more than series, which are numbered so.
+                    pane.member = span.members.len() as u32;
+                }
+                span.members.push((id, summary));
+            }
+            if !left.is_empty() {
+                self.emitter.window((start, span.end), Cause::End, left, out);
+            }
+            if span.pending > 0 {
+                self.spans.insert(start, span);
+            } else if !span.members.is_empty() {
+                self.emit(start, span, Cause::Time, out);
+            }
+        }
+    }
+
+    /// As [`Emitter::forget`].
+    pub(super) fn forget_derived(&mut self, silent: &mut Vec<SeriesId>) {
+        self.emitter.forget(silent);
+    }
+
+    /// Emits the panes that `choose` chooses, of some series or of all, each as a window, in the order of their starts.
     fn emit_panes(
         &mut self,
         cause: Cause,
+        of: Option<&[SeriesId]>,
         series: &mut SeriesMap<Open>,
         out: &mut Outputs,
         mut choose: impl FnMut(&mut Book, &Pane) -> bool,
     ) {
         let mut chosen = Vec::new();
-        for (id, open) in series.iter() {
-            chosen.extend(
-                open.panes().filter(|pane| choose(self, pane)).map(|pane| (pane.start, id)),
-            );
+        let mut look = |id: SeriesId, open: &Open| {
+            let panes = open.panes().filter(|pane| choose(self, pane));
+            chosen.extend(panes.map(|pane| (pane.start, id)));
+        };
+        match of {
+            Some(some) => {
+                some.iter().for_each(|id| series.get(*id).into_iter().for_each(|it| look(*id, it)));
+            }
+            None => series.iter().for_each(|(id, open)| look(id, open)),
         }
         chosen.sort_by_cached_key(|(start, id)| (*start, self.emitter.series(*id)));
         for (start, id) in chosen {
