@@ -214,13 +214,13 @@ impl Context {
     /// input's; `describe` sets unit and further labels (the unit is the input's unless it is changed).
     ///
     /// # Errors
-    /// The host holds too many series.
+    /// There are no more numbers for series.
     pub fn derived_series(
         &self,
         input: SeriesId,
         describe: impl FnOnce(Series) -> Series,
     ) -> Result<SeriesId, TooManySeries> {
-        self.host.series.intern(&self.derived(input, describe))
+        self.host.series.intern_derived(&self.derived(input, describe))
     }
 
     /// The number that [`Context::derived_series`] gave, in this process or for a state that was read, if it did.

@@ -189,6 +189,27 @@ impl SeriesTable {
         Ok((id, self.give(id, address)))
     }
 
+    /// The number of a series that is made from others. It takes a slot and is not refused one: whether there is room depends on how
+    /// far other parts of the graph have come, and what a node emits must not. Those that it is made from are bounded.
+    ///
+    /// # Errors
+    /// There are no more numbers.
+    pub fn intern_derived(&self, series: &Series) -> Result<SeriesId, TooManySeries> {
+        if let Some(id) = self.find(series) {
+            return Ok(id);
+        }
+        let mut inner = self.write();
+        match inner.find(series) {
+            Some(id) => {
+                inner.make_live(id);
+                Ok(id)
+            }
+            None => inner
+                .add(series.clone(), Standing::Live)
+                .ok_or(TooManySeries { cap: u32::MAX as usize }),
+        }
+    }
+
     /// A number for a series that something kept names. It takes no slot: [`SeriesTable::enter`] gives it one. `None` when there
     /// are no more numbers.
     #[must_use]

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::crowd::{Crowd, Roll};
 use super::world::{Item, Mode, Outside, World};
 use crate::batch::{Batch, ItemKind, Items};
 use crate::context::{Context, Host};
@@ -28,9 +29,11 @@ pub(super) fn registry() -> Registry {
         .with::<Clockwork>()
         .with::<Tally>()
         .with::<Stash>()
+        .with::<Crowd>()
+        .with::<Roll>()
 }
 
-fn value_of(reading: &Reading) -> i64 {
+pub(super) fn value_of(reading: &Reading) -> i64 {
     match reading.value {
         Value::Int(value) => value,
         _ => panic!("only whole numbers here"),

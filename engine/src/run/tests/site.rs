@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,12 +36,15 @@ pub(super) fn graph(yaml: &str) -> Graph {
 struct RuntimeClock {
     start: Timestamp,
     began: tokio::time::Instant,
+    /// Microseconds by which it was set forward.
+    leapt: Arc<AtomicI64>,
 }
 
 impl Clock for RuntimeClock {
     fn now(&self) -> Timestamp {
         let passed = i64::try_from(self.began.elapsed().as_micros()).expect("a short test");
-        Timestamp::from_micros(self.start.as_micros() + passed)
+        let leapt = self.leapt.load(Ordering::Relaxed);
+        Timestamp::from_micros(self.start.as_micros() + passed + leapt)
     }
 }
 
@@ -55,6 +59,7 @@ pub(super) struct Site {
     /// Its clock stands still.
     pub(super) stands: bool,
     now: Mutex<Timestamp>,
+    leapt: Arc<AtomicI64>,
     /// What ran, or was to run, under which revision.
     revisions: Mutex<BTreeMap<u64, Revision>>,
 }
@@ -91,6 +96,7 @@ impl Site {
             keeps: true,
             stands: false,
             now: Mutex::new(now),
+            leapt: Arc::default(),
             revisions: Mutex::default(),
         }
     }
@@ -101,10 +107,12 @@ impl Site {
 
     fn options(&self) -> Options {
         let began = tokio::time::Instant::now();
+        let (start, leapt) = (self.now(), self.leapt.clone());
+        leapt.store(0, Ordering::Relaxed);
         Options {
             clock: match self.stands {
                 true => Arc::new(SimulatedClock::new(self.now())),
-                false => Arc::new(RuntimeClock { start: self.now(), began }),
+                false => Arc::new(RuntimeClock { start, began, leapt }),
             },
             dead: self.letters.clone(),
             speed: self.speed,
@@ -186,6 +194,13 @@ impl Life<'_> {
     /// Lets time pass. It does so only while nobody has anything to do.
     pub(super) async fn pass(&self, seconds: f64) {
         tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+    }
+
+    /// Sets the clock forward once everybody has done what there is to do: as if the machine had slept.
+    pub(super) async fn leap(&self, seconds: f64) {
+        self.rest().await;
+        self.site.leapt.fetch_add((seconds * 1e6) as i64, Ordering::Relaxed);
+        self.pass(0.0).await;
     }
 
     /// Lets everybody do what there is to do, and sinks flush.
