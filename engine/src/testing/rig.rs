@@ -155,6 +155,29 @@ impl<C: NodeConfig> Rig<C> {
         self.must(|node, now, out| node.finish(now, out));
     }
 
+    /// Lets series give their slots back, as the engine does. Gives those that the node had made from them.
+    ///
+    /// # Panics
+    /// The node fails.
+    pub fn forget(&mut self, sources: &[&str]) -> Vec<SeriesId> {
+        let mut silent: Vec<SeriesId> = sources.iter().map(|source| self.series(source)).collect();
+        self.must(|node, now, out| node.forget(now, &mut silent, out));
+        self.context.host.series.retire(&silent);
+        silent.split_off(sources.len())
+    }
+
+    /// The series that the node's state speaks of, by name.
+    ///
+    /// # Panics
+    /// The state cannot be written.
+    #[must_use]
+    pub fn remembered(&self) -> Vec<String> {
+        match self.node.snapshot() {
+            Ok(state) => state.series.iter().map(|id| self.name(*id)).collect(),
+            Err(error) => panic!("the state cannot be written: {error}"),
+        }
+    }
+
     /// Replaces the node by a new one that is given the old one's state.
     ///
     /// # Panics

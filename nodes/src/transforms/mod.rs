@@ -8,5 +8,7 @@ pub mod latest;
 pub mod novelty;
 #[cfg(test)]
 mod recordings;
+#[cfg(test)]
+mod silent;
 pub mod volatility;
 pub mod window;

@@ -47,6 +47,25 @@ pub(super) fn readings(rig: &Rig<WindowConfig>, traffic: &[(u8, i32, i8)]) -> Ve
 }
 
 proptest! {
+    /// Whatever is open of a series that gives its slot back, and whoever shares its windows.
+    #[test]
+    fn a_series_that_is_forgotten_loses_no_reading(
+        before in traffic(), after in traffic(), which in prop::sample::select(&APART[..]),
+    ) {
+        let mut rig = rig(shape(which));
+        let sent = before.len() + after.len();
+        rig.feed(readings(&rig, &before));
+        rig.forget(&["t:0"]);
+        prop_assert!(!rig.remembered().contains(&"t:0".to_owned()));
+        rig.restart();
+        rig.feed(readings(&rig, &after));
+        rig.finish();
+        let windows = rig.windows("main");
+        let held = windows.iter().flat_map(|window| &window.summaries).map(|one| one.count);
+        let held = held.sum::<u64>() as usize;
+        prop_assert_eq!(held + late(&mut rig).len(), sent);
+    }
+
     #[test]
     fn the_cut_into_batches_and_restarts_change_nothing(
         traffic in traffic(), cut in 1usize..10, which in 0..SHAPES,
