@@ -283,3 +283,49 @@ fn a_series_with_a_name_beyond_all_measure_is_refused() {
     bench.decode(&long, "1");
     assert!(bench.reasons().concat().contains("what names its series"), "a topic");
 }
+
+/// A flood of names in each of the three forms that name series.
+#[test]
+fn a_flood_of_names_meets_the_cap_and_slots_given_back_are_given_anew() {
+    use smollama_engine::context::SERIES_PER_NODE_MAX;
+
+    type Message = fn(usize) -> (String, String);
+    let forms: [Message; 3] = [
+        |name| (format!("t/{name}"), "1".into()),
+        |name| ("t".into(), format!(r#"{{"source":"s{name}","value":1}}"#)),
+        |name| {
+            (
+                "x/n/readings".into(),
+                format!(r#"{{"readings":[{{"source":"a:{name}","value":1}}]}}"#),
+            )
+        },
+    ];
+    for message in forms {
+        let mut bench = Bench::new(json!({}));
+        let decode = |bench: &mut Bench, name| {
+            let (topic, payload) = message(name);
+            bench.decode(&topic, payload);
+            let series = bench.readings.pop().map(|reading| reading.series);
+            assert_eq!(series.is_none(), bench.rejects.pop().is_some());
+            series
+        };
+        let first: Vec<_> =
+            (0..SERIES_PER_NODE_MAX).map(|name| decode(&mut bench, name).unwrap()).collect();
+        assert_eq!(decode(&mut bench, 1_000_000), None);
+        assert_eq!(bench.decoder.lacking_series(), 1);
+        let lacking = bench.host.series.lacking_since(0);
+        assert_eq!((lacking.host, lacking.nodes), (false, vec!["p/in".into()]));
+        assert_eq!(decode(&mut bench, 7), Some(first[7]), "what is known goes on");
+
+        assert_eq!(bench.host.series.retire(&first[..10]), 10);
+        let back = decode(&mut bench, 7).unwrap();
+        assert!(!first.contains(&back) && bench.host.series.is_live(back), "another number");
+        assert_eq!(decode(&mut bench, 7), Some(back));
+        assert_eq!(decode(&mut bench, 10), Some(first[10]));
+        for name in 1_000_000..1_000_009 {
+            assert!(decode(&mut bench, name).is_some());
+        }
+        assert_eq!(decode(&mut bench, 1_000_009), None);
+        assert_eq!(bench.host.series.len(), SERIES_PER_NODE_MAX);
+    }
+}
