@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use smollama_engine::config::Section;
+use smollama_engine::context::SERIES_PER_NODE_MAX;
 use smollama_engine::control::{
     CheckpointStatus, DeadLetterStatus, DiskCost, HostStatus, JournalFailure, JournalStatus,
     NodeName, NodeState, NodeStatus, PipelineStatus, QueueStatus, Rates, ReadingsStatus,
@@ -199,6 +200,12 @@ impl Overview {
             source_count: sources.len() as u64,
             series: all.len() as u64,
             series_cap: table.cap() as u64,
+            series_given_back: table.given_back(),
+            series_refused: table.refused(),
+            at_series_cap: {
+                let full = table.at_cap(SERIES_PER_NODE_MAX);
+                full.iter().map(ToString::to_string).collect()
+            },
             sources: {
                 sources.truncate(SOURCES_SHOWN);
                 sources

@@ -79,6 +79,11 @@ fn a_flood_of_topics_meets_a_cap_that_is_told_and_stops_nobody_else() {
     assert!(most_memory < 256 << 20, "{most_memory} bytes");
     let flood = node(&place, "flood");
     assert!(flood["rejected"].as_u64() > Some(0) && flood["error"] == Value::Null, "{flood}");
+    let readings = &status["readings"];
+    assert_eq!(readings["at_series_cap"], serde_json::json!(["p/flood"]), "{readings}");
+    assert!(readings["series_refused"].as_u64() > Some(0), "{readings}");
+    let shown = place.says(&["status"]);
+    assert!(shown.contains("! p/flood holds as many series as a source may; refused"), "{shown}");
     let letters = place.says(&["dlq", "list"]);
     assert!(letters.contains("too many series: the limit of 10000 is reached"), "{letters}");
     let logs = place.says(&["logs"]);

@@ -85,7 +85,11 @@ impl Page<'_> {
         let series = status.readings.series as f64;
         self.gauge("smollama_series", "Series the host holds", series)?;
         let cap = status.readings.series_cap as f64;
-        self.gauge("smollama_series_cap", "Series the host may hold", cap)
+        self.gauge("smollama_series_cap", "Series the host may hold", cap)?;
+        let help = "Series that were silent and gave their slots back";
+        self.counter("smollama_series_given_back", help, status.readings.series_given_back)?;
+        let help = "Times that a new series found no slot";
+        self.counter("smollama_series_refused", help, status.readings.series_refused)
     }
 
     fn store(&mut self, status: &Status) -> Result<(), Error> {

@@ -98,7 +98,7 @@ pub struct NodeSection {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// How many series the host may hold. Default 100000.
+    /// How many series the host may hold. When it holds as many, those that were silent for a day make room. Default 100000.
     pub series: usize,
 }
 

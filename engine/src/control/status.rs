@@ -260,6 +260,15 @@ pub struct ReadingsStatus {
     pub series: u64,
     /// How many series there may be.
     pub series_cap: u64,
+    /// How many series gave their slots back since the process began: they were silent for a day, and slots were lacking.
+    #[serde(default)]
+    pub series_given_back: u64,
+    /// How often something of a new series was refused since the process began, as there was no slot for it.
+    #[serde(default)]
+    pub series_refused: u64,
+    /// The source nodes that hold as many series as one may.
+    #[serde(default)]
+    pub at_series_cap: Vec<String>,
 }
 
 /// The journal.

@@ -1,6 +1,8 @@
 //! The whole host on one screen: a line for each thing, a row for each node, and a line for each trouble.
 
-use smollama_engine::control::{NodeState, NodeStatus, QueueStatus, SpoolStatus, Status};
+use smollama_engine::control::{
+    NodeState, NodeStatus, QueueStatus, ReadingsStatus, SpoolStatus, Status,
+};
 
 use crate::text::{
     Cell, Column, Paint, Table, Tone, bytes, count, cut, percent, plain, rate, short, span,
@@ -18,17 +20,20 @@ pub(super) fn overview(status: &Status, width: Option<usize>, paint: Paint) -> S
         out += &format!("{}{}\n", paint.faint(&format!("{label:LABEL$}")), paint.tone(tone, text));
     };
     let readings = &status.readings;
-    line(
-        "readings",
-        fill_tone(readings.series, readings.series_cap),
-        &format!(
-            "{} of {}, {} of {} series",
-            count(readings.source_count, "source"),
-            count(readings.source_types.len() as u64, "type"),
-            readings.series,
-            readings.series_cap
-        ),
+    let mut text = format!(
+        "{} of {}, {} of {} series",
+        count(readings.source_count, "source"),
+        count(readings.source_types.len() as u64, "type"),
+        readings.series,
+        readings.series_cap
     );
+    if readings.series_given_back > 0 {
+        text += &format!(", {} given back", readings.series_given_back);
+    }
+    line("readings", fill_tone(readings.series, readings.series_cap), &text);
+    if let Some(lack) = lack_of_series(readings) {
+        line("", Tone::Bad, &lack);
+    }
     if let Some(journal) = &status.journal {
         let mut text = format!(
             "{}, {} of {} ({}), {} and {} a day",
@@ -76,6 +81,22 @@ pub(super) fn overview(status: &Status, width: Option<usize>, paint: Paint) -> S
     }
     line("data", Tone::Plain, &plain(&status.host.data_dir));
     out + &pipelines(status, width, paint)
+}
+
+/// What is refused while a cap of series is reached.
+fn lack_of_series(readings: &ReadingsStatus) -> Option<String> {
+    let full = &readings.at_series_cap;
+    let who = if readings.series >= readings.series_cap {
+        "there is no room for more series".to_owned()
+    } else if let [one] = full.as_slice() {
+        format!("{} holds as many series as a source may", plain(one))
+    } else if let [first @ .., last] = full.as_slice() {
+        let first: Vec<_> = first.iter().map(|one| plain(one)).collect();
+        format!("{} and {} hold as many series as a source may", first.join(", "), plain(last))
+    } else {
+        return None;
+    };
+    Some(format!("! {who}; refused {}", count(readings.series_refused, "time")))
 }
 
 fn headline(status: &Status, paint: Paint) -> String {

@@ -80,6 +80,9 @@ pub(crate) fn example() -> Status {
             sources: vec![],
             series: 44,
             series_cap: 100_000,
+            series_given_back: 0,
+            series_refused: 0,
+            at_series_cap: vec![],
         },
         journal: Some(JournalStatus {
             durability: "power".into(),
@@ -176,6 +179,23 @@ fn a_journal_that_cannot_be_written_is_a_line_of_its_own() {
     let line =
         "            ! it cannot be written for 2m 20s: No space left on device (os error 28)";
     assert!(shown.contains(&format!("syncs a day\n{line}\n")), "{shown}");
+}
+
+#[test]
+fn where_series_lack_room_it_says_who_holds_so_many() {
+    let mut status = example();
+    status.readings.series_given_back = 9_500;
+    let shown = overview::overview(&status, None, Paint(false));
+    assert!(shown.contains("44 of 100000 series, 9500 given back\n"), "{shown}");
+    status.readings.series_refused = 12;
+    status.readings.at_series_cap = vec!["home/air".into(), "home/soil".into()];
+    let shown = overview::overview(&status, None, Paint(false));
+    let line = "            ! home/air and home/soil hold as many series as a source may; refused 12 times";
+    assert!(shown.contains(&format!("9500 given back\n{line}\n")), "{shown}");
+    status.readings.series = 100_000;
+    let shown = overview::overview(&status, None, Paint(false));
+    let line = "            ! there is no room for more series; refused 12 times";
+    assert!(shown.contains(&format!("given back\n{line}\n")), "{shown}");
 }
 
 #[test]

@@ -52,6 +52,9 @@ use self::time::TimeWindows;
 /// **Memory** is bounded: at most 1,000 windows open per series, which the check holds against the settings; and at most 500,000
 /// summaries in open windows that series share, after which the oldest window is emitted early.
 ///
+/// A series that gives its slot back, as it was silent for a day and the host has no room for new ones, leaves the windows it is in: what
+/// they have of it comes in a window of its own, with cause `end`.
+///
 /// **When its settings change** while it runs, what was gathered goes on wherever it can: in the open windows, where `length` and
 /// `step` (or `gap`, or `step` of `count`) stay as they are, whatever else changes; otherwise in the window by the new settings that has all
 /// of an open window's readings of a series. Sums cannot be cut; so where no window has them all, the open one is emitted at once as it
