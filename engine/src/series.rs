@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use map::SeriesMap;
-pub use table::{SeriesTable, TooManySeries};
+pub use table::{Lacking, SeriesTable, TooManySeries};
 
 /// What is measured: a key of three fields, written `type:id`, or `host:type:id` for another host's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

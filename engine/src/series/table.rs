@@ -1,15 +1,14 @@
 //! The series of a host.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasher;
+mod inner;
+mod lack;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
 
-use hashbrown::HashTable;
 use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 
+use self::inner::{Giver, Inner, Standing};
+pub use self::lack::Lacking;
 use super::{Series, SeriesId, SeriesMap, SourceKey};
 
 /// The node or the host may hold no more series.
@@ -42,71 +41,6 @@ pub struct SeriesTable {
     gone: Arc<Series>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    /// Those that are live or only named, by name.
-    index: HashTable<u32>,
-    hasher: foldhash::fast::RandomState,
-    entries: SeriesMap<Entry>,
-    next: u32,
-    live: usize,
-    given_back: u64,
-    /// Those that are not live, the oldest first, each with its turn.
-    past: VecDeque<(SeriesId, u32)>,
-    /// How many live series each source node gives readings to.
-    given: HashMap<Arc<str>, usize>,
-    collisions: u64,
-    /// Who lacked room last, and when that was said last.
-    lacks: HashMap<Option<Arc<str>>, Lack>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    series: Arc<Series>,
-    standing: Standing,
-    /// Counts how often it ceased to be live, to tell its places in `past` apart.
-    turn: u32,
-    giver: Option<Giver>,
-    /// Two source nodes give readings to it.
-    shared: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// It has a slot.
-    Live,
-    /// Something that is kept names it.
-    Named,
-    /// It gave its slot back.
-    Past,
-}
-
-/// The source node that gives readings to a series.
-#[derive(Debug)]
-struct Giver {
-    address: Arc<str>,
-    /// It said so itself; otherwise readings of it were found, and it may have another name now.
-    said: bool,
-}
-
-#[derive(Debug)]
-struct Lack {
-    /// The count of refusals with it.
-    at: u64,
-    said: Instant,
-}
-
-/// Who lacked room for new series.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lacking {
-    /// The host as a whole.
-    pub host: bool,
-    /// Source nodes that hold as many as one may.
-    pub nodes: Vec<Arc<str>>,
-}
-
-/// How often a lack of room is said.
-const SAY_EVERY: Duration = Duration::from_secs(60);
 /// So many names stay known at the least, however few series there may be.
 const PAST_MIN: usize = 10_000;
 
@@ -330,92 +264,6 @@ impl SeriesTable {
         }
     }
 
-    /// Whether a series can give its slot back to help one of those who lack room, once it is silent in a part of the graph with these
-    /// source nodes: no other part gives readings to it.
-    pub(crate) fn can_retire(
-        &self,
-        ids: &mut Vec<SeriesId>,
-        lacking: &Lacking,
-        sources: &[Arc<str>],
-    ) {
-        let inner = self.read();
-        ids.retain(|&id| {
-            let Some(entry) = inner.entries.get(id) else { return false };
-            entry.standing == Standing::Live
-                && !entry.shared
-                && match &entry.giver {
-                    None => true,
-                    Some(giver) => {
-                        sources.contains(&giver.address)
-                            && (lacking.host || lacking.nodes.contains(&giver.address))
-                    }
-                }
-        });
-    }
-
-    /// How often a new series found no room since the process began.
-    #[inline]
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    /// Waits for the next time that a new series finds no room.
-    pub(crate) fn refusal(&self) -> Notified<'_> {
-        self.refusals.notified()
-    }
-
-    /// Who lacked room since there were so many refusals.
-    #[must_use]
-    pub fn lacking_since(&self, refused: u64) -> Lacking {
-        let inner = self.read();
-        let mut lacking = Lacking::default();
-        for (who, _) in inner.lacks.iter().filter(|(_, lack)| lack.at > refused) {
-            match who {
-                Some(address) => lacking.nodes.push(address.clone()),
-                None => lacking.host = true,
-            }
-        }
-        lacking.nodes.sort();
-        lacking
-    }
-
-    /// Notes that a source node, or the host, has no room for a new series.
-    fn refuse(&self, who: Option<&Arc<str>>, cap: usize) {
-        let mut inner = self.write();
-        // Under the lock, so that who reads the count finds who it was.
-        let at = self.refused.load(Ordering::Relaxed) + 1;
-        let now = Instant::now();
-        let known = inner.lacks.get_mut(&who.cloned());
-        let due = match known {
-            Some(lack) => {
-                lack.at = at;
-                let due = now.duration_since(lack.said) >= SAY_EVERY;
-                if due {
-                    lack.said = now;
-                }
-                due
-            }
-            None => {
-                inner.lacks.insert(who.cloned(), Lack { at, said: now });
-                true
-            }
-        };
-        self.refused.store(at, Ordering::Relaxed);
-        drop(inner);
-        self.refusals.notify_waiters();
-        match who {
-            _ if !due => {}
-            Some(node) => tracing::warn!(
-                %node,
-                "it gives readings to {cap} series, which is all that one source may; new ones are refused until others have been silent for 24 hours"
-            ),
-            None => tracing::warn!(
-                "the host has {cap} series, which is all that `limits.series` allows; new ones are refused until others have been silent for 24 hours"
-            ),
-        }
-    }
-
     /// Notes that a source node gives readings to a series. When another one already does, that is counted, and its address comes
     /// back.
     pub fn give(&self, id: SeriesId, address: &Arc<str>) -> Option<Arc<str>> {
@@ -511,93 +359,6 @@ impl SeriesTable {
     #[cfg(test)]
     pub(crate) fn names(&self) -> usize {
         self.read().entries.len()
-    }
-}
-
-impl Inner {
-    /// The number of a series that is live or named.
-    fn find(&self, series: &Series) -> Option<SeriesId> {
-        let hash = self.hasher.hash_one(series);
-        let same = |&id: &u32| {
-            self.entries.get(SeriesId(id)).is_some_and(|entry| *entry.series == *series)
-        };
-        self.index.find(hash, same).map(|&id| SeriesId(id))
-    }
-
-    fn find_live(&self, series: &Series) -> Option<SeriesId> {
-        self.find(series).filter(|id| self.is_live(*id))
-    }
-
-    fn is_live(&self, id: SeriesId) -> bool {
-        self.entries.get(id).is_some_and(|entry| entry.standing == Standing::Live)
-    }
-
-    /// Gives a series a number that no other had. `None` when there are no more.
-    fn add(&mut self, series: Series, standing: Standing) -> Option<SeriesId> {
-        let id = SeriesId(self.next);
-        self.next = self.next.checked_add(1)?;
-        let hash = self.hasher.hash_one(&series);
-        let series = Arc::new(series);
-        self.entries.insert(id, Entry { series, standing, turn: 0, giver: None, shared: false });
-        let Inner { index, hasher, entries, .. } = self;
-        index.insert_unique(hash, id.0, |&other| {
-            entries.get(SeriesId(other)).map_or(0, |entry| hasher.hash_one(&*entry.series))
-        });
-        self.live += usize::from(standing == Standing::Live);
-        Some(id)
-    }
-
-    /// A live series of the name that a number stands for.
-    fn live_again(&mut self, id: SeriesId, gone: &Arc<Series>) -> SeriesId {
-        let series = match self.entries.get(id) {
-            Some(Entry { standing: Standing::Live, .. }) => return id,
-            Some(entry) => entry.series.clone(),
-            None => gone.clone(),
-        };
-        match self.find(&series) {
-            Some(found) => {
-                self.make_live(found);
-                found
-            }
-            None => self.add((*series).clone(), Standing::Live).unwrap_or(id),
-        }
-    }
-
-    /// Gives one that is only named a slot.
-    fn make_live(&mut self, id: SeriesId) {
-        let Some(entry) = self.entries.get_mut(id) else { return };
-        if entry.standing == Standing::Named {
-            entry.standing = Standing::Live;
-            self.live += 1;
-        }
-    }
-
-    /// Lets a series not be found by its name.
-    fn unlist(&mut self, id: SeriesId, series: &Series) {
-        let hash = self.hasher.hash_one(series);
-        if let Ok(found) = self.index.find_entry(hash, |&other| other == id.0) {
-            found.remove();
-        }
-    }
-
-    fn set_giver(&mut self, id: SeriesId, giver: Option<Giver>) {
-        let new = giver.as_ref().map(|giver| giver.address.clone());
-        let Some(entry) = self.entries.get_mut(id) else { return };
-        let old = std::mem::replace(&mut entry.giver, giver).map(|giver| giver.address);
-        if old == new {
-            return;
-        }
-        if let Some(old) = old
-            && let Some(given) = self.given.get_mut(&old)
-        {
-            *given -= 1;
-            if *given == 0 {
-                self.given.remove(&old);
-            }
-        }
-        if let Some(new) = new {
-            *self.given.entry(new).or_default() += 1;
-        }
     }
 }
 
