@@ -124,6 +124,12 @@ impl Predicate {
         meets != self.not
     }
 
+    /// Of how many series something was decided.
+    #[cfg(test)]
+    pub(super) fn decided(&self) -> usize {
+        self.decided.as_ref().map_or(0, SeriesMap::len)
+    }
+
     /// Forgets what was decided of series that gave their slots back.
     pub fn forget(&mut self, silent: &[SeriesId]) {
         for id in silent {

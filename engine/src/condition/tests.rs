@@ -146,6 +146,19 @@ fn summer_time_moves_the_day() {
 }
 
 #[test]
+fn nothing_stays_of_a_series_that_is_forgotten() {
+    let host = host(TimeZone::UTC);
+    let ids = ["t:a", "t:b"]
+        .map(|name| host.series.intern(&Series::new(SourceKey::parse(name))).unwrap());
+    let mut predicate = Predicate::new(&condition(json!({ "sources": "t:a" })), &host);
+    let mut meets = |id| predicate.reading(&Reading::new(Timestamp::EPOCH, id, 1.0));
+    assert!(meets(ids[0]) && !meets(ids[1]));
+    assert_eq!(predicate.decided(), 2);
+    predicate.forget(&ids[..1]);
+    assert_eq!(predicate.decided(), 1);
+}
+
+#[test]
 fn one_series_of_a_window_must_meet_all() {
     let bench = Bench::new();
     let (hot, cold) = (bench.reading("t:hot", 40.0), bench.reading("t:cold", 5.0));

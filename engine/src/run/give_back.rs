@@ -39,7 +39,8 @@ impl LivePart {
     pub(super) fn give_back(&mut self) -> bool {
         let Some(due) = self.sweep_due() else { return false };
         let now = self.clock.now();
-        if now < due {
+        // Looking through all series for nothing would cost whoever waits.
+        if now < due || !self.inbox.is_idle() {
             return false;
         }
         let refused = self.host.series.refused();

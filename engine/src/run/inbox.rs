@@ -185,6 +185,12 @@ impl Inbox {
         }
     }
 
+    /// Whether nothing waits to be taken, here or in the journal.
+    pub(crate) fn is_idle(&self) -> bool {
+        let waiting = self.lock();
+        !waiting.lagging && waiting.arrivals.is_empty()
+    }
+
     /// Lets something happen between what was taken and what comes: `note` numbers it, under the lock. `None` where something
     /// waits to be taken first, or where it was not noted.
     pub(crate) fn between(

@@ -1,7 +1,6 @@
 //! Every node drops what it keeps of series that give their slots back, and emits first what it owes for them.
 
 use serde_json::json;
-use smollama_engine::node::Node;
 use smollama_engine::reading::Value;
 use smollama_engine::registry::NodeConfig;
 use smollama_engine::series::SeriesId;
@@ -9,7 +8,6 @@ use smollama_engine::testing::Rig;
 
 use super::adaptive_rate::AdaptiveRateConfig;
 use super::dedup::DedupConfig;
-use super::filter::FilterConfig;
 use super::latest::LatestConfig;
 use super::novelty::NoveltyConfig;
 use super::volatility::VolatilityConfig;
@@ -168,16 +166,4 @@ fn window_gives_the_series_a_window_of_its_own() {
         last.sort_unstable();
         assert_eq!(last, [counted(1, A), counted(4, B)], "{shape}");
     }
-}
-
-#[test]
-fn filter_decides_anew_and_no_number_stays_behind() {
-    let mut rig: Rig<FilterConfig> = Rig::json(json!({ "sources": A }));
-    both(&mut rig, 0..1);
-    rig.forget(&[A, B]);
-    both(&mut rig, 1..2);
-    let passed: Vec<String> = rig.values("main").into_iter().map(|one| one.1).collect();
-    assert_eq!(passed, [A, A]);
-    let config: FilterConfig = serde_json::from_value(json!({ "sources": A })).unwrap();
-    assert!(matches!(config.build(rig.context()), Ok(Node::Transform(_))));
 }

@@ -165,8 +165,7 @@ fn sink_form(sink: &SinkCut) -> SinkForm<'_> {
     SinkForm { address, stream: stream.into_bytes(), sent: *sent, spool: spool.as_deref() }
 }
 
-/// A checkpoint out of its whole file. A node whose state speaks of a series for which the host has no room loses that state, and begins
-/// anew: the state is the node's own and cannot be given in part.
+/// A checkpoint out of its whole file. Its series have numbers, and no slots yet.
 pub(super) fn decode(file: &[u8], host: &Host) -> Result<Checkpoint, Unreadable> {
     let (_format, body) = open(&KIND, file)?;
     let (body, rest): (BodyForm<'_>, &[u8]) =
@@ -243,13 +242,15 @@ impl Names<'_> {
                     series.source = then.source.clone();
                 }
             }
-            match self.host.series.intern(&series) {
-                Ok(id) => ids.push(id),
-                Err(error) => {
-                    tracing::error!(node = address, "it begins without the state it had: {error}");
-                    return Ok(None);
-                }
-            }
+            // It takes a slot when the graph begins with it: what was let in once is not refused now.
+            let Some(id) = self.host.series.name(&series) else {
+                tracing::error!(
+                    node = address,
+                    "it begins without the state it had: there are no numbers left for its series"
+                );
+                return Ok(None);
+            };
+            ids.push(id);
         }
         Ok(Some(ids))
     }

@@ -47,24 +47,20 @@ fn format_1_is_written_as_it_was() {
 }
 
 #[test]
-fn a_series_over_the_cap_costs_the_state_of_its_node_only() {
+fn series_over_the_cap_keep_their_state() {
     let table = SeriesTable::default();
     let ids =
         ["a", "b", "c"].map(|id| table.intern(&Series::new(SourceKey::local("t", id))).unwrap());
-    let state = |series: &[_]| State { version: 1, series: series.to_vec(), body: vec![1] };
-    let states = vec![
-        ("p/one".into(), state(&ids[..2])),
-        ("p/two".into(), state(&ids[1..])),
-        ("p/three".into(), state(&ids[..1])),
-    ];
+    let states = vec![("p/one".into(), State { version: 1, series: ids.to_vec(), body: vec![1] })];
     let cuts = vec![PartCut { states, ..PartCut::default() }];
     let file = form::encode(&Checkpoint { cuts, ..Checkpoint::default() }, &table).unwrap();
 
     let host = Host { series: SeriesTable::new(2), ..Host::for_tests(Path::new("/data")) };
     let read = form::decode(&file, &host).unwrap();
-    let left: Vec<&str> = read.cuts[0].states.iter().map(|(address, _)| &**address).collect();
-    assert_eq!(left, ["p/one", "p/three"]);
-    assert_eq!(read.cuts[0].states[0].1.series.len(), 2);
+    let found = read.cuts[0].states[0].1.series.iter();
+    let found: Vec<String> = found.map(|&id| host.series.get(id).source.id().to_owned()).collect();
+    assert_eq!(found, ["a", "b", "c"]);
+    assert_eq!(host.series.len(), 0, "they take their slots when they are gone on with");
 }
 
 #[test]

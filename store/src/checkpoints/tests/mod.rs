@@ -79,7 +79,7 @@ fn translated(checkpoint: &Checkpoint, from: &SeriesTable, to: &SeriesTable) -> 
     let mut translated = checkpoint.clone();
     for (_, state) in translated.cuts.iter_mut().flat_map(|cut| &mut cut.states) {
         for id in &mut state.series {
-            *id = to.find(&from.get(*id)).expect("it was interned");
+            *id = to.name(&from.get(*id)).expect("there are numbers");
         }
     }
     translated
