@@ -95,7 +95,7 @@ impl Duration {
             1_000_000.. => 1_000,
             _ => 1,
         };
-        Duration((self.0 + step / 2) / step * step)
+        Duration(self.0.saturating_add(step / 2) / step * step)
     }
 
     /// As the standard library's type.

@@ -18,6 +18,7 @@ pub fn registry() -> Registry {
         .with::<sources::socket::SocketConfig>()
         .with::<sources::system::SystemConfig>()
         .with::<transforms::adaptive_rate::AdaptiveRateConfig>()
+        .with::<transforms::alarm::AlarmConfig>()
         .with::<transforms::dedup::DedupConfig>()
         .with::<transforms::filter::FilterConfig>()
         .with::<transforms::latest::LatestConfig>()

@@ -18,6 +18,24 @@ pub struct TimeOfDay {
 
 const DAY_MINUTES: i32 = 24 * 60;
 
+impl TimeOfDay {
+    /// Whether a minute of the day, counted from midnight, lies in it.
+    #[must_use]
+    pub fn holds(self, minute: i32) -> bool {
+        if self.from < self.to {
+            (self.from..self.to).contains(&minute)
+        } else {
+            minute >= self.from || minute < self.to
+        }
+    }
+
+    /// The first minute of the day that is no longer in it: from 0 to 1440, which is midnight.
+    #[must_use]
+    pub fn end(self) -> i32 {
+        self.to
+    }
+}
+
 fn minutes(text: &str) -> Option<i32> {
     let (hours, minutes) = text.trim().split_once(':')?;
     let digits = |text: &str| {

@@ -48,7 +48,9 @@ pub enum Literal {
 }
 
 impl Literal {
-    pub(crate) fn equals(&self, value: &Value) -> bool {
+    /// Whether a value is this one. Numbers, texts, and on and off are never one another.
+    #[must_use]
+    pub fn equals(&self, value: &Value) -> bool {
         match (self, value) {
             (Literal::Number(own), Value::Float(value)) => own == value,
             (Literal::Number(own), Value::Int(value)) => *own == *value as f64,

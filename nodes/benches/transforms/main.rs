@@ -20,6 +20,7 @@ use smollama_engine::node::{MAIN, Node, Outputs};
 use smollama_engine::registry::{Carries, NodeConfig};
 use smollama_engine::time::Timestamp;
 use smollama_nodes::transforms::adaptive_rate::AdaptiveRateConfig;
+use smollama_nodes::transforms::alarm::AlarmConfig;
 use smollama_nodes::transforms::dedup::DedupConfig;
 use smollama_nodes::transforms::filter::FilterConfig;
 use smollama_nodes::transforms::novelty::NoveltyConfig;
@@ -51,6 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     bench.compare::<FilterConfig, passes::Filter>(
         r#"{ "sources": ["bench:*/temp_c", "bench:*/co2_ppm"], "value": { "above": 60 } }"#,
     )?;
+    bench.compare::<AlarmConfig, passes::Alarm>(r#"{ "above": 60, "clear_below": 59 }"#)?;
     bench.compare::<WindowConfig, gathers::Tumbling>(r#"{ "length": "1m" }"#)?;
     bench.compare::<AdaptiveRateConfig, gathers::Heartbeats>(r#"{ "start": "5m" }"#)?;
     Ok(())

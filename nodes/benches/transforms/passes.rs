@@ -1,8 +1,8 @@
-//! Loops that pass some readings on: `dedup`, `filter`.
+//! Loops that pass some readings on, or say what becomes of them: `dedup`, `filter`, `alarm`.
 
 use smollama_engine::context::Context;
 use smollama_engine::reading::{Reading, Value};
-use smollama_engine::series::SeriesMap;
+use smollama_engine::series::{SeriesId, SeriesMap};
 
 use crate::plain::Plain;
 
@@ -69,6 +69,46 @@ impl Plain for Filter {
             });
             if kept && value > 60.0 {
                 out.push(Reading { value: Value::Float(value), ..*reading });
+            }
+        }
+    }
+}
+
+/// Says of each series when it rises above 60, and when it falls below 59.
+pub(crate) struct Alarm {
+    rings: SeriesMap<Rings>,
+    context: Context,
+}
+
+struct Rings {
+    series: SeriesId,
+    on: bool,
+}
+
+impl Plain for Alarm {
+    type Emits = Reading;
+
+    fn new(context: &Context) -> Alarm {
+        Alarm { rings: SeriesMap::new(), context: context.clone() }
+    }
+
+    fn apply(&mut self, readings: &[Reading], out: &mut Vec<Reading>) {
+        for reading in readings {
+            let Value::Float(value) = reading.value else { continue };
+            let Some(rings) = self.rings.get_mut(reading.series) else {
+                let Ok(series) = self.context.derived_series(reading.series, |series| series)
+                else {
+                    continue;
+                };
+                let on = value > 60.0;
+                self.rings.insert(reading.series, Rings { series, on });
+                out.push(Reading::new(reading.time, series, on));
+                continue;
+            };
+            let turns = if rings.on { value < 59.0 } else { value > 60.0 };
+            if turns {
+                rings.on = !rings.on;
+                out.push(Reading::new(reading.time, rings.series, rings.on));
             }
         }
     }

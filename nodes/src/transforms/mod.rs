@@ -1,6 +1,7 @@
 //! What turns items into other items.
 
 pub mod adaptive_rate;
+pub mod alarm;
 mod counter;
 pub mod dedup;
 pub mod filter;

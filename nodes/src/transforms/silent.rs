@@ -7,6 +7,7 @@ use smollama_engine::series::SeriesId;
 use smollama_engine::testing::Rig;
 
 use super::adaptive_rate::AdaptiveRateConfig;
+use super::alarm::AlarmConfig;
 use super::dedup::DedupConfig;
 use super::latest::LatestConfig;
 use super::novelty::NoveltyConfig;
@@ -43,6 +44,21 @@ fn assert_forgotten<C: NodeConfig>(rig: &mut Rig<C>) {
     assert_eq!(rig.remembered(), [B]);
     rig.restart();
     assert_eq!(rig.remembered(), [B]);
+}
+
+#[test]
+fn alarm_tells_what_it_holds_back_and_reminds_no_more() {
+    let settings = json!({ "above": 8, "quiet": "00:00-12:00", "remind": "1h" });
+    let mut rig: Rig<AlarmConfig> = Rig::json(settings);
+    rig.send(0.0, A, 9.0);
+    rig.send(0.0, B, 5.0);
+    let made: Vec<SeriesId> = rig.readings("main").iter().map(|one| one.series).collect();
+    rig.restart();
+    assert_eq!((rig.observations("news"), rig.forget(&[A])), (vec![], vec![made[0]]));
+    assert_eq!(rig.observations("news").len(), 1);
+    assert_forgotten(&mut rig);
+    rig.wait_until(1e6);
+    assert_eq!(rig.observations("news"), []);
 }
 
 #[test]
