@@ -138,3 +138,58 @@ fn every_example_passes_its_tests_on_a_host_that_is_killed() {
         }
     }
 }
+
+/// Thirty days of the freezer: too warm for two hours of each, silent for eight hours of one, and a kill or a power cut every 43 minutes.
+#[test]
+fn a_thousand_kills_lose_no_alarm_of_the_freezer_and_tell_none_twice() {
+    let path = root().join("pipelines/examples/freezer.yaml");
+    let shipped = fs::read_to_string(&path).unwrap();
+    let (pipeline, _) = shipped.split_once("\ntests:\n").unwrap();
+    let tests: String = (0..10).map(three_days).collect();
+    let yaml = format!("{pipeline}\ntests:\n{tests}");
+    let planned = plan_loaded(text(&path, &yaml), &smollama_nodes::registry());
+    let found = planned.diagnostics.render(&planned.files, false);
+    let graph = planned.graph.unwrap_or_else(|| panic!("{found}"));
+    let cases = testing::tests(&graph);
+    assert_eq!(cases.len(), 10);
+    for case in cases {
+        for failure in testing::run(&graph, &case) {
+            panic!("{}: {}\n{}", case.name(), failure.message, failure.seen.join("\n"));
+        }
+    }
+}
+
+/// A test over three days with a reading in five minutes and a hundred kills; in one of the ten the sensor is silent for a night.
+fn three_days(number: usize) -> String {
+    let value = |at: usize| if (144..168).contains(&(at % 288)) { "-12" } else { "-18" };
+    let run = |from: usize, to: usize| {
+        let values: Vec<&str> = (from..to).map(value).collect();
+        let (from, values) = (from * 5, values.join(", "));
+        format!(
+            "      - {{ node: probe, source: \"cold:freezer/temperature\", from: {from}m, every: 5m, values: [{values}] }}\n"
+        )
+    };
+    let fault = |at: usize| {
+        let how = if at.is_multiple_of(2) { "kill" } else { "power_cut" };
+        let (minutes, seconds) = (at * 43, 7 + number * 23);
+        format!("      - {{ restart: {how}, at: {}s }}\n", minutes * 60 + seconds)
+    };
+    // Each day it rings, reminds and clears. In the night it falls silent, reminds six times, and speaks again.
+    let (given, news) = match number {
+        4 => (run(0, 288 + 24) + &run(288 + 120, 864), 9 + 8),
+        _ => (run(0, 864), 9),
+    };
+    let faults: String = (0..100).map(fault).collect();
+    format!(
+        "  - name: part {number}
+    given:
+{given}    faults:
+{faults}    expect:
+      - {{ node: warm.news, count: {news} }}
+      - {{ node: warm.news, observation: {{ text: for 10m }}, count: 3 }}
+      - {{ node: history, lost: 0 }}
+      - {{ node: history, doubled: 0 }}
+      - {{ node: screen, lost: 0 }}
+"
+    )
+}
