@@ -474,9 +474,10 @@ fn readings(rig: &Rig<AlarmConfig>, traffic: &[(u8, i32, u8)]) -> Vec<Reading> {
     traffic.iter().map(of).collect()
 }
 
-fn everything(
-    rig: &mut Rig<AlarmConfig>,
-) -> (Vec<(f64, String, Value)>, Vec<Observation>, Vec<(f64, String, Value)>) {
+/// What readings are, by seconds, source and value.
+type Said = Vec<(f64, String, Value)>;
+
+fn everything(rig: &mut Rig<AlarmConfig>) -> (Said, Vec<Observation>, Said) {
     rig.wait_until(1e6);
     (rig.values("main"), rig.observations("news"), rig.values("late"))
 }
