@@ -1,6 +1,10 @@
-use proptest::prelude::*;
+mod properties;
+
 use serde_json::json;
-use smollama_engine::observation::{Observation, ObservationKind, Rung};
+use smollama_engine::batch::{Batch, ItemKind, Items};
+use smollama_engine::duration::Duration;
+use smollama_engine::node::{Node, Outputs};
+use smollama_engine::observation::{ObservationKind, Rung};
 use smollama_engine::reading::{Reading, Value};
 use smollama_engine::registry::NodeConfig;
 use smollama_engine::series::{Series, SeriesId, SourceKey};
@@ -349,6 +353,34 @@ fn at_the_cap_of_series_it_rings_too() {
     assert_eq!((rig.readings("main").len(), rig.observations("news").len()), (0, 1000));
 }
 
+/// A host that was off does not know who was silent meanwhile. What was to ring by then rings when it is back.
+#[test]
+fn after_a_host_was_away_silence_counts_anew() {
+    let rig = rig(json!({ "above": 8, "for": "10m", "missing_after": "30m" }));
+    let settings = json!({ "above": 8, "for": "10m", "missing_after": "30m" });
+    let Ok(Node::Transform(mut node)) = config(settings).build(rig.context()) else { panic!() };
+    let ports =
+        [ItemKind::Readings, ItemKind::Observations, ItemKind::Readings, ItemKind::Readings];
+    let mut out = Outputs::new(ports.map(|kind| (kind, true)));
+    let readings = vec![rig.reading(0.0, "t:calm", 5.0), rig.reading(0.0, "t:warm", 9.0)];
+    let items = Items::Readings(readings);
+    let batch = Batch { items, received: START, seq: 1, end: 0 };
+    node.apply(START, 0, &batch, &mut out).unwrap();
+    let mut tick = |at: Timestamp| {
+        node.tick(at, &mut out).unwrap();
+        match out.swap(1, Items::none(ItemKind::Observations)) {
+            Some(Items::Observations(news)) => news,
+            _ => Vec::new(),
+        }
+    };
+    let back = START + Duration::from_hours(5);
+    let news = tick(back);
+    let texts: Vec<(Timestamp, &str)> = news.iter().map(|one| (one.time, &*one.text)).collect();
+    assert_eq!(texts, [(back, "t:warm is at 9, above 8 for 10m")]);
+    assert_eq!(tick(back + Duration::from_mins(29)), []);
+    assert_eq!(tick(back + Duration::from_mins(30)).len(), 2, "both are silent now");
+}
+
 #[test]
 fn other_settings_keep_what_still_holds() {
     let settings = json!({ "above": 8, "remind": "1h", "missing_after": "1d" });
@@ -433,102 +465,4 @@ fn bad_settings_say_what_to_write() {
     assert!(wrong.contains("write it like 10s, 5m, 1h30m or 250ms, or `learned`"), "{wrong}");
     assert!(error(json!({ "quiet": "22-7" })).contains("22:00-06:00"));
     assert!(error(json!({ "clear_under": 3 })).contains("clear_under"));
-}
-
-fn traffic() -> impl Strategy<Value = Vec<(u8, i32, u8)>> {
-    prop::collection::vec((0u8..3, -30i32..600, 0u8..12), 1..60)
-}
-
-fn settings() -> impl Strategy<Value = serde_json::Value> {
-    let condition = prop_oneof![
-        Just(json!({ "above": 8, "clear_below": 6 })),
-        Just(json!({ "outside": [3, 9] })),
-        Just(json!({ "equals": 5 })),
-        Just(json!({ "changed": true })),
-    ];
-    let more = prop_oneof![
-        Just(json!({})),
-        Just(json!({ "remind": "7m", "missing_after": "20m" })),
-        Just(json!({ "missing_after": "learned", "clear_for": "90s" })),
-        Just(json!({ "quiet": ["00:10-01:30", "02:00-03:00"], "remind": "5m" })),
-        Just(json!({ "flapping": { "changes": 4, "within": "15m" }, "missing_after": "9m" })),
-    ];
-    (condition, more, any::<bool>()).prop_map(|(condition, more, hold)| {
-        let mut all = condition;
-        let changed = all.get("changed").is_some();
-        let map = all.as_object_mut().unwrap();
-        map.extend(more.as_object().unwrap().clone());
-        if hold && !changed {
-            map.insert("for".into(), json!("3m"));
-        }
-        all
-    })
-}
-
-fn readings(rig: &Rig<AlarmConfig>, traffic: &[(u8, i32, u8)]) -> Vec<Reading> {
-    let mut now = 0;
-    let of = |&(series, step, value): &(u8, i32, u8)| {
-        now = (now + step).max(0);
-        rig.reading(f64::from(now), &format!("t:{series}"), f64::from(value))
-    };
-    traffic.iter().map(of).collect()
-}
-
-/// What readings are, by seconds, source and value.
-type Said = Vec<(f64, String, Value)>;
-
-fn everything(rig: &mut Rig<AlarmConfig>) -> (Said, Vec<Observation>, Said) {
-    rig.wait_until(1e6);
-    (rig.values("main"), rig.observations("news"), rig.values("late"))
-}
-
-proptest! {
-    #[test]
-    fn the_cut_into_batches_and_restarts_change_nothing(
-        traffic in traffic(), cut in 1usize..10, settings in settings(),
-    ) {
-        let (mut whole, mut parts) = (rig(settings.clone()), rig(settings));
-        whole.feed(readings(&whole, &traffic));
-        for part in readings(&parts, &traffic).chunks(cut) {
-            parts.feed(part.to_vec());
-            parts.restart();
-        }
-        prop_assert_eq!(everything(&mut whole), everything(&mut parts));
-    }
-
-    /// On and off take turns on port `main`, never back in time; every `ring` on `news` is followed by a `clear` before the next; no
-    /// text comes in quiet hours.
-    #[test]
-    fn what_is_said_is_in_order(traffic in traffic(), settings in settings()) {
-        let mut settings = settings;
-        settings["text"] = json!("{{ event }}");
-        let mut rig = rig(settings.clone());
-        rig.feed(readings(&rig, &traffic));
-        let (main, news, _) = everything(&mut rig);
-        for series in ["t:0", "t:1", "t:2"] {
-            let made = format!("test.node:{}", series.replace(':', "/"));
-            let own: Vec<_> = main.iter().filter(|(_, of, _)| *of == made).collect();
-            for pair in own.windows(2) {
-                prop_assert!(pair[0].0 <= pair[1].0 && pair[0].2 != pair[1].2, "{:?}", pair);
-            }
-            let (mut rings, mut last) = (false, Timestamp::MIN);
-            for one in news.iter().filter(|one| *one.sources[0] == *series) {
-                prop_assert!(one.time >= last);
-                last = one.time;
-                match &*one.text {
-                    "ring" => prop_assert!(!std::mem::replace(&mut rings, true)),
-                    "flapping" => rings = true,
-                    "clear" => prop_assert!(std::mem::replace(&mut rings, false)),
-                    _ => {}
-                }
-            }
-            if let Some((_, _, value)) = own.last() && settings.get("missing_after").is_none() {
-                prop_assert_eq!(value, &Value::Bool(rings), "both ports agree in the end");
-            }
-        }
-        let mut ids: Vec<_> = news.iter().map(|one| one.id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        prop_assert_eq!(ids.len(), news.len(), "each text has an id of its own");
-    }
 }
