@@ -271,6 +271,13 @@ pub trait Sink: Send {
         None
     }
 
+    /// The largest offset of the stream that was asked for with [`Sink::position`] of which it durably holds anything, where it can hold some of
+    /// the items behind its position. After a crash the journal may not be able to repeat all up to there; what is new is counted from behind
+    /// it, so that it is not taken for what is there.
+    fn reach(&mut self) -> u64 {
+        0
+    }
+
     /// Whether [`Sink::position`] is the whole truth about what it has: then a [`Sink::flush`] confirms nothing.
     fn keeps_position(&self) -> bool {
         false

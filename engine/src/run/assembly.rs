@@ -92,6 +92,7 @@ impl Assembly<'_> {
             sent: stream.sent,
             spool: stream.spool,
             known: stream.known,
+            reach: stream.reach,
         });
         let slots = slots.collect();
         let all_targets = part.transforms.iter().map(|&n| targets(n)).collect();

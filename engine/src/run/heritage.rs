@@ -26,6 +26,8 @@ pub(crate) struct Stream {
     pub(crate) sent: u64,
     pub(crate) spool: Option<String>,
     pub(crate) known: [u64; 3],
+    /// The largest offset of which the sink has anything ([`crate::node::Sink::reach`]).
+    pub(crate) reach: u64,
     /// Of a stream that began in an earlier life of the host: an offset up to which it is known to have come.
     pub(crate) former: Option<u64>,
 }
@@ -33,7 +35,7 @@ pub(crate) struct Stream {
 impl Stream {
     /// A new one.
     pub(crate) fn begin() -> Stream {
-        Stream { id: Uuid::new_v4(), sent: 0, spool: None, known: [0; 3], former: None }
+        Stream { id: Uuid::new_v4(), sent: 0, spool: None, known: [0; 3], reach: 0, former: None }
     }
 }
 
@@ -168,7 +170,7 @@ impl Heritage {
             self.places.insert(sink.address.clone(), place);
             let (id, spool) = (sink.stream, sink.spool.clone());
             let (sent, former) = (sink.sent, Some(sink.sent));
-            let stream = Stream { id, sent, spool, known: [0; 3], former };
+            let stream = Stream { id, sent, spool, known: [0; 3], reach: 0, former };
             self.streams.insert(sink.address.clone(), stream);
         }
     }
@@ -234,8 +236,8 @@ impl Heritage {
         }
         for exit in exits {
             self.places.insert(exit.address.clone(), place);
-            let (id, sent, known) = (exit.stream, exit.sent, exit.known);
-            let stream = Stream { id, sent, spool: exit.spool, known, former: None };
+            let (id, sent, known, reach) = (exit.stream, exit.sent, exit.known, exit.reach);
+            let stream = Stream { id, sent, spool: exit.spool, known, reach, former: None };
             self.streams.insert(exit.address, stream);
         }
     }

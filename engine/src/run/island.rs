@@ -53,6 +53,8 @@ pub(crate) struct Exit {
     pub(crate) spool: Option<String>,
     /// Up to which offset the sink has the items of each kind already: what a replay repeats up to there goes nowhere.
     pub(crate) known: [u64; 3],
+    /// The largest offset of which the sink has anything: what is new after a replay is counted from behind it.
+    pub(crate) reach: u64,
 }
 
 /// Where items were seen.
@@ -375,8 +377,8 @@ impl Island {
     pub(crate) fn caught_up(&mut self) {
         for exit in &mut self.sinks {
             let known = exit.known.iter().copied().filter(|known| *known < u64::MAX).max();
-            exit.sent = exit.sent.max(known.unwrap_or(0));
-            exit.known = [0; 3];
+            exit.sent = exit.sent.max(known.unwrap_or(0)).max(exit.reach);
+            (exit.known, exit.reach) = ([0; 3], 0);
         }
     }
 

@@ -63,6 +63,11 @@ impl Buffer {
         self.end
     }
 
+    /// The largest offset of the stream that files speak of.
+    pub(crate) fn reach(&self) -> u64 {
+        self.progress.as_ref().filter(|_| self.streams).map_or(0, Progress::reach)
+    }
+
     /// Whether an item of the stream, with a time in seconds, is in a file already.
     pub(crate) fn has(&self, offset: u64, second: i64) -> bool {
         let progress = self.progress.as_ref().filter(|_| self.streams);

@@ -44,6 +44,11 @@ impl Progress {
         offset <= self.end || self.beyond.iter().any(holds)
     }
 
+    /// The largest offset that it speaks of. Up to there no other item may be counted.
+    pub(crate) fn reach(&self) -> u64 {
+        self.beyond.iter().map(|one| one.upto).fold(self.end, u64::max)
+    }
+
     /// When of the items up to an offset those of a period are there too.
     pub(crate) fn with_period(mut self, upto: u64, period: Period, start: i64) -> Progress {
         self.beyond.push(Beyond { upto, period, start });

@@ -132,6 +132,13 @@ impl Writer {
         self.sets[set_of(kind)].buffer.follow(stream)
     }
 
+    /// The largest offset of the streams that were asked for with [`Writer::position`] of which files have anything. What was not written
+    /// before must not be counted up to there: it would be taken for what is there.
+    #[must_use]
+    pub fn reach(&self) -> u64 {
+        self.sets.iter().map(|set| set.buffer.reach()).max().unwrap_or(0)
+    }
+
     /// Takes a batch of a stream: all of it, or after an error nothing.
     ///
     /// # Errors

@@ -106,6 +106,7 @@ impl Yard<'_> {
         };
         if giver.is_some() {
             stream.known = known_offsets(&caller, own, delivery, confirmed, keep.is_some());
+            stream.reach = if keep.is_some() { caller.reach } else { 0 };
             if virtual_time && delivery == Delivery::Shown {
                 stream.known = [0; 3];
             }
@@ -202,7 +203,7 @@ impl Yard<'_> {
         let sends = self.graph.dag[n].profile.delivery == Delivery::Sent;
         let former = stream.former.take().filter(|_| sends);
         let known = stream.known.iter().copied().filter(|known| *known < u64::MAX).max();
-        let known = known.unwrap_or(0).max(stream.sent);
+        let known = known.unwrap_or(0).max(stream.reach).max(stream.sent);
         let end = former.map_or(known, |former| next_life(former.max(known)));
         let Some(journal) = self.ledger.journal.as_ref().filter(|_| end > stream.sent) else {
             return;

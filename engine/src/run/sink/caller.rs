@@ -62,6 +62,8 @@ pub(crate) struct Caller {
     pub(crate) latest: Timestamp,
     /// [`Sink::keeps_position`].
     pub(crate) keeps_position: bool,
+    /// [`Sink::reach`].
+    pub(crate) reach: u64,
     /// It was made anew, and says it has this much already.
     anew: Option<[u64; 3]>,
     /// The batch that broke the sink last, by its offset, and how often.
@@ -108,6 +110,7 @@ impl Caller {
             with,
             latest: Timestamp::MIN,
             keeps_position: false,
+            reach: 0,
             anew: None,
             broke: (0, 0),
             failures: VecDeque::new(),
@@ -128,14 +131,14 @@ impl Caller {
         let (sink, stream) = (&mut self.with.sink, self.with.stream);
         let asked = catch_unwind(AssertUnwindSafe(|| {
             let own = ItemKind::ALL.map(|kind| sink.position(stream, kind).unwrap_or(0));
-            (own, sink.keeps_position())
+            (own, sink.reach(), sink.keeps_position())
         }));
-        let (own, keeps) = asked.unwrap_or_else(|panic| {
+        let (own, reach, keeps) = asked.unwrap_or_else(|panic| {
             self.with.stats.add_error();
             tracing::error!(node = %self.with.address, "it cannot say what it has: it panicked: {}", panic_text(&*panic));
-            ([0; 3], false)
+            ([0; 3], 0, false)
         });
-        self.keeps_position = keeps;
+        (self.reach, self.keeps_position) = (reach, keeps);
         self.with.stats.listen(|| sink.trouble());
         own
     }

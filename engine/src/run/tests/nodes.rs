@@ -403,6 +403,8 @@ pub(super) struct Stash {
     pub(super) shown: bool,
     /// It keeps its position with what it keeps.
     pub(super) keeps_position: bool,
+    /// It has some of so many items behind its position.
+    reaches: u64,
     /// It has a thread of its own.
     blocks: bool,
     /// It gathers for ten seconds before it is flushed.
@@ -565,6 +567,10 @@ impl Sink for StashSink {
         let kept = self.world.kept(&self.into);
         let mine = kept.iter().filter(|item| item.stream == Some(stream));
         mine.map(|item| item.end).max().filter(|_| self.config.keeps_position)
+    }
+    fn reach(&mut self) -> u64 {
+        let kept = self.world.kept(&self.into);
+        kept.iter().map(|item| item.end).max().unwrap_or(0) + self.config.reaches
     }
     fn keeps_position(&self) -> bool {
         self.config.keeps_position

@@ -241,6 +241,36 @@ fn a_power_cut_after_any_event_changes_nothing_that_a_sink_gets() {
     });
 }
 
+/// A sink can have some items behind its position, and the journal may have lost them: nothing else may have their offsets.
+#[test]
+fn what_is_new_after_a_crash_is_counted_from_behind_all_that_a_sink_has_anything_of() {
+    let graph = graph(
+        "
+sources:
+  a: { as: a, feed: {} }
+sinks:
+  vault: { inputs: [a], stash: { keeps_position: true, reaches: 7 } }
+",
+    );
+    let site = Site::new();
+    site.begin(&graph);
+    let mut sent = 0;
+    // The first begins behind 7 already.
+    for first in [8, 20, 32] {
+        site.live(&graph, async |life| {
+            life.topology.release();
+            site.world.send("a", sent..sent + 5);
+            life.pass(30.0).await;
+        });
+        site.crash(Crash::Kill);
+        sent += 5;
+        let ends: Vec<u64> = site.world.kept("vault").iter().map(|item| item.end).collect();
+        let newest = &ends[ends.len() - 5..];
+        assert_eq!(newest, (first..first + 5).collect::<Vec<_>>(), "{ends:?}");
+        assert_eq!(site.world.values("vault"), (0..sent).collect::<Vec<_>>());
+    }
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     let sender = prop::sample::select(vec!["a", "b", "c"]);
     let store = prop::sample::select(vec!["vault", "tray", "post", "screen", "other"]);

@@ -208,6 +208,10 @@ impl Sink for ParquetSink {
         }
     }
 
+    fn reach(&mut self) -> u64 {
+        self.writer().map_or(0, |writer| writer.reach())
+    }
+
     fn keeps_position(&self) -> bool {
         true
     }

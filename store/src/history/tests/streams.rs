@@ -273,3 +273,40 @@ fn rows_that_wait_for_the_disk_are_not_overtaken_by_a_merge() {
     assert!(writer.maintain(later()).unwrap());
     assert_eq!(open().position(STREAM, ItemKind::Readings), 4);
 }
+
+/// A crash between the files of several days leaves some of the items behind the position. What comes next is counted from behind them all:
+/// under their offsets it would be taken for them.
+#[test]
+fn what_is_there_behind_the_position_is_reached_and_what_is_counted_behind_that_is_new() {
+    let simulated = SimulatedDisk::new(0);
+    let disk = simulated.shared();
+    let table = SeriesTable::default();
+    let open = || Writer::open(&disk, FOLDER.into(), Settings::default()).unwrap();
+    let append = |writer: &mut Writer, end: u64, days: &[i64]| {
+        let time = |day: i64| start() + Duration::from_days(day);
+        let items = days.iter().map(|&day| Reading { time: time(day), ..reading(&table, end) });
+        let items = Items::Readings(items.collect());
+        writer.append(&Batch { end, ..Batch::new(items, start()) }, &table).unwrap();
+    };
+    let mut writer = open();
+    assert_eq!((writer.position(STREAM, ItemKind::Readings), writer.reach()), (0, 0));
+    append(&mut writer, 2, &[0, 0]);
+    writer.finalize().unwrap();
+    append(&mut writer, 6, &[40, 80, 40, 80]);
+    simulated.fail_at(7, Fault::Error(std::io::ErrorKind::Other));
+    writer.finalize().unwrap_err();
+    drop(writer);
+
+    let mut writer = open();
+    assert_eq!((writer.position(STREAM, ItemKind::Readings), writer.reach()), (2, 6));
+    append(&mut writer, 4, &[40, 80]);
+    assert_eq!(
+        writer.rows_in_memory(),
+        1,
+        "the first of them is there, of the second nobody knows"
+    );
+    append(&mut writer, 7, &[40]);
+    assert_eq!(writer.rows_in_memory(), 2, "another one of that day is new");
+    writer.finalize().unwrap();
+    assert_eq!((open().position(STREAM, ItemKind::Readings), writer.reach()), (7, 7));
+}
