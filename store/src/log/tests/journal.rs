@@ -127,7 +127,9 @@ fn what_has_no_receipt_is_written_and_synced_in_time_all_the_same() {
         settings.flush = smollama_engine::duration::Duration::from_millis(20);
         let journal = LogJournal::open(&host, settings, 0).unwrap();
         append(&host, &journal, 0..10);
+        // The first sync may come before the last of them.
         wait_until(|| journal.fill().syncs >= 2);
+        wait_until(|| journal.log.tail().writer == crate::log::tail::Writer::Asleep);
         disk.crash(Crash::Power);
         let (_, journal) = inline(&disk.restart(), CAP, durability);
         assert_eq!(values(&journal, 0).len(), 10);
