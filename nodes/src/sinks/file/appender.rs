@@ -48,10 +48,7 @@ impl Appender {
         let len = mend(&mut *file, format)?;
         // A process that was killed may have left rows that are not on the disk yet.
         let unsynced = found > 0;
-        if len < found {
-            let bytes = found - len;
-            tracing::warn!(file = %path.display(), bytes, "the end of the file was damaged and was cut off");
-        }
+        tell_of_damage(&path, found, len);
         let (waiting, file) = (Vec::new(), Some(file));
         Ok(Appender { disk, path, file, len, waiting, unsynced, unnamed: false, broken: false })
     }
@@ -179,6 +176,22 @@ impl Appender {
 pub(super) fn sync_folder(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     disk.sync_dir(folder.unwrap_or_else(|| Path::new(".")))
+}
+
+/// Cuts off what a crash left damaged at the end of a file that nobody writes to any more.
+pub(super) fn mend_file(disk: &dyn Disk, path: &Path, format: Format) -> io::Result<()> {
+    let mut file = disk.append(path)?;
+    let found = file.len()?;
+    let len = mend(&mut *file, format)?;
+    tell_of_damage(path, found, len);
+    Ok(())
+}
+
+fn tell_of_damage(path: &Path, found: u64, len: u64) {
+    if len < found {
+        let bytes = found - len;
+        tracing::warn!(file = %path.display(), bytes, "the end of the file was damaged and was cut off");
+    }
 }
 
 /// Cuts off what a crash left damaged at the end, and gives the length after that. A last line of JSON that is whole and lacks only

@@ -37,9 +37,9 @@ use row::Rows;
 /// An existing file is continued. What a crash or a power cut left damaged at its end is cut off when the file is opened: a line
 /// half-written, or zeros in place of lines. At each checkpoint of the host the rows are made durable; those that came after the last one
 /// come again from the host's journal after a power cut, so that none is lost and some are in the file twice. When the disk fails to make
-/// a file durable, it is put aside under a name with the time and not relied on: what came since the last checkpoint comes again. A CSV file with other columns
-/// than now wanted is put aside under a name with the time, and a new one begun. When the disk is full, the row that
-/// did not fit leaves nothing behind and is tried again.
+/// a file durable, it is put aside under a name with the time and `-unsynced`, and not relied on: what came since the last checkpoint
+/// comes again. A CSV file with other columns than now wanted is put aside under a name with the time, and a new one begun. When the
+/// disk is full, the row that did not fit leaves nothing behind and is tried again.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileConfig {
@@ -173,6 +173,11 @@ impl NodeConfig for FileConfig {
                 Problem::at("path", format!("`{}` cannot be opened: {error}", path.display()));
             problem.help("check that the folder may be written, or choose another path")
         })?;
+        let names = Names::of(&path);
+        // What such a file lacks came again into the one after it, so the sink can do without it.
+        if let Err(error) = names.mend(&*context.host.disk, self.format()) {
+            tracing::warn!(file = %path.display(), %error, "files that were put aside unsynced were not looked at");
+        }
         let rotate = self.rotate.clone().unwrap_or_default();
         let step = written
             .filter(|_| !out.is_empty())
@@ -180,7 +185,7 @@ impl NodeConfig for FileConfig {
         Ok(Node::Sink(Box::new(FileSink {
             format: self.format(),
             config: self.clone(),
-            names: Names::of(&path),
+            names,
             host: context.host.clone(),
             out,
             rows: BTreeMap::new(),
@@ -332,7 +337,7 @@ impl FileSink {
 
     fn put_aside(&mut self, now: Timestamp) -> io::Result<()> {
         let disk = &*self.host.disk;
-        let name = self.names.free(disk, now)?;
+        let name = self.names.free(disk, now, !self.out.is_broken())?;
         self.out.rename_to(&name)?;
         // The rows are safe where they are, so this must not hold up those to come: it is done at the next turn.
         if let Err(error) = self.names.tidy(disk, self.rotate.keep, self.config.compress) {

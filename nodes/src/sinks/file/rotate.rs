@@ -13,8 +13,8 @@ use smollama_engine::disk::{Disk, DiskFile, temporary_name};
 use smollama_engine::duration::Duration;
 use smollama_engine::time::Timestamp;
 
-use super::Compress;
-use super::appender::sync_folder;
+use super::appender::{mend_file, sync_folder};
+use super::{Compress, Format};
 
 /// When a file is put aside and a new one begun.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
@@ -48,7 +48,7 @@ impl Rotate {
 }
 
 /// The names of files that were put aside: `readings.jsonl` becomes `readings-20261121T010203Z.jsonl`, with `-2`, `-3` behind the
-/// time where one second saw several.
+/// time where one second saw several, and `-unsynced` behind that where the disk failed to make the file durable.
 pub(super) struct Names {
     folder: PathBuf,
     stem: String,
@@ -62,7 +62,12 @@ struct Aside {
     number: u32,
     name: String,
     compressed: bool,
+    /// A sync of it failed: its last rows may be gone after the next power cut, with zeros in their place.
+    unsynced: bool,
 }
+
+/// What the name of such a file ends in.
+const UNSYNCED: &str = "-unsynced";
 
 impl Names {
     pub(super) fn of(path: &Path) -> Names {
@@ -76,13 +81,27 @@ impl Names {
         }
     }
 
-    /// A name that no file has yet, compressed or not.
-    pub(super) fn free(&self, disk: &dyn Disk, now: Timestamp) -> io::Result<PathBuf> {
+    /// A name that no file has yet, compressed or not, for a file that is durable or one that could not be synced.
+    pub(super) fn free(
+        &self,
+        disk: &dyn Disk,
+        now: Timestamp,
+        synced: bool,
+    ) -> io::Result<PathBuf> {
         let time = now.to_jiff().strftime("%Y%m%dT%H%M%SZ").to_string();
         let taken = self.aside(disk)?;
         let last = taken.iter().filter(|one| one.time == time).map(|one| one.number).max();
         let number = last.map_or(String::new(), |last| format!("-{}", last + 1));
-        Ok(self.folder.join(format!("{}-{time}{number}{}", self.stem, self.extension)))
+        let mark = if synced { "" } else { UNSYNCED };
+        Ok(self.folder.join(format!("{}-{time}{number}{mark}{}", self.stem, self.extension)))
+    }
+
+    /// Cuts off what a power cut left damaged at the end of files that could not be synced. It may be asked for at every start: they
+    /// are not synced after it either, so the next power cut may bring the damage back.
+    pub(super) fn mend(&self, disk: &dyn Disk, format: Format) -> io::Result<()> {
+        let aside = self.aside(disk)?;
+        let unsynced = aside.iter().filter(|one| one.unsynced);
+        unsynced.map(|one| mend_file(disk, &self.folder.join(&one.name), format)).collect()
     }
 
     /// All files that were put aside, the oldest first.
@@ -103,6 +122,10 @@ impl Names {
             None => (rest, false),
         };
         let rest = rest.strip_suffix(&self.extension)?;
+        let (rest, unsynced) = match rest.strip_suffix(UNSYNCED) {
+            Some(rest) => (rest, true),
+            None => (rest, false),
+        };
         let (time, number) = match rest.split_once('-') {
             Some((time, number)) => (time, number.parse().ok()?),
             None => (rest, 1),
@@ -113,7 +136,7 @@ impl Names {
             _ => byte.is_ascii_digit(),
         });
         let time = (form && time.len() == 16).then(|| time.to_owned())?;
-        Some(Aside { time, number, name, compressed })
+        Some(Aside { time, number, name, compressed, unsynced })
     }
 
     /// Compresses what was put aside and is not compressed yet, and removes the oldest beyond `keep`.
@@ -129,7 +152,8 @@ impl Names {
             disk.remove_file(&self.folder.join(old.name))?;
         }
         if compress != Compress::None {
-            for plain in aside.iter().filter(|one| !one.compressed) {
+            // What cannot be relied on is not passed on.
+            for plain in aside.iter().filter(|one| !one.compressed && !one.unsynced) {
                 compress_file(disk, &self.folder.join(&plain.name), compress)?;
             }
         }
