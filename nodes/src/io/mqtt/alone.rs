@@ -123,10 +123,17 @@ async fn publish_row(
         std::future::pending().await
     };
     let mut tell = Some(tell);
+    let mut talk = std::pin::pin!(talk);
     tokio::select! {
         biased;
-        () = talk => {}
+        () = &mut talk => {}
         lost = live(&mut link, &mut tell) => {
+            // An answer may have come together with the end.
+            tokio::select! {
+                biased;
+                () = &mut talk => return Ok(()),
+                () = std::future::ready(()) => {}
+            }
             let is_it = handed.load(Ordering::Relaxed) && lost.is_of_the_broker();
             return Err(is_it.then_some(lost));
         }
