@@ -51,7 +51,7 @@ pub struct PlannedNode {
     /// `every`.
     pub every: Option<Duration>,
     /// `when`.
-    pub when: Option<Condition>,
+    pub when: Option<Box<Condition>>,
     /// `queue`.
     pub queue: QueueSpec,
     /// `retry`.

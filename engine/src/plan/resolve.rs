@@ -224,7 +224,7 @@ fn planned(
         labels,
         labels_from: spec.labels_from.as_ref().and_then(table),
         every: words.every,
-        when: words.when,
+        when: words.when.map(Box::new),
         queue: words.queue.unwrap_or_default(),
         retry: words.retry.unwrap_or_default(),
         folder: folder.to_owned(),

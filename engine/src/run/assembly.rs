@@ -72,14 +72,15 @@ impl Assembly<'_> {
             }
             targets
         };
-        let slots = part.transforms.iter().filter_map(|&n| match made.remove(&n) {
+        let mut all = Vec::with_capacity(part.transforms.len());
+        all.extend(part.transforms.iter().filter_map(|&n| match made.remove(&n) {
             Some(Node::Transform(transform)) => Some(self.slot(n, transform, &targets(n))),
             _ => {
                 let mut slot = slots.remove(&self.graph.dag[n].address)?;
                 slot.outputs = self.outputs(n, &targets(n));
                 Some(slot)
             }
-        });
+        }));
         let entries = part.sources.iter().map(|&n| Entry {
             address: self.graph.dag[n].address.clone(),
             targets: targets(n).into_iter().flatten().collect(),
@@ -87,16 +88,15 @@ impl Assembly<'_> {
         });
         let exits = part.sinks.iter().zip(streams).map(|(&n, stream)| Exit {
             address: self.graph.dag[n].address.clone(),
-            when: self.graph.dag[n].when.as_ref().map(|when| Predicate::new(when, self.host)),
+            when: self.predicate(n),
             stream: stream.id,
             sent: stream.sent,
             spool: stream.spool,
             known: stream.known,
             reach: stream.reach,
         });
-        let slots = slots.collect();
         let all_targets = part.transforms.iter().map(|&n| targets(n)).collect();
-        Island::new(slots, all_targets, entries.collect(), exits.collect(), self.watch.cloned())
+        Island::new(all, all_targets, entries.collect(), exits.collect(), self.watch.cloned())
     }
 
     fn slot(&self, n: NodeIndex, transform: Box<dyn Transform>, targets: &[Vec<Target>]) -> Slot {
@@ -106,7 +106,7 @@ impl Assembly<'_> {
             Node::Transform(transform) => Some(transform),
             _ => None,
         });
-        let when = node.when.as_ref().map(|when| Predicate::new(when, self.host));
+        let when = self.predicate(n);
         Slot::new(
             node.address.clone(),
             transform,
@@ -115,6 +115,12 @@ impl Assembly<'_> {
             when,
             Box::new(rebuild),
         )
+    }
+
+    /// Few nodes have one, and all would have to have room for it.
+    fn predicate(&self, n: NodeIndex) -> Option<Box<Predicate>> {
+        let when = self.graph.dag[n].when.as_ref()?;
+        Some(Box::new(Predicate::new(when, self.host)))
     }
 
     fn outputs(&self, n: NodeIndex, targets: &[Vec<Target>]) -> Outputs {

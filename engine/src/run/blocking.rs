@@ -71,9 +71,8 @@ impl Permission {
 /// Runs a loop as a task, and on a thread where blocking is fine from when it asks for that until it waits for something else.
 pub(crate) async fn blocking_at_times<T: Send + 'static>(
     permission: Permission,
-    run: impl Future<Output = T> + Send + 'static,
+    mut run: Pin<Box<impl Future<Output = T> + Send + 'static>>,
 ) -> T {
-    let mut run = Box::pin(run);
     loop {
         let polled = poll_fn(|cx| match run.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -146,7 +145,7 @@ mod tests {
             }
             stays
         };
-        assert_eq!(blocking_at_times(permission, run).await, 3_000);
+        assert_eq!(blocking_at_times(permission, Box::pin(run)).await, 3_000);
     }
 
     #[tokio::test]
@@ -161,7 +160,7 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
             };
-            tokio::spawn(blocking_at_times(permission, run))
+            tokio::spawn(blocking_at_times(permission, Box::pin(run)))
         });
         for one in loops.collect::<Vec<_>>() {
             one.await.unwrap();
@@ -176,7 +175,7 @@ mod tests {
             asks.granted().await;
             panic!("as planned");
         };
-        let ended = tokio::spawn(blocking_at_times::<()>(permission, run)).await;
+        let ended = tokio::spawn(blocking_at_times::<()>(permission, Box::pin(run))).await;
         assert!(ended.unwrap_err().is_panic());
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Entry {
 pub(crate) struct Exit {
     pub(crate) address: Arc<str>,
     /// The condition under which an item goes there (`when`).
-    pub(crate) when: Option<Predicate>,
+    pub(crate) when: Option<Box<Predicate>>,
     /// What its offsets count in.
     pub(crate) stream: Uuid,
     /// How many items went there since its stream began.

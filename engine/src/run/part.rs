@@ -96,7 +96,7 @@ enum Sent {
 
 impl LivePart {
     /// Runs until it is told to close or to yield.
-    pub(crate) async fn run(mut self, mut wires: Wires) {
+    pub(crate) async fn run(mut self: Box<Self>, mut wires: Wires) {
         if self.replay_until == 0 {
             self.island.caught_up();
         }
@@ -231,15 +231,15 @@ impl LivePart {
     }
 
     /// Gives the part to whoever asked; back if nobody waits for it any more.
-    fn hand_over(mut self, reply: oneshot::Sender<Yielded>) -> Option<LivePart> {
+    fn hand_over(mut self: Box<Self>, reply: oneshot::Sender<Yielded>) -> Option<Box<LivePart>> {
         self.settle();
-        match reply.send(Yielded::Live(Box::new(self))) {
-            Err(Yielded::Live(part)) => Some(*part),
+        match reply.send(Yielded::Live(self)) {
+            Err(Yielded::Live(part)) => Some(part),
             _ => None,
         }
     }
 
-    async fn close(mut self, finish: bool, wires: &Wires) {
+    async fn close(mut self: Box<Self>, finish: bool, wires: &Wires) {
         if finish {
             self.finish();
         }

@@ -25,7 +25,7 @@ pub(crate) struct Slot {
     pub(super) outputs: Outputs,
     pub(super) stats: Arc<NodeStats>,
     /// The condition under which an item reaches the node (`when`).
-    pub(super) when: Option<Predicate>,
+    pub(super) when: Option<Box<Predicate>>,
     node: Box<dyn Transform>,
     rebuild: Rebuild,
     /// What it is made anew from when it breaks: its state at the last cut; `None` before the first, when a new node is as good.
@@ -50,7 +50,7 @@ impl Slot {
         node: Box<dyn Transform>,
         outputs: Outputs,
         stats: Arc<NodeStats>,
-        when: Option<Predicate>,
+        when: Option<Box<Predicate>>,
         rebuild: Rebuild,
     ) -> Slot {
         Slot {

@@ -159,7 +159,7 @@ const TRIES_AS_ONE: u32 = 250;
 
 impl SourceRun {
     /// Runs until the source has ended, was given up, or is told to stop. Only in the first two cases has it come to its end.
-    pub(crate) async fn run(mut self) -> Result<(), String> {
+    pub(crate) async fn run(mut self: Box<Self>) -> Result<(), String> {
         self.asked.listen();
         self.go_on().await;
         let done = self.ask().await;

@@ -299,7 +299,7 @@ impl Topology {
         self.parts.push(part);
         for start in sources {
             let SourceStart { address, entrance, stop, blocks, run } = start;
-            let state = SourceState::Waiting { blocks, run: Mutex::new(Box::new(run)) };
+            let state = SourceState::Waiting { blocks, run: Mutex::new(run) };
             self.sources.insert(address, SourceHandle { entrance, stop, state });
         }
         if self.released {

@@ -103,7 +103,7 @@ enum Step {
 
 impl VirtualPart {
     /// Runs until it is told to close or to yield.
-    pub(crate) async fn run(mut self, mut wires: Wires) {
+    pub(crate) async fn run(mut self: Box<Self>, mut wires: Wires) {
         let mut pacing: Option<(tokio::time::Instant, Timestamp)> = None;
         let mut leaving: Option<oneshot::Sender<Yielded>> = None;
         loop {
@@ -166,14 +166,14 @@ impl VirtualPart {
     }
 
     /// Gives the part to whoever asked; back if nobody waits for it any more.
-    fn hand_over(self, reply: oneshot::Sender<Yielded>) -> Option<VirtualPart> {
-        match reply.send(Yielded::Virtual(Box::new(self))) {
-            Err(Yielded::Virtual(part)) => Some(*part),
+    fn hand_over(self: Box<Self>, reply: oneshot::Sender<Yielded>) -> Option<Box<VirtualPart>> {
+        match reply.send(Yielded::Virtual(self)) {
+            Err(Yielded::Virtual(part)) => Some(part),
             _ => None,
         }
     }
 
-    async fn close(mut self, finish: bool, wires: &Wires) {
+    async fn close(mut self: Box<Self>, finish: bool, wires: &Wires) {
         if finish {
             self.finish();
         }

@@ -66,7 +66,7 @@ pub(crate) struct SourceStart {
     pub(crate) entrance: Option<Arc<Entrance>>,
     pub(crate) stop: CancellationToken,
     pub(crate) blocks: bool,
-    pub(crate) run: SourceRun,
+    pub(crate) run: Box<SourceRun>,
 }
 
 /// Whether a part runs in virtual time: it has a recording, or only made-up sources that are to end, and nothing live.
@@ -364,6 +364,7 @@ impl Yard<'_> {
             play: (recorded && !virtual_time).then(|| self.options.speed.unwrap_or(1.0)),
             once: self.options.once && !node.profile.ends,
         };
+        let run = Box::new(run);
         SourceStart { address: node.address.clone(), entrance: None, stop, blocks, run }
     }
 }

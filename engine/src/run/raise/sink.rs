@@ -54,7 +54,8 @@ impl SinkLoop {
         match self {
             SinkLoop::Direct(sink) => sink.run().await,
             SinkLoop::Spooled(sink) => {
-                blocking_at_times(sink.shelf.permission.clone(), sink.run()).await
+                let permission = sink.shelf.permission.clone();
+                blocking_at_times(permission, Box::pin(sink.run())).await
             }
         }
     }

@@ -79,7 +79,7 @@ impl DirectSink {
 
     /// Runs until the input has ended and everything was written, or there is no more time, or another sink takes its place. The error
     /// says what could not be done.
-    pub(crate) async fn run(mut self) -> Result<(), String> {
+    pub(crate) async fn run(mut self: Box<Self>) -> Result<(), String> {
         loop {
             match self.next().await {
                 Next::Parcel(Parcel::Batch(batch)) => {

@@ -34,7 +34,7 @@ enum Next {
 
 impl SpooledSink {
     /// Runs until the input has ended and everything was sent or lies in the spool, or another sink takes its place.
-    pub(crate) async fn run(mut self) -> Result<(), String> {
+    pub(crate) async fn run(mut self: Box<Self>) -> Result<(), String> {
         loop {
             self.let_barriers_pass().await;
             self.shelf.tell();

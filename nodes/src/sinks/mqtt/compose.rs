@@ -37,8 +37,8 @@ pub(super) struct Composer {
 enum Topic {
     One(String),
     /// One for each series, made once; and as of when these are live series.
-    OfSeries(Template, SeriesMap<Arc<str>>, u64),
-    OfItem(Template),
+    OfSeries(Box<Template>, SeriesMap<Arc<str>>, u64),
+    OfItem(Box<Template>),
 }
 
 enum Form {
@@ -51,7 +51,7 @@ enum Form {
 impl Composer {
     pub(super) fn new(config: &MqttConfig, host: Arc<Host>) -> Result<Composer, Problem> {
         let topic = if config.has_topic_template() {
-            let template = Template::new("topic", &config.topic)?;
+            let template = Box::new(Template::new("topic", &config.topic)?);
             if template.speaks_only_of(&FIELDS_OF_SERIES) {
                 Topic::OfSeries(template, SeriesMap::new(), 0)
             } else {

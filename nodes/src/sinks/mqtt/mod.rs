@@ -76,6 +76,7 @@ impl NodeConfig for MqttConfig {
         let trouble = outgoing.trouble();
         let settings = self.discovery.0.as_ref();
         let announcing = settings.and_then(|one| Announcing::new(one, self, &broker, context));
+        let announcing = announcing.map(Box::new);
         let (begun, refused) = (None, Vec::new());
         Ok(Node::Sink(Box::new(Mqtt { composer, announcing, outgoing, trouble, begun, refused })))
     }
@@ -83,7 +84,7 @@ impl NodeConfig for MqttConfig {
 
 struct Mqtt {
     composer: Composer,
-    announcing: Option<Announcing>,
+    announcing: Option<Box<Announcing>>,
     outgoing: Outgoing<Items>,
     /// What keeps it from going out.
     trouble: Trouble,
