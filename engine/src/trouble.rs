@@ -68,7 +68,12 @@ impl Trouble {
 
     /// Says what somebody should know, in place of what was said about the same before.
     pub fn note(&self, about: &'static str, notices: Vec<Notice>) {
-        self.said().notices.insert(about, notices);
+        let mut said = self.said();
+        if notices.is_empty() {
+            said.notices.remove(about);
+        } else {
+            said.notices.insert(about, notices);
+        }
     }
 
     /// What somebody should know now.

@@ -180,7 +180,7 @@ impl Topology {
         let mut asked = Vec::new();
         for part in &self.parts {
             let (reply, answer) = oneshot::channel();
-            let told = part.commands.try_send(Command::Barrier { number, reply });
+            let told = part.commands.unbounded_send(Command::Barrier { number, reply });
             asked.push((part, told.is_ok(), answer));
         }
         for (part, told, answer) in asked {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use futures::channel::mpsc;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::keep::PartCut;
@@ -10,9 +11,6 @@ use super::part::LivePart;
 use super::virtual_time::VirtualPart;
 use crate::batch::Items;
 use crate::node::State;
-
-/// How many commands may wait. A part hears them whatever it waits for, so this many never do.
-const COMMANDS_MAX: usize = 16;
 
 /// What a part can be told.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ pub(crate) enum Command {
     Close { finish: bool },
 }
 
-/// Items for a node that is to take them once more. On the heap, as a channel reserves room for many commands.
+/// Items for a node that is to take them once more.
 #[derive(Debug)]
 pub(crate) struct Again {
     pub(crate) address: Arc<str>,
@@ -61,7 +59,8 @@ impl Yielded {
 /// How a part hears of the rest of the host.
 #[derive(Debug)]
 pub(crate) struct Wires {
-    commands: mpsc::Receiver<Command>,
+    /// A part hears them whatever it waits for, so few ever wait. Not a channel of tokio's: that reserves a KiB for them.
+    commands: mpsc::UnboundedReceiver<Command>,
     /// What was heard and has to wait: a cut lies between two events.
     held: Option<Command>,
     /// Set when the part has come to its end by itself.
@@ -77,8 +76,8 @@ impl Wires {
         ended: &CancellationToken,
         stopping: &CancellationToken,
         hurry: &CancellationToken,
-    ) -> (mpsc::Sender<Command>, Wires) {
-        let (tell, commands) = mpsc::channel(COMMANDS_MAX);
+    ) -> (mpsc::UnboundedSender<Command>, Wires) {
+        let (tell, commands) = mpsc::unbounded();
         let (ended, stopping, hurry) = (ended.clone(), stopping.clone(), hurry.clone());
         (tell, Wires { commands, held: None, ended, stopping, hurry })
     }
@@ -94,7 +93,7 @@ impl Wires {
     /// Waits until something was said, for [`Wires::heard`]. False when nobody is left to say anything. Cancel-safe.
     pub(crate) async fn listen(&mut self) -> bool {
         if self.held.is_none() {
-            self.held = self.commands.recv().await;
+            self.held = self.commands.recv().await.ok();
         }
         self.held.is_some()
     }
@@ -102,7 +101,7 @@ impl Wires {
     /// Waits for a command that can be obeyed in the middle of an event; `None` when nobody is left to give one. Cancel-safe.
     pub(crate) async fn interrupted(&mut self) -> Option<Command> {
         loop {
-            match self.commands.recv().await? {
+            match self.commands.recv().await.ok()? {
                 barrier @ Command::Barrier { .. } => self.held = Some(barrier),
                 command => return Some(command),
             }

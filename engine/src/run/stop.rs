@@ -51,7 +51,7 @@ impl Topology {
         }
         for part in &self.parts {
             let finish = !keeps || part.ended.is_cancelled();
-            let _ = part.commands.try_send(Command::Close { finish });
+            let _ = part.commands.unbounded_send(Command::Close { finish });
         }
         let mut stuck = Vec::new();
         for mut part in std::mem::take(&mut self.parts) {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, watch};
+use futures::channel::mpsc;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -155,7 +156,7 @@ pub(super) enum SourceState {
 
 /// A sink's loop.
 pub(super) struct SinkHandle {
-    pub(super) commands: mpsc::Sender<SinkCommand>,
+    pub(super) commands: mpsc::UnboundedSender<SinkCommand>,
     pub(super) retire: watch::Sender<Retire>,
     pub(super) gauge: Gauge,
     pub(super) task: JoinHandle<Result<(), String>>,
@@ -164,7 +165,7 @@ pub(super) struct SinkHandle {
 /// A part's loop.
 pub(super) struct PartHandle {
     pub(super) nodes: Vec<Arc<str>>,
-    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) ended: CancellationToken,
     pub(super) waits_for: WaitsFor,
     pub(super) inbox: Option<Arc<Inbox>>,
@@ -362,7 +363,7 @@ impl Topology {
     /// Lets the graph fill the ports that somebody looks at now.
     pub fn look(&self) {
         for part in &self.parts {
-            let _ = part.commands.try_send(Command::Look);
+            let _ = part.commands.unbounded_send(Command::Look);
         }
     }
 
@@ -379,7 +380,7 @@ impl Topology {
         let (reply, answer) = tokio::sync::oneshot::channel();
         let sent = part.map(|part| {
             let again = Again { address: address.clone(), items, reply };
-            part.commands.try_send(Command::Again(Box::new(again)))
+            part.commands.unbounded_send(Command::Again(Box::new(again)))
         });
         match (sent, tokio::time::timeout(STOP_WITHIN, answer).await) {
             (Some(Ok(())), Ok(Ok(given))) => given,

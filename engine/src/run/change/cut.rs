@@ -122,7 +122,7 @@ impl Topology {
         let mut answers = Vec::new();
         for part in stopping {
             let (reply, answer) = oneshot::channel();
-            let _ = part.commands.try_send(Command::Yield { until, reply });
+            let _ = part.commands.unbounded_send(Command::Yield { until, reply });
             answers.push((part, answer));
         }
         let mut busy = None;
@@ -190,7 +190,7 @@ impl Topology {
         };
         let (reply, mut answer) = oneshot::channel();
         let _ = handle.retire.send(Retire::Soon);
-        let told = handle.commands.try_send(SinkCommand::Retire { anyway, reply });
+        let told = handle.commands.unbounded_send(SinkCommand::Retire { anyway, reply });
         let within = if anyway { LEAVE_WITHIN } else { PASS_WITHIN };
         let mut answered = timeout(within, &mut answer).await.ok();
         if answered.is_none() && anyway {

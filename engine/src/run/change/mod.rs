@@ -131,7 +131,7 @@ impl Topology {
         let mut states = BTreeMap::new();
         for part in &self.parts {
             let (reply, answer) = oneshot::channel();
-            let _ = part.commands.try_send(Command::States(reply));
+            let _ = part.commands.unbounded_send(Command::States(reply));
             if let Ok(Ok(found)) = timeout_at(deadline, answer).await {
                 states.extend(found);
             }

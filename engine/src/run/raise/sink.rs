@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use futures::channel::mpsc;
 use petgraph::stable_graph::NodeIndex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Stream, Yard, rebuild};
@@ -20,13 +21,10 @@ use crate::run::sink::{
 use crate::run::topology::Keep;
 use crate::time::Timestamp;
 
-/// How many commands may wait before the loop of a sink.
-const COMMANDS_MAX: usize = 4;
-
 /// The loop of a sink, before it runs.
 pub(crate) struct SinkStart {
     pub(crate) address: Arc<str>,
-    pub(crate) commands: mpsc::Sender<SinkCommand>,
+    pub(crate) commands: mpsc::UnboundedSender<SinkCommand>,
     pub(crate) retire: watch::Sender<Retire>,
     pub(crate) blocks: bool,
     pub(crate) gauge: Gauge,
@@ -117,7 +115,7 @@ impl Yard<'_> {
         } else if caller.keeps_position {
             forget_known(&mut unwritten, own);
         }
-        let (tell, commands) = mpsc::channel(COMMANDS_MAX);
+        let (tell, commands) = mpsc::unbounded();
         let notes = delivery != Delivery::Shown && !caller.keeps_position;
         let ties = Ties {
             stream: stream.id,

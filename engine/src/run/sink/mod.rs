@@ -9,7 +9,8 @@ mod unopened;
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use futures::channel::mpsc;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 pub(crate) use caller::{Caller, Setup, Wrote};
@@ -63,7 +64,7 @@ pub(crate) struct Remains {
 pub(crate) struct Ties {
     /// What its offsets count in.
     pub(crate) stream: Uuid,
-    pub(crate) commands: mpsc::Receiver<SinkCommand>,
+    pub(crate) commands: mpsc::UnboundedReceiver<SinkCommand>,
     pub(crate) passes: Arc<Passes>,
     /// Where confirmed offsets are noted; `None` where nothing is kept, or the sink knows itself what it has.
     pub(crate) journal: Option<Arc<dyn Journal>>,
@@ -91,9 +92,9 @@ impl Ties {
 }
 
 /// Waits for a command; for ever once nobody is left to give one.
-async fn told(commands: &mut mpsc::Receiver<SinkCommand>) -> SinkCommand {
+async fn told(commands: &mut mpsc::UnboundedReceiver<SinkCommand>) -> SinkCommand {
     match commands.recv().await {
-        Some(command) => command,
-        None => std::future::pending().await,
+        Ok(command) => command,
+        Err(_) => std::future::pending().await,
     }
 }

@@ -11,6 +11,8 @@ use super::ledger::Claim;
 
 /// So many bytes of messages with QoS 0 wait for a node; more are dropped, and counted.
 const LOOSE_MAX: usize = 4 << 20;
+/// An empty mailbox keeps room for so many: there may be thousands, and each has had its burst.
+const KEPT: usize = 4;
 /// What a message costs beside its topic and payload.
 const MESSAGE_COST: usize = 96;
 
@@ -138,6 +140,9 @@ impl Mailbox {
                     let many = most.min(waiting.deliveries.len());
                     let first = into.len();
                     into.extend(waiting.deliveries.drain(..many));
+                    if waiting.deliveries.is_empty() {
+                        waiting.deliveries.shrink_to(KEPT);
+                    }
                     for delivery in into.iter().skip(first) {
                         let Delivery::Message(message) = delivery else { continue };
                         let size = message.size();
