@@ -259,9 +259,12 @@ fn a_host_that_may_not_say_that_it_is_there_says_so_and_works() {
         place.write("config.yaml", &format!("name: shed\n{config}"));
         let _engine = place.engine(PIPELINE);
         // mosquitto ends the connection behind it, with `max_queued_messages 0`; over MQTT 3.1.1 without having refused it.
-        wait_until("that is told", || {
-            let warned = node(&place, "sent")["warnings"][0]["text"].to_string();
-            warned.contains("does not take `smollama/shed/status`") && warned.contains("announce")
+        wait_until("that is told, also where nothing is published", || {
+            ["sent", "in"].into_iter().all(|name| {
+                let warned = node(&place, name)["warnings"][0]["text"].to_string();
+                warned.contains("does not take `smollama/shed/status`")
+                    && warned.contains("announce")
+            })
         });
         let mut client = Client::connect(strict.port, "publisher").expect("it runs");
         goes_through(&place, || client.say("in/1", b"2").expect("it takes it"));

@@ -146,6 +146,8 @@ impl Broker {
             let (place, client) = (place.clone(), client.clone());
             State::new(place, client, host_id.clone(), session, certificates.clone())
         });
+        // A host that only hears says that it is there, too.
+        says.tell_too(hears.clone());
         let announces = settings.announce.unwrap_or(true);
         let status = |text: &'static str| Publication {
             topic: format!("smollama/{}/status", host.name.replace(['/', '+', '#'], "_")),

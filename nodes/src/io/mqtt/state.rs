@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Unit};
@@ -73,6 +73,8 @@ pub(super) struct State {
     session: Duration,
     own: AtomicU64,
     known: Mutex<Known>,
+    /// How it stands with the other connection: whoever uses only that one is told of this one, too, what concerns the whole host.
+    other: OnceLock<Arc<State>>,
 }
 
 impl State {
@@ -85,7 +87,14 @@ impl State {
     ) -> Arc<State> {
         let known = Mutex::new(Known { certificates, ..Known::default() });
         let own = AtomicU64::new(0);
-        Arc::new(State { broker, client_id, host_id, session, own, known })
+        let other = OnceLock::new();
+        Arc::new(State { broker, client_id, host_id, session, own, known, other })
+    }
+
+    /// Tells those who use another connection, too, what concerns the whole host.
+    pub(super) fn tell_too(&self, other: Arc<State>) {
+        // Only the first counts: there are two connections.
+        let _ = self.other.set(other);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -209,9 +218,12 @@ impl State {
             self.broker
         );
         tracing::warn!(client = %self.client_id, "{text}");
-        let mut known = self.known();
-        known.unheard = Some(Notice::since(Timestamp::from_jiff(jiff::Timestamp::now()), text));
-        known.tell_all();
+        let notice = Notice::since(Timestamp::from_jiff(jiff::Timestamp::now()), text);
+        for state in std::iter::once(self).chain(self.other.get().map(|other| &**other)) {
+            let mut known = state.known();
+            known.unheard = Some(notice.clone());
+            known.tell_all();
+        }
     }
 
     /// Asks the broker for subscriptions, and notes what it says. Does not wait.
