@@ -135,7 +135,8 @@ impl Page<'_> {
         }
         self.emitted(nodes)?;
         self.states(nodes)?;
-        let gauges: [Metric<Option<f64>>; 6] = [
+        let gauges: [Metric<Option<f64>>; 7] = [
+            ("warnings", "Warnings of a node that works", |node| Some(node.warnings.len() as f64)),
             ("queue_bytes", "Bytes that wait in memory", |node| Some(node.queue?.bytes as f64)),
             ("queue_cap_bytes", "Bytes that may wait in memory", |node| {
                 Some(node.queue?.size as f64)

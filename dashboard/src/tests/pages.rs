@@ -22,6 +22,8 @@ async fn metrics_are_what_prometheus_reads() {
         r#"smollama_node_errors_total{pipeline="garden",node="alerts"} 3"#,
         r#"smollama_node_state{pipeline="garden",node="alerts",state="retrying"} 1"#,
         r#"smollama_node_state{pipeline="garden",node="alerts",state="running"} 0"#,
+        r#"smollama_node_warnings{pipeline="garden",node="alerts"} 1.0"#,
+        r#"smollama_node_warnings{pipeline="garden",node="history"} 0.0"#,
         r#"smollama_node_spool_bytes{pipeline="garden",node="history"} 200.0"#,
         r#"smollama_build_info{version="0.1.0",host="pi"} 1"#,
         "smollama_journal_written_bytes_total 8192",

@@ -11,7 +11,7 @@ use smollama_engine::control::{
     LetterPage, LetterRow, LettersDone, LevelReply, LevelRequest, Lines, LogRequest, NodeName,
     NodeState, NodeStatus, Piece, PipelineStatus, PlanReply, PlanRequest, QueueStatus,
     ReadingsStatus, Ready, RevisionRow, RollbackPlanRequest, RollbackRequest, Selection,
-    SpoolStatus, Status, TapRequest, feed,
+    SpoolStatus, Status, TapRequest, Warning, feed,
 };
 use smollama_engine::run::Fill;
 use smollama_engine::time::Timestamp;
@@ -109,7 +109,10 @@ pub(super) fn status() -> Status {
         }],
         nodes: vec![
             node("garden/history", NodeState::Running),
-            node("garden/alerts", NodeState::Retrying),
+            NodeStatus {
+                warnings: vec![Warning { since: Timestamp::EPOCH, text: "it forgot".into() }],
+                ..node("garden/alerts", NodeState::Retrying)
+            },
         ],
         readings: ReadingsStatus {
             available: true,
