@@ -9,7 +9,7 @@ use smollama_engine::batch::Items;
 use smollama_engine::config::Section;
 use smollama_engine::context::Host;
 use smollama_engine::plan::PlannedNode;
-use smollama_engine::reading::Value;
+use smollama_engine::reading::{Reading, Value};
 use smollama_engine::run::{NodeStats, Port, Watch};
 use smollama_engine::series::SeriesId;
 use smollama_engine::time::Timestamp;
@@ -90,6 +90,15 @@ impl View {
 
     fn is_source(&self, address: &str) -> bool {
         self.sources.read().unwrap_or_else(PoisonError::into_inner).contains(address)
+    }
+
+    fn note_latest(&self, readings: &[Reading]) {
+        let mut seen = self.lock();
+        for reading in readings {
+            if seen.latest.len() < SERIES_KEPT || seen.latest.contains_key(&reading.series) {
+                seen.latest.insert(reading.series, (reading.time, reading.value.clone()));
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
@@ -292,17 +301,16 @@ impl Style {
 }
 
 impl Watch for View {
+    fn saw_retained(&self, address: &Arc<str>, _: Port, items: &Items) {
+        match items {
+            Items::Readings(values) if self.is_source(address) => self.note_latest(values),
+            _ => {}
+        }
+    }
+
     fn saw(&self, address: &Arc<str>, port: Port, items: &Items) {
         match items {
-            Items::Readings(readings) if self.is_source(address) => {
-                let mut seen = self.lock();
-                for reading in readings {
-                    if seen.latest.len() < SERIES_KEPT || seen.latest.contains_key(&reading.series)
-                    {
-                        seen.latest.insert(reading.series, (reading.time, reading.value.clone()));
-                    }
-                }
-            }
+            Items::Readings(readings) if self.is_source(address) => self.note_latest(readings),
             Items::Readings(readings)
                 if port == Port::Output(0) && readings.iter().any(|one| one.is_news()) =>
             {

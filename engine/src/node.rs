@@ -73,6 +73,9 @@ pub struct SourceBatch {
     pub receipt: Option<Receipt>,
     /// How much came since the last batch and was dropped, since nobody asked for it in time. It is counted.
     pub dropped: u64,
+    /// Its items are no readings, but last values that the other side of a live source had kept from before, as a broker does with
+    /// retained messages: nodes take them by [`Transform::prime`], sinks not at all.
+    pub retained: bool,
 }
 
 impl SourceBatch {
@@ -85,6 +88,7 @@ impl SourceBatch {
             position: None,
             receipt: None,
             dropped: 0,
+            retained: false,
         }
     }
 }
@@ -162,6 +166,26 @@ pub trait Transform: Send {
         batch: &Batch,
         out: &mut Outputs,
     ) -> Result<(), NodeError>;
+
+    /// Takes last values that are no readings ([`SourceBatch::retained`]), at an input port. What is emitted here is no reading either: it
+    /// goes to the nodes behind by their `prime`, and to no sink.
+    ///
+    /// A node that keeps a last value takes one of a series of which it has none; the one it has is of a reading, and tells more. It is no news
+    /// and no sign of life, and no reading that comes later is too old beside it. A node that passes readings on passes these on too.
+    /// Default: takes nothing, and passes nothing on.
+    ///
+    /// # Errors
+    /// As [`Transform::apply`], but that nothing goes to the dead letters beside the reason.
+    fn prime(
+        &mut self,
+        now: Timestamp,
+        port: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        let _ = (now, port, batch, out);
+        Ok(())
+    }
 
     /// When [`Transform::tick`] wants to be called, if at all. Asked after every call.
     fn next_tick(&self) -> Option<Timestamp> {
@@ -442,6 +466,11 @@ impl Outputs {
             }
             _ => debug_assert!(false, "the checker lets one kind through"),
         }
+    }
+
+    /// Emits all items of a batch as they are.
+    pub fn copy_all(&mut self, port: usize, items: &Items) {
+        (0..items.len()).for_each(|index| self.copy(port, items, index));
     }
 
     /// The readings of a port, for a loop that emits many; `None` where nobody reads it.

@@ -63,6 +63,13 @@ impl Watch for Taps {
         }
     }
 
+    /// Taps show readings: a recording made of them holds no others.
+    fn saw_retained(&self, address: &Arc<str>, port: Port, items: &Items) {
+        if let Some(view) = &self.view {
+            view.saw_retained(address, port, items);
+        }
+    }
+
     fn wants(&self, address: &str, port: Port) -> bool {
         let tapped = || self.lock().iter().any(|tap| tap.port == port && *tap.address == *address);
         self.view.as_ref().is_some_and(|view| view.wants(address, port)) || tapped()

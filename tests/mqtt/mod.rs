@@ -16,6 +16,7 @@ mod payloads;
 mod proxy;
 mod refused;
 mod restart;
+mod retained;
 mod silent;
 mod topics;
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use petgraph::stable_graph::NodeIndex;
 
 use super::heritage::Stream;
-use super::island::{Entry, Exit, Island, Target, Watch};
+use super::island::{Entry, Exit, Island, Target};
 use super::making::make_one;
 use super::slot::Slot;
 use super::stats::NodeStats;
+use super::watch::Watch;
 use crate::condition::Predicate;
 use crate::config::Section;
 use crate::context::Host;

@@ -34,6 +34,8 @@ pub(crate) struct Arrival {
     pub(crate) received: Timestamp,
     pub(crate) items: Items,
     pub(crate) position: Option<Position>,
+    /// They are last values, and no readings.
+    pub(crate) retained: bool,
     /// It lies in the journal too.
     pub(crate) journaled: bool,
 }
@@ -264,7 +266,8 @@ impl Inbox {
     ) -> Result<(), NoRoom> {
         let mut waiting = self.lock();
         let now = now().max(waiting.latest);
-        let given = Given { received: now, items, position: None, receipt: None };
+        let (position, receipt) = (None, None);
+        let given = Given { received: now, items, position, receipt, retained: false };
         let taken =
             waiting.take(ledger, journaled, now, address, &To::Node(address.clone()), given);
         drop(waiting);
@@ -315,15 +318,18 @@ pub(crate) struct Given {
     /// Where the source goes on from, where it can seek.
     pub(crate) position: Option<Position>,
     pub(crate) receipt: Option<Receipt>,
+    /// They are last values, and no readings.
+    pub(crate) retained: bool,
 }
 
 impl Given {
     /// Its two halves. The sender is told, and the place known, when the second has entered.
     pub(crate) fn in_two(self) -> (Given, Given) {
-        let Given { received, items, position, receipt } = self;
+        let Given { items, .. } = &self;
         let (half, len) = (items.len() / 2, items.len());
-        let first = Given { received, items: items.slice(0..half), position: None, receipt: None };
-        (first, Given { received, items: items.slice(half..len), position, receipt })
+        let (first, second) = (items.slice(0..half), items.slice(half..len));
+        let first = Given { items: first, position: None, receipt: None, ..self };
+        (first, Given { items: second, ..self })
     }
 }
 
@@ -356,30 +362,30 @@ impl Waiting {
         let fits = self.arrivals.is_empty() || self.bytes + bytes <= WAITING_MAX;
         // What enters a part that lags goes to the journal even where it need not be kept: the part reads on from there.
         let journal = ledger.journal.as_ref().filter(|_| journaled || self.lagging);
-        let Given { received, items, position, receipt } = given;
+        let Given { received, items, position, receipt, retained } = given;
         let (seq, items, position) = if let Some(journal) = journal {
-            let event = Event::Items { source: key.clone(), received, items, position };
+            let event = Event::Items { source: key.clone(), received, items, position, retained };
             let appended = journal.append(now, &event, receipt);
             let Event::Items { items, position, .. } = event else { return Ok(()) };
             match appended {
                 Ok(seq) => (seq, items, position),
                 Err(Full { receipt }) => {
                     ledger.refused.fetch_add(1, Ordering::Relaxed);
-                    return Err(Given { received, items, position, receipt });
+                    return Err(Given { received, items, position, receipt, retained });
                 }
             }
         } else if fits {
             receipt.into_iter().for_each(Receipt::kept);
             (ledger.number(), items, position)
         } else {
-            return Err(Given { received, items, position, receipt });
+            return Err(Given { received, items, position, receipt, retained });
         };
         self.latest = now;
         self.lagging |= !fits;
         if !self.lagging {
             self.bytes += bytes;
             let (to, journaled) = (to.clone(), journal.is_some());
-            let arrival = Arrival { seq, now, to, received, items, position, journaled };
+            let arrival = Arrival { seq, now, to, received, items, position, retained, journaled };
             self.arrivals.push_back(arrival);
         }
         Ok(())
@@ -469,11 +475,12 @@ impl Entrance {
         Ok(if crowded { Entered::Crowded } else { Entered::WithRoom })
     }
 
-    /// What entered here and was not taken yet, as far as it waits in memory.
+    /// The readings that entered here and were not taken yet, as far as they wait in memory.
     pub(crate) fn waiting(&self) -> Vec<Items> {
         let link = self.link();
         let waiting = link.inbox.lock();
-        let mine = waiting.arrivals.iter().filter(|one| one.to == To::Entry(link.entry));
+        let mine = |one: &&Arrival| one.to == To::Entry(link.entry) && !one.retained;
+        let mine = waiting.arrivals.iter().filter(mine);
         mine.map(|one| one.items.clone()).collect()
     }
 

@@ -14,6 +14,7 @@ use super::dead_letter::{DeadContent, DeadLetter};
 use super::keep::SinkCut;
 use super::slices::{Cut, next_cut};
 use super::slot::Slot;
+use super::watch::{Port, Watch};
 use crate::batch::{Batch, Items};
 use crate::condition::Predicate;
 use crate::duration::Duration;
@@ -55,27 +56,6 @@ pub(crate) struct Exit {
     pub(crate) known: [u64; 3],
     /// The largest offset of which the sink has anything: what is new after a replay is counted from behind it.
     pub(crate) reach: u64,
-}
-
-/// Where items were seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Port {
-    /// Leaving by an output port.
-    Output(usize),
-    /// Entering a sink.
-    Input,
-}
-
-/// Someone who looks at everything that moves: the live view, tests, taps. Called for every batch, so it must be quick.
-pub trait Watch: std::fmt::Debug + Send + Sync {
-    /// Items were seen at a node.
-    fn saw(&self, address: &Arc<str>, port: Port, items: &Items);
-
-    /// Whether it looks at that port: only those are filled that are read or looked at.
-    fn wants(&self, address: &str, port: Port) -> bool {
-        let _ = (address, port);
-        true
-    }
 }
 
 /// What left an island.
@@ -134,6 +114,8 @@ pub(crate) struct Island {
     spare: Vec<Items>,
     /// The number of the event that is taking effect.
     pub(crate) seq: u64,
+    /// What moves are last values, and no readings.
+    primes: bool,
     pub(crate) outbox: Outbox,
 }
 
@@ -185,6 +167,13 @@ impl Island {
                 Batch { items, received: batch.received, seq: batch.seq, end: 0 },
             );
         }
+    }
+
+    /// Takes a batch of a source that holds last values, and no readings. No sink gets any of it.
+    pub(crate) fn prime(&mut self, entry: usize, now: Timestamp, batch: Batch) {
+        self.primes = true;
+        self.push(entry, now, batch);
+        self.primes = false;
     }
 
     /// Takes the items of a batch from `start` on in virtual time, with the ticks that fall due before and between them. `clock`
@@ -395,9 +384,7 @@ impl Island {
     }
 
     fn enter(&mut self, entry: usize, now: Timestamp, batch: Batch) {
-        if let Some(watch) = &self.watch {
-            watch.saw(&self.entries[entry].address, Port::Output(0), &batch.items);
-        }
+        self.show(&self.entries[entry].address, Port::Output(0), &batch.items);
         if let [Target::Sink(sink)] = self.entries[entry].targets[..] {
             self.send_out(sink, batch);
             return;
@@ -407,6 +394,14 @@ impl Island {
             self.deliver(self.entries[entry].targets[position], index);
         }
         self.drain(now);
+    }
+
+    fn show(&self, address: &Arc<str>, port: Port, items: &Items) {
+        match &self.watch {
+            Some(watch) if self.primes => watch.saw_retained(address, port, items),
+            Some(watch) => watch.saw(address, port, items),
+            None => {}
+        }
     }
 
     fn keep(&mut self, batch: Batch) -> usize {
@@ -428,6 +423,9 @@ impl Island {
     }
 
     fn send_out(&mut self, sink: usize, mut batch: Batch) {
+        if self.primes {
+            return;
+        }
         let exit = &mut self.sinks[sink];
         if let Some(when) = &mut exit.when {
             batch.items = select(when, &batch.items);
@@ -478,7 +476,8 @@ impl Island {
     }
 
     fn apply(&mut self, slot: usize, now: Timestamp, port: usize, index: usize) {
-        let Island { slots, batches, .. } = self;
+        let Island { slots, batches, primes, .. } = self;
+        let primes = *primes;
         let place = &mut slots[slot];
         let selected = place.when.as_mut().map(|when| {
             let batch = &batches[index];
@@ -491,6 +490,13 @@ impl Island {
         });
         let batch = selected.as_ref().unwrap_or(&batches[index]);
         if batch.items.is_empty() {
+            return;
+        }
+        if primes {
+            if let Err(reason) = place.call(now, |node, out| node.prime(now, port, batch, out)) {
+                self.complain(slot, now, reason);
+            }
+            self.collect(slot, now);
             return;
         }
         place.stats.add_received(batch.items.len());
@@ -513,10 +519,10 @@ impl Island {
                 None => Items::none(kind),
             };
             let Some(items) = self.slots[slot].outputs.swap(port, spare) else { continue };
-            if let Some(watch) = &self.watch {
-                watch.saw(&self.slots[slot].address, Port::Output(port), &items);
+            self.show(&self.slots[slot].address, Port::Output(port), &items);
+            if !self.primes {
+                self.slots[slot].stats.add_emitted(port, items.len());
             }
-            self.slots[slot].stats.add_emitted(port, items.len());
             let batch = Batch { items, received: now, seq: self.seq, end: 0 };
             if let [Target::Sink(sink)] = self.targets[slot][port][..] {
                 self.send_out(sink, batch);

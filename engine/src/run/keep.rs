@@ -26,6 +26,10 @@ pub enum Event {
         items: Items,
         /// Where the source goes on from, where it can seek.
         position: Option<Position>,
+        /// They are last values, and no readings ([`SourceBatch::retained`]).
+        ///
+        /// [`SourceBatch::retained`]: crate::node::SourceBatch::retained
+        retained: bool,
     },
     /// Nodes ticked while nothing entered.
     Tick {

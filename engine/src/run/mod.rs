@@ -29,6 +29,7 @@ mod stop;
 mod tests;
 mod topology;
 mod virtual_time;
+mod watch;
 
 pub(crate) use assembly::{Assembly, Part};
 pub use barrier::{CheckpointState, NoCheckpoint};
@@ -36,7 +37,6 @@ pub use change::{Applied, NotApplied, Origin, Transition};
 pub use dead_letter::{DeadContent, DeadLetter, DeadLetters, KeptLetters};
 pub(crate) use heritage::Stream;
 pub(crate) use island::Island;
-pub use island::{Port, Watch};
 pub use keep::{
     Checkpoint, Checkpoints, Event, Fill, Full, Journal, JournalReader, PartCut, Record, SinkCut,
     SourceCut, Spool, SpoolError, Spools,
@@ -46,3 +46,4 @@ pub use retry::{Backoff, RetrySpec};
 pub(crate) use slices::{Cut, next_cut};
 pub use stats::NodeStats;
 pub use topology::{BuildError, Keep, NodeGauge, NotStarted, Options, Topology};
+pub use watch::{Port, Watch};

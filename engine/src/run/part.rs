@@ -313,7 +313,7 @@ impl LivePart {
     }
 
     fn take(&mut self, arrival: Arrival) {
-        let Arrival { seq, now, to, received, mut items, position, .. } = arrival;
+        let Arrival { seq, now, to, received, mut items, position, retained, .. } = arrival;
         self.begin(seq, now);
         let entry = match to {
             To::Entry(entry) => entry,
@@ -329,8 +329,12 @@ impl LivePart {
                 let inlet = &mut self.inlets[entry];
                 inlet.done = inlet.done.max(seq);
                 inlet.reached.pass(items.len(), position.as_ref());
-                if !items.is_empty() {
-                    self.island.push(entry, self.now, batch(items));
+                if items.is_empty() {
+                    return;
+                }
+                match retained {
+                    true => self.island.prime(entry, self.now, batch(items)),
+                    false => self.island.push(entry, self.now, batch(items)),
                 }
             }
             To::Node(address) => self.island.give(&address, self.now, batch(items)),
@@ -417,7 +421,7 @@ impl LivePart {
     fn replay(&mut self, record: Record) {
         let Record { seq, now, event } = record;
         match event {
-            Event::Items { source, received, items, position } => {
+            Event::Items { source, received, items, position, retained } => {
                 let to = match self.inlets.iter().position(|inlet| inlet.key == source) {
                     Some(entry) => (seq > self.inlets[entry].done).then_some(To::Entry(entry)),
                     None => {
@@ -427,7 +431,16 @@ impl LivePart {
                 };
                 if let Some(to) = to {
                     let journaled = true;
-                    self.take(Arrival { seq, now, to, received, items, position, journaled });
+                    self.take(Arrival {
+                        seq,
+                        now,
+                        to,
+                        received,
+                        items,
+                        position,
+                        retained,
+                        journaled,
+                    });
                 }
             }
             Event::Tick { node } => {

@@ -250,8 +250,7 @@ impl SourceRun {
         self.resume.taken -= skip;
         readings.drain(..usize::try_from(skip).unwrap_or(0));
         if readings.is_empty() {
-            let items = Items::Readings(readings);
-            let batch = SourceBatch { items, rejects, position, receipt: None, dropped: 0 };
+            let batch = SourceBatch { rejects, position, ..SourceBatch::readings(readings) };
             let at = self.clock.now();
             return self.hand_over(Received { batch, at }).await;
         }
@@ -268,11 +267,10 @@ impl SourceRun {
                 one.time = due(one.time);
                 ready.push(one);
             }
-            let items = Items::Readings(ready);
             let rejects = std::mem::take(&mut rejects);
             // Only behind the last of them.
             let position = position.clone().filter(|_| rest.peek().is_none());
-            let batch = SourceBatch { items, rejects, position, receipt: None, dropped: 0 };
+            let batch = SourceBatch { rejects, position, ..SourceBatch::readings(ready) };
             if !self.hand_over(Received { batch, at: now }).await {
                 return false;
             }
@@ -310,7 +308,7 @@ impl SourceRun {
     /// is dropped then, and counted.
     async fn enter(&mut self, entrance: &Entrance, received: Received) -> bool {
         let Received { batch, at } = received;
-        let SourceBatch { items, rejects, position, receipt, dropped } = batch;
+        let SourceBatch { items, rejects, position, receipt, dropped, retained } = batch;
         let stats = self.asked.stats.clone();
         stats.add_dropped(usize::try_from(dropped).unwrap_or(usize::MAX));
         stats.add_rejected(rejects.len());
@@ -325,7 +323,7 @@ impl SourceRun {
             receipt.into_iter().for_each(Receipt::kept);
             return true;
         }
-        let mut given = Given { received: at, items, position, receipt };
+        let mut given = Given { received: at, items, position, receipt, retained };
         // What comes behind it, where it had to be taken apart; the last of them first.
         let mut behind = Vec::new();
         let mut tries = 0;
@@ -333,7 +331,9 @@ impl SourceRun {
             let len = given.items.len();
             match entrance.enter(|| self.clock.now(), given) {
                 Ok(entered) => {
-                    stats.add_emitted(0, len);
+                    if !retained {
+                        stats.add_emitted(0, len);
+                    }
                     if let Some(next) = behind.pop() {
                         given = next;
                         continue;
@@ -349,7 +349,9 @@ impl SourceRun {
                     };
                 }
                 Err(back) if !self.promises && self.pace != Pace::Recorded => {
-                    stats.add_dropped(back.items.len());
+                    if !retained {
+                        stats.add_dropped(back.items.len());
+                    }
                     return true;
                 }
                 Err(back) => given = back,
@@ -385,6 +387,10 @@ impl SourceRun {
     /// Puts what is larger than the journal to the dead letters, and waits until it is kept there. False when it is time to stop.
     async fn bury(&mut self, given: &mut Given, cap: u64) -> bool {
         let items = std::mem::replace(&mut given.items, Items::Readings(Vec::new()));
+        if given.retained {
+            // No reading is lost with them.
+            return true;
+        }
         self.asked.stats.add_rejected(items.len());
         let cap = ByteSize(cap);
         let reason =

@@ -15,6 +15,7 @@ mod model;
 mod nodes;
 mod recordings;
 mod replay;
+mod retained;
 mod site;
 mod slots;
 mod spools;

@@ -136,6 +136,17 @@ impl<C: NodeConfig> Rig<C> {
         self.feed(vec![reading]);
     }
 
+    /// Gives the node a last value that is no reading ([`Transform::prime`]) when so many seconds have passed since [`START`].
+    ///
+    /// # Panics
+    /// The node fails.
+    pub fn prime(&mut self, seconds: f64, source: &str, value: impl Into<Value>) {
+        let reading = self.reading(seconds, source, value);
+        self.wait_until(seconds);
+        let batch = Batch::new(Items::Readings(vec![reading]), self.now);
+        self.must(|node, now, out| node.prime(now, 0, &batch, out));
+    }
+
     /// Lets time pass up to so many seconds after [`START`].
     pub fn wait_until(&mut self, seconds: f64) {
         self.tick_until(START + Duration::from_micros((seconds * 1e6).round() as i64));

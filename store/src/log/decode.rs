@@ -89,7 +89,8 @@ impl Decoder {
                     _ => Some(self.position(&mut wire)?),
                 };
                 let items = self.items(&mut wire, tag, received)?;
-                Event::Items { source: source?, received, items, position }
+                let retained = tag & tag::RETAINED != 0;
+                Event::Items { source: source?, received, items, position, retained }
             }
         };
         (wire.len() == 0).then_some((now, event))

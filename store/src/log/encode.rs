@@ -36,6 +36,8 @@ pub(super) mod tag {
     pub(in super::super) const RECEIVED_NOW: u8 = 16;
     /// There is one item.
     pub(in super::super) const ONE: u8 = 32;
+    /// The items are last values, and no readings. Format 3.
+    pub(in super::super) const RETAINED: u8 = 128;
 }
 
 /// What a reading has, beside the kind of its value in the low bits.
@@ -110,9 +112,9 @@ impl Encoder {
         out.push(0);
         self.time(out, now);
         out[at] = match event {
-            Event::Items { source, received, items, position } => {
+            Event::Items { source, received, items, position, retained } => {
                 self.dictionary.put_shared(out, source);
-                let mut tag = tag_of(items);
+                let mut tag = tag_of(items) | if *retained { tag::RETAINED } else { 0 };
                 tag |= received_tag(out, *received, now);
                 if let Some(position) = position {
                     tag |= tag::POSITION;

@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::wire::{self, Wire};
 use crate::formats::Head;
 
-/// The format this release writes, and the newest it reads. Format 2 has one more kind of record, and is format 1 otherwise.
-pub(crate) const FORMAT: u16 = 2;
+/// The format this release writes, and the newest it reads. Format 2 has one more kind of record, format 3 a mark on items that are no readings;
+/// otherwise they are format 1.
+pub(crate) const FORMAT: u16 = 3;
 
 const MAGIC: [u8; 8] = *b"smol.log";
 /// Magic, format, length of what follows.
@@ -227,11 +228,12 @@ mod tests {
         header.write(&mut bytes);
         assert_eq!(Header::read(&bytes), Ok((header, bytes.len())));
         let covered = bytes.len() - CHECKSUM;
-        bytes[8] = 3;
+        let format = FORMAT + 1;
+        bytes[8..10].copy_from_slice(&format.to_le_bytes());
         assert_eq!(Header::read(&bytes), Err(BadHeader::Damaged));
         let checksum = crc32fast::hash(&bytes[..covered]);
         bytes[covered..].copy_from_slice(&checksum.to_le_bytes());
         let writer = env!("CARGO_PKG_VERSION").to_owned();
-        assert_eq!(Header::read(&bytes), Err(BadHeader::Newer { format: 3, writer }));
+        assert_eq!(Header::read(&bytes), Err(BadHeader::Newer { format, writer }));
     }
 }

@@ -239,6 +239,7 @@ impl Source for FeedSource {
             position: None,
             receipt: Some(receipt),
             dropped: 0,
+            retained: false,
         }))
     }
 }
@@ -290,7 +291,14 @@ impl Source for TapeSource {
         let reject =
             Reject { reason: "rubbish".into(), origin: "tape".into(), bytes: b"?".to_vec() };
         let rejects = (next == TORN_AT).then_some(reject).into_iter().collect();
-        Ok(Read::Batch(SourceBatch { items, rejects, position, receipt: None, dropped: 0 }))
+        Ok(Read::Batch(SourceBatch {
+            items,
+            rejects,
+            position,
+            receipt: None,
+            dropped: 0,
+            retained: false,
+        }))
     }
 
     async fn resume(&mut self, position: &Position) -> Result<(), NodeError> {

@@ -35,7 +35,9 @@ impl Topology {
                     let mut reader = journal.read_after(inlet.done)?;
                     while let Some(record) = reader.next()? {
                         match record.event {
-                            Event::Items { source, items, .. } if source == inlet.key => {
+                            Event::Items { source, items, retained: false, .. }
+                                if source == inlet.key =>
+                            {
                                 self.bury(address, REMOVED, items)?;
                             }
                             _ => {}

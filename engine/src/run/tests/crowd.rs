@@ -110,6 +110,7 @@ impl Source for CrowdSource {
             position: None,
             receipt: Some(receipt),
             dropped,
+            retained: false,
         }))
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::crowd::{Crowd, Roll};
+use super::retained::{Board, Change};
 use super::world::{Item, Mode, Outside, World};
 use crate::batch::{Batch, ItemKind, Items};
 use crate::context::{Context, Host};
@@ -31,6 +32,8 @@ pub(super) fn registry() -> Registry {
         .with::<Stash>()
         .with::<Crowd>()
         .with::<Roll>()
+        .with::<Board>()
+        .with::<Change>()
 }
 
 pub(super) fn value_of(reading: &Reading) -> i64 {
@@ -149,6 +152,7 @@ impl Source for FeedSource {
             position: None,
             receipt,
             dropped: 0,
+            retained: false,
         }))
     }
     fn trouble(&self) -> Option<Trouble> {
@@ -224,6 +228,7 @@ impl Source for TapeSource {
             position,
             receipt: None,
             dropped: 0,
+            retained: false,
         }))
     }
     async fn resume(&mut self, position: &Position) -> Result<(), NodeError> {

@@ -98,9 +98,9 @@ pub struct MqttConfig {
     /// that pass on what other hosts said; who can publish them can then write under the name of any source. Default: false.
     #[serde(default)]
     pub whole_sources: bool,
-    /// What a retained message is, which the broker kept and sends when this host subscribes: `reading` is a reading like
-    /// any other; `value` and `ignore` leave it out, since it may be as old as it likes. The two do the same today: nothing in a graph takes
-    /// a value that is no reading, and what needs last values remembers them over restarts. Default: `value`.
+    /// What a retained message is, which the broker kept and sends when this host subscribes: it may be as old as it likes. `value`: the last
+    /// value of a series that has none yet, and no reading. `dedup` and an alarm for `changed` compare the first reading with it; it is not counted, goes to no
+    /// sink, and rings no alarm. One that cannot be understood is left out. `reading`: a reading like any other. `ignore`: nothing. Default: `value`.
     #[serde(default)]
     pub retained: Retained,
 }
@@ -135,7 +135,7 @@ impl Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Retained {
-    /// No new reading. What `ignore` does, until something takes values that are no readings.
+    /// The last value of a series that has none yet, and no reading.
     #[default]
     Value,
     /// A reading.

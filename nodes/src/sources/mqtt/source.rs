@@ -48,17 +48,25 @@ impl Mqtt {
         })
     }
 
+    /// How much of what was taken makes a batch: all messages in it are readings, or all are last values; and which it is.
+    fn first_batch(&self) -> (usize, bool) {
+        let (mut bytes, mut retained) = (0, None);
+        for (at, delivery) in self.deliveries.iter().enumerate() {
+            let Delivery::Message(message) = delivery else { continue };
+            let kept = message.retained && self.retained == Retained::Value;
+            if bytes > BYTES_MAX || retained.is_some_and(|before| before != kept) {
+                return (at, retained == Some(true));
+            }
+            retained = Some(kept);
+            bytes += message.payload.len();
+        }
+        (self.deliveries.len(), retained == Some(true))
+    }
+
     /// Makes a batch of what was taken, or of the first of it.
     fn batch(&mut self) -> SourceBatch {
         let (mut readings, mut rejects) = (Vec::with_capacity(self.deliveries.len()), Vec::new());
-        let mut bytes = 0;
-        let many = self.deliveries.iter().position(|delivery| {
-            if let Delivery::Message(message) = delivery {
-                bytes += message.payload.len();
-            }
-            bytes > BYTES_MAX
-        });
-        let many = many.map_or(self.deliveries.len(), |last| last + 1);
+        let (many, retained) = self.first_batch();
         let mut claims = Vec::new();
         for delivery in self.deliveries.drain(..many) {
             let message = match (delivery, &mut self.held) {
@@ -77,7 +85,7 @@ impl Mqtt {
                 (Some(held), Some(once)) => held.take(once),
                 _ => true,
             };
-            if new && (!message.retained || self.retained == Retained::Reading) {
+            if new && (!message.retained || self.retained != Retained::Ignore) {
                 decode(&mut self.decoder, &message, &mut readings, &mut rejects);
             }
             claims.extend(message.claim);
@@ -87,8 +95,12 @@ impl Mqtt {
         // Where nothing is promised, nothing has to be remembered for it either.
         let position = self.held.as_ref().filter(|_| receipt.is_some()).map(Held::position);
         let dropped = self.inbox.take_dropped();
+        if retained {
+            // No reading is lost with what cannot be understood, and it would come again with every subscription.
+            rejects.clear();
+        }
         let items = Items::Readings(readings);
-        SourceBatch { items, rejects, position, receipt, dropped }
+        SourceBatch { items, rejects, position, receipt, dropped, retained }
     }
 }
 

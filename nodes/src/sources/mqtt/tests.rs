@@ -185,3 +185,52 @@ async fn a_message_that_nobody_can_read_is_named_for_as_long_as_it_comes() {
     };
     assert!(ended, "{:?}", told.get());
 }
+
+/// What a source with this setting makes of two retained messages, one of which nobody can read, and of the first that is none: whether it is a last
+/// value, and which; and how many it refuses.
+async fn around_retained(retained: &str) -> (Vec<(bool, i64)>, usize) {
+    let broker = Mosquitto::start(KEEPS);
+    let mut out = speaker(&broker);
+    for (topic, payload) in [("a/b", "5"), ("a/torn", "{")] {
+        let publication = says(topic, payload, Qos::AtLeastOnce);
+        out.push(Publication { retain: true, ..publication }, ());
+    }
+    timeout(WITHIN, out.settle(0)).await.unwrap();
+    let config = json!({ "topic": "a/#", "retained": retained });
+    let host = Arc::new(host(&broker, 1));
+    let context = Context::new(host, "p/in", "mqtt");
+    let mut source = Mqtt::new(&serde_json::from_value(config).unwrap(), &context).unwrap();
+    // The broker sends what it retains when it grants the subscription, and what is published then behind that.
+    let probes = async {
+        loop {
+            publish(&mut out, 6..7).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (mut came, mut rejects) = (Vec::new(), 0);
+    let reads = async {
+        while !came.contains(&(false, 6)) {
+            let batch = batch(&mut source).await;
+            let Items::Readings(readings) = &batch.items else { panic!("{:?}", batch.items) };
+            came.extend(readings.iter().map(|one| match one.value {
+                Value::Int(number) => (batch.retained, number),
+                ref other => panic!("{other:?}"),
+            }));
+            rejects += batch.rejects.len();
+            batch.receipt.expect("a message is acknowledged, whatever it is").kept();
+        }
+    };
+    tokio::select! {
+        () = probes => unreachable!(),
+        () = reads => {}
+    }
+    came.dedup();
+    (came, rejects)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retained_message_is_a_last_value_a_reading_or_nothing() {
+    assert_eq!(around_retained("value").await, (vec![(true, 5), (false, 6)], 0));
+    assert_eq!(around_retained("reading").await, (vec![(false, 5), (false, 6)], 1));
+    assert_eq!(around_retained("ignore").await, (vec![(false, 6)], 0));
+}

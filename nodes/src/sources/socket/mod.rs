@@ -20,7 +20,6 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use smollama_engine::batch::Items;
 use smollama_engine::context::Context;
 use smollama_engine::node::{Node, NodeError, Read, Receipt, Source, SourceBatch};
 use smollama_engine::registry::{Claim, NodeConfig, Pace, Problem, Profile, Section};
@@ -216,5 +215,5 @@ fn batch(gathered: Gathered) -> SourceBatch {
     let Gathered { readings, rejects, promises, torn: _ } = gathered;
     let receipt = (!promises.is_empty())
         .then(|| Receipt::new(|| promises.into_iter().for_each(ledger::Promise::keep)));
-    SourceBatch { items: Items::Readings(readings), rejects, position: None, receipt, dropped: 0 }
+    SourceBatch { rejects, receipt, ..SourceBatch::readings(readings) }
 }

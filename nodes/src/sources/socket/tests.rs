@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rustix::net::{RecvFlags, recv};
 use serde_json::json;
+use smollama_engine::batch::Items;
 use smollama_engine::context::Host;
 use smollama_engine::node::Reject;
 use smollama_engine::reading::Reading;

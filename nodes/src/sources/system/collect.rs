@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use smollama_engine::batch::Items;
 use smollama_engine::context::Context;
 use smollama_engine::duration::Duration;
 use smollama_engine::node::{Reject, SourceBatch};
@@ -206,13 +205,8 @@ impl Collector {
         }
         let expected = self.out.readings.len();
         let readings = std::mem::replace(&mut self.out.readings, Vec::with_capacity(expected));
-        SourceBatch {
-            items: Items::Readings(readings),
-            rejects: std::mem::take(&mut self.out.rejects),
-            position: None,
-            receipt: None,
-            dropped: 0,
-        }
+        let rejects = std::mem::take(&mut self.out.rejects);
+        SourceBatch { rejects, ..SourceBatch::readings(readings) }
     }
 
     fn wants(&self, metric: Metric) -> bool {

@@ -266,6 +266,22 @@ impl Transform for Alarm {
         Ok(())
     }
 
+    fn prime(
+        &mut self,
+        now: Timestamp,
+        _: usize,
+        batch: &Batch,
+        _: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        let Alarm { rules, series, .. } = self;
+        for reading in batch.readings() {
+            if rules.level.judge(&reading.value, &reading.value).is_some() {
+                series.get_or_insert_with(reading.series, || Watch::primed(reading, now));
+            }
+        }
+        Ok(())
+    }
+
     fn next_tick(&self) -> Option<Timestamp> {
         self.agenda.first().map(|(due, _)| *due)
     }
@@ -318,7 +334,7 @@ impl Transform for Alarm {
         let ids: Vec<SeriesId> = self.series.iter().map(|(id, _)| id).collect();
         for id in ids {
             if let Some(watch) = self.series.get_mut(id) {
-                watch.anew = settings != self.settings;
+                watch.anew = settings != self.settings && !watch.is_unheard();
             }
             self.plan(id);
         }

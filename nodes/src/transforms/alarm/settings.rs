@@ -23,7 +23,8 @@ use super::quiet;
 ///
 /// Levels are in the unit of the series. Where a number is asked for and the value is none (a text such as `unavailable`), the reading goes to port
 /// `dropped` and is no sign of life either: `missing_after` sees through a sensor that only says that it has nothing to say. A
-/// series is watched from its first reading on; a source that never spoke is unknown here.
+/// series is watched from its first reading on; a source that never spoke is unknown here. A last value that is no reading (a retained message of MQTT) is
+/// what `changed` compares the first reading with; it rings nothing, and is no sign of life.
 ///
 /// Port `main` says of each series whether it rings, on its first reading and then on each change: `true` while the condition rings, the source is silent,
 /// or flapping is held down. Such a reading is of type `as` (default `pipeline.node`) and has the input's `type/id` as its id.

@@ -51,6 +51,58 @@ fn send_all(rig: &mut Rig<AlarmConfig>, readings: &[(f64, f64)]) {
 }
 
 #[test]
+fn a_change_is_one_against_the_last_value_that_was_known() {
+    for (first, rings) in [(5.0, false), (6.0, true)] {
+        for restarts in [false, true] {
+            let mut rig = rig(json!({ "changed": true }));
+            rig.prime(10.0, "t:a", 5.0);
+            rig.prime(11.0, "t:a", 6.0);
+            assert_eq!((shown(&mut rig), told(&mut rig)), (vec![], vec![]));
+            if restarts {
+                rig.restart();
+            }
+            // It is of no time that a reading could be older than.
+            rig.send(9.0, "t:a", first);
+            assert_eq!(shown(&mut rig), [(9.0, rings)]);
+            assert_eq!(rig.readings("late"), []);
+        }
+    }
+}
+
+#[test]
+fn a_last_value_rings_nothing_and_is_no_sign_of_life() {
+    for restarts in [None, Some(3), Some(2)] {
+        let settings =
+            |above: i64| json!({ "above": above, "missing_after": "10m", "remind": "1h" });
+        let mut rig = rig(settings(3));
+        rig.prime(0.0, "t:a", 5.0);
+        if let Some(above) = restarts {
+            // Also under other settings, by which all that is known is judged anew.
+            rig.restart_as(config(settings(above))).unwrap();
+        }
+        rig.wait_until(5.0 * HOUR);
+        assert_eq!((shown(&mut rig), told(&mut rig)), (vec![], vec![]), "{restarts:?}");
+        // A reading of the same value does.
+        rig.send(5.0 * HOUR, "t:a", 5.0);
+        assert_eq!(shown(&mut rig), [(5.0 * HOUR, true)]);
+        assert_eq!(told(&mut rig).len(), 1);
+        // A source that is watched is silent all the same.
+        rig.prime(5.0 * HOUR + 9.0 * MINUTE, "t:a", 2.0);
+        rig.wait_until(5.0 * HOUR + 11.0 * MINUTE);
+        assert_eq!(told(&mut rig).len(), 1, "it is missing");
+    }
+}
+
+#[test]
+fn the_pause_after_a_last_value_is_not_learned() {
+    let mut rig = rig(json!({ "missing_after": "learned" }));
+    rig.prime(0.0, "t:a", 5.0);
+    (0..12).for_each(|n| rig.send(10.0 * HOUR + f64::from(n) * MINUTE, "t:a", 5.0));
+    rig.wait_until(11.0 * HOUR);
+    assert_eq!(told(&mut rig).len(), 1, "three minutes are long for it");
+}
+
+#[test]
 fn it_rings_above_and_clears_below_its_own_level() {
     let mut rig = rig(json!({ "above": -15, "clear_below": -16 }));
     send_all(

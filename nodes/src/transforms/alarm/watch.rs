@@ -131,6 +131,18 @@ impl Watch {
         }
     }
 
+    /// Of which only a last value is known, and no reading has come yet: it neither rings nor is silent.
+    pub(super) fn primed(value: &Reading, clock: Timestamp) -> Watch {
+        // Readings from before may still come.
+        let value = Reading { time: Timestamp::MIN, ..value.clone() };
+        Watch::new(&value, clock)
+    }
+
+    /// Whether no reading has come yet: with the first, port `main` has its first word.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.shown.is_none()
+    }
+
     pub(super) fn last(&self) -> Timestamp {
         self.last
     }
@@ -215,7 +227,7 @@ impl Watch {
         verdict: Verdict,
         clock: Timestamp,
     ) {
-        if rules.missing == Some(MissingAfter::Learned) {
+        if rules.missing == Some(MissingAfter::Learned) && !self.is_unheard() {
             self.cadence.note(clock.since(self.heard));
         }
         self.silent = false;
@@ -263,7 +275,7 @@ impl Watch {
 
     #[inline]
     fn silence_due(&self, rules: &Rules) -> Option<Timestamp> {
-        if self.silent {
+        if self.silent || self.is_unheard() {
             return None;
         }
         match rules.missing? {

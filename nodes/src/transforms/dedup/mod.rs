@@ -35,6 +35,9 @@ use self::state::{Last, Rule, Stored};
 /// deadband it now has; its heartbeat is due so long after that reading as it now says. What `keep: last` held back goes to port
 /// `dropped` under `keep: first`.
 ///
+/// A last value that is no reading (a retained message of MQTT) counts as passed where none has passed yet: a first reading that is no different is
+/// suppressed.
+///
 /// Ports: `main` what passes; `dropped` what was suppressed; `late` readings older than the last one of their series, which
 /// change nothing here.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
@@ -221,6 +224,23 @@ impl Transform for Dedup {
                 if dropped {
                     out.reading(DROPPED, reading.clone());
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn prime(
+        &mut self,
+        _: Timestamp,
+        _: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        for reading in batch.readings() {
+            if self.series.get(reading.series).is_none() {
+                self.first(reading, out);
+                // Readings from before may still come.
+                self.series.get_mut(reading.series).into_iter().for_each(Last::unsee);
             }
         }
         Ok(())

@@ -52,6 +52,11 @@ impl Last {
         new
     }
 
+    /// No reading has come yet: the value is from elsewhere.
+    pub(super) fn unsee(&mut self) {
+        self.seen = Timestamp::MIN;
+    }
+
     /// What follows from the last passed reading and the rule.
     #[inline]
     fn derive(&mut self) {

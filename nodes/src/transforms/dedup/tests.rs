@@ -171,6 +171,38 @@ fn a_reading_from_before_is_late_and_changes_nothing() {
 }
 
 #[test]
+fn a_last_value_counts_as_passed_where_nothing_has_passed_yet() {
+    for restarts in [false, true] {
+        let mut rig = rig(json!({ "deadband": 0.5, "heartbeat": "1h" }));
+        rig.prime(10.0, "t:a", 5.0);
+        assert_eq!(taken(&mut rig, "main"), [float(10.0, 5.0, 1)], "to those behind");
+        // The one that is known first stays.
+        rig.prime(11.0, "t:a", 7.0);
+        if restarts {
+            rig.restart();
+        }
+        // It is of no time that a reading could be older than.
+        send_all(&mut rig, [(5.0, 5.2), (12.0, 5.0), (13.0, 7.0), (14.0, 7.2)]);
+        assert_eq!(taken(&mut rig, "late"), []);
+        assert_eq!(taken(&mut rig, "main"), [float(13.0, 7.0, 3)]);
+        assert_eq!(taken(&mut rig, "dropped").len(), 3);
+        // What has passed is what those behind know.
+        rig.prime(15.0, "t:a", 9.0);
+        send_all(&mut rig, [(16.0, 9.0)]);
+        assert_eq!(taken(&mut rig, "main"), [float(16.0, 9.0, 2)]);
+    }
+}
+
+#[test]
+fn a_last_value_does_not_put_off_the_heartbeat() {
+    let mut rig = rig(json!({ "heartbeat": "1h" }));
+    rig.prime(0.0, "t:a", 5.0);
+    rig.readings("main");
+    send_all(&mut rig, [(3599.0, 5.0), (3600.0, 5.0)]);
+    assert_eq!(taken(&mut rig, "main"), [float(3600.0, 5.0, 2)]);
+}
+
+#[test]
 fn absurd_times_and_numbers_do_no_harm() {
     let mut rig = rig(json!({ "deadband": "5%", "heartbeat": "1000d" }));
     let at = |rig: &Rig<DedupConfig>, time, value: f64| Reading {

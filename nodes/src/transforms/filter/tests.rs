@@ -31,6 +31,15 @@ fn what_meets_the_condition_passes_and_the_rest_is_dropped() {
 }
 
 #[test]
+fn last_values_go_the_way_of_readings() {
+    let mut rig = rig(json!({ "value": { "above": 30 } }));
+    rig.prime(1.0, "t:a", 31.0);
+    rig.prime(2.0, "t:a", 30.0);
+    assert_eq!(rig.values("main"), [(1.0, "t:a".into(), Value::Float(31.0))]);
+    assert_eq!(rig.values("dropped"), [(2.0, "t:a".into(), Value::Float(30.0))]);
+}
+
+#[test]
 fn a_scored_reading_keeps_score_and_count() {
     let mut rig = rig(json!({ "score": { "min": 1 } }));
     let mut news = rig.reading(1.0, "t:a", 5.0);

@@ -114,6 +114,18 @@ impl Transform for Latest {
         Ok(())
     }
 
+    fn prime(
+        &mut self,
+        _: Timestamp,
+        _: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        // It came of nothing new, so it does not wait; but who is behind may have use for it.
+        out.copy_all(MAIN, &batch.items);
+        Ok(())
+    }
+
     fn next_tick(&self) -> Option<Timestamp> {
         self.due
     }

@@ -37,6 +37,15 @@ fn the_last_by_its_own_time_comes_when_it_is_due_and_not_again() {
 }
 
 #[test]
+fn a_last_value_is_passed_on_at_once_and_does_not_come_again() {
+    let mut rig = rig("30s");
+    rig.prime(1.0, "t:a", 2.0);
+    assert_eq!(taken(&mut rig), [number(2.0, 1)]);
+    rig.wait_until(90.0);
+    assert_eq!(taken(&mut rig), []);
+}
+
+#[test]
 fn what_waits_is_kept_in_its_order_over_a_restart() {
     let mut rig = rig("30s");
     for (at, source) in [(1.0, "t:c"), (2.0, "t:a"), (3.0, "t:b"), (4.0, "t:c")] {

@@ -184,6 +184,18 @@ impl Transform for Novelty {
         Ok(())
     }
 
+    fn prime(
+        &mut self,
+        _: Timestamp,
+        _: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        // It says nothing of what is usual, but who is behind may have use for it.
+        out.copy_all(MAIN, &batch.items);
+        Ok(())
+    }
+
     fn forget(
         &mut self,
         _: Timestamp,

@@ -21,6 +21,15 @@ const GOLDEN: [&str; 3] = [
 ];
 
 #[test]
+fn a_last_value_is_passed_on_without_a_score_and_nothing_is_learnt_of_it() {
+    let mut rig = rig(json!({}));
+    rig.prime(1.0, "t:a", 5.0);
+    let passed = rig.readings("main");
+    assert!(matches!(&passed[..], [one] if one.score.is_nan()), "{passed:?}");
+    assert_eq!(rig.remembered(), Vec::<String>::new());
+}
+
+#[test]
 fn the_golden_vectors_are_reproduced() {
     for text in GOLDEN {
         let mut rig = rig(json!({ "warm_up": 0 }));

@@ -270,6 +270,18 @@ impl Transform for Volatility {
         Ok(())
     }
 
+    fn prime(
+        &mut self,
+        _: Timestamp,
+        _: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        // It says nothing of how restless its series is, but who is behind may have use for it.
+        out.copy_all(MAIN, &batch.items);
+        Ok(())
+    }
+
     fn forget(
         &mut self,
         _: Timestamp,

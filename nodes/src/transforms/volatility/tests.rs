@@ -22,6 +22,15 @@ fn numbers(rig: &mut Rig<VolatilityConfig>, port: &str) -> Vec<f64> {
 }
 
 #[test]
+fn a_last_value_is_passed_on_without_a_score_and_nothing_is_learnt_of_it() {
+    let mut rig = rig(json!({}));
+    rig.prime(1.0, "t:a", 5.0);
+    let passed = rig.readings("main");
+    assert!(matches!(&passed[..], [one] if one.score.is_nan()), "{passed:?}");
+    assert_eq!(rig.remembered(), Vec::<String>::new());
+}
+
+#[test]
 fn each_measure_is_what_its_documentation_says() {
     let values = [10.0, 12.0, 8.0, 30.0];
     let last = |settings| {

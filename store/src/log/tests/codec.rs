@@ -233,8 +233,11 @@ proptest! {
                 20..30 => Event::Confirmed { stream: Uuid::from_u128(kind.into()), end: now.as_micros().unsigned_abs() },
                 30..40 => Event::Cut { node: source, seq: now.as_micros().unsigned_abs() },
                 40..55 => Event::Forgotten { source, series: series_of(&made.items(&host.series)) },
-                55..110 => Event::Items { source, received: now, items: made.items(&host.series), position },
-                _ => Event::Items { source, received, items: made.items(&host.series), position },
+                _ => {
+                    let received = if kind < 110 { now } else { received };
+                    let (items, retained) = (made.items(&host.series), kind % 4 == 0);
+                    Event::Items { source, received, items, position, retained }
+                }
             };
             journal.append(now, &event, None).unwrap();
             events.push((now, event));
@@ -247,10 +250,10 @@ proptest! {
             prop_assert_eq!(record.now, *now);
             match (&record.event, event) {
                 (
-                    Event::Items { source, received, items, position },
-                    Event::Items { source: s, received: r, items: i, position: p },
+                    Event::Items { source, received, items, position, retained },
+                    Event::Items { source: s, received: r, items: i, position: p, retained: k },
                 ) => {
-                    prop_assert_eq!((source, received, position), (s, r, p));
+                    prop_assert_eq!((source, received, position, retained), (s, r, p, k));
                     assert_same((&other, items), (&host, i));
                 }
                 (

@@ -26,7 +26,7 @@ fn readings(host: &Host) -> Vec<Reading> {
 
 fn event_at(source: &Arc<str>, received: Timestamp, readings: &[Reading]) -> Event {
     let items = Items::Readings(readings.to_vec());
-    Event::Items { source: source.clone(), received, items, position: None }
+    Event::Items { source: source.clone(), received, items, position: None, retained: false }
 }
 
 /// Seconds this process has used of processors.

@@ -84,6 +84,7 @@ fn events(host: &Host) -> Vec<(Timestamp, Event)> {
         received,
         items,
         position,
+        retained: false,
     };
     let position = Position { part: "data/a.csv".into(), offset: 4711, line: 42 };
     vec![
@@ -121,6 +122,14 @@ fn events_of_the_second(host: &Host) -> Vec<(Timestamp, Event)> {
     events(host).into_iter().chain([(at(5), forgotten)]).collect()
 }
 
+/// What the third format has besides.
+fn events_of_the_third(host: &Host) -> Vec<(Timestamp, Event)> {
+    let source = "greenhouse/air".into();
+    let (received, items, position) = (at(6), readings(host), None);
+    let retained = Event::Items { source, received, items, position, retained: true };
+    events_of_the_second(host).into_iter().chain([(at(6), retained)]).collect()
+}
+
 #[test]
 fn a_journal_of_the_first_format_is_read() {
     assert_read("journal-1.log", events);
@@ -129,6 +138,11 @@ fn a_journal_of_the_first_format_is_read() {
 #[test]
 fn a_journal_of_the_second_format_is_read() {
     assert_read("journal-2.log", events_of_the_second);
+}
+
+#[test]
+fn a_journal_of_the_third_format_is_read() {
+    assert_read("journal-3.log", events_of_the_third);
 }
 
 fn assert_read(name: &str, events: impl Fn(&Host) -> Vec<(Timestamp, Event)>) {

@@ -63,8 +63,8 @@ fn reading(host: &Host, n: u64) -> Reading {
 /// The event of some readings.
 fn event_of(readings: Vec<Reading>) -> Event {
     let received = readings[0].time;
-    let items = Items::Readings(readings);
-    Event::Items { source: "p/a".into(), received, items, position: None }
+    let (source, items) = ("p/a".into(), Items::Readings(readings));
+    Event::Items { source, received, items, position: None, retained: false }
 }
 
 /// The event of one reading.
