@@ -100,8 +100,10 @@ impl Names {
     /// are not synced after it either, so the next power cut may bring the damage back.
     pub(super) fn mend(&self, disk: &dyn Disk, format: Format) -> io::Result<()> {
         let aside = self.aside(disk)?;
-        let unsynced = aside.iter().filter(|one| one.unsynced);
-        unsynced.map(|one| mend_file(disk, &self.folder.join(&one.name), format)).collect()
+        for one in aside.iter().filter(|one| one.unsynced) {
+            mend_file(disk, &self.folder.join(&one.name), format)?;
+        }
+        Ok(())
     }
 
     /// All files that were put aside, the oldest first.
