@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 pub use self::calendar::{Days, TimeOfDay};
 pub use self::predicate::Predicate;
-pub use self::value::{Literal, ValueCondition};
+pub use self::value::{Literal, ValueCondition, ValueTest};
 use crate::batch::ItemKind;
 use crate::glob::Glob;
 use crate::observation::ObservationKind;

@@ -21,6 +21,7 @@ pub fn registry() -> Registry {
         .with::<transforms::alarm::AlarmConfig>()
         .with::<transforms::dedup::DedupConfig>()
         .with::<transforms::filter::FilterConfig>()
+        .with::<transforms::gate::GateConfig>()
         .with::<transforms::latest::LatestConfig>()
         .with::<transforms::novelty::NoveltyConfig>()
         .with::<transforms::volatility::VolatilityConfig>()

@@ -80,6 +80,9 @@ fn values_are_compared_by_their_kind() {
         (Value::Int(30), json!({ "below": 30 }), false),
         (Value::Int(-5), json!({ "between": [-5, 5] }), true),
         (Value::Float(5.1), json!({ "between": [-5, 5] }), false),
+        (Value::Float(5.1), json!({ "outside": [-5, 5] }), true),
+        (Value::Int(5), json!({ "outside": [-5, 5] }), false),
+        (Value::text("6"), json!({ "outside": [-5, 5] }), false),
         (Value::Int(5), json!({ "equals": 5.0 }), true),
         (Value::Bool(true), json!({ "equals": true }), true),
         (Value::Bool(true), json!({ "equals": 1 }), false),
@@ -239,6 +242,10 @@ fn contradictions_are_named() {
     assert_eq!(
         problems(json!({ "value": { "between": [3, 1] } })),
         ["value.between: 3 is more than 1, so nothing lies between them"]
+    );
+    assert_eq!(
+        problems(json!({ "value": { "outside": [3, 1] } })),
+        ["value.outside: 3 is more than 1; swap them"]
     );
     assert_eq!(problems(json!({ "value": {} })), ["value: says nothing about the value"]);
 }

@@ -29,6 +29,8 @@ pub struct ValueCondition {
     pub max: Option<f64>,
     /// From the first number to the second, both included.
     pub between: Option<[f64; 2]>,
+    /// Less than the first number or more than the second.
+    pub outside: Option<[f64; 2]>,
     /// Exactly this number, text, `true` or `false`.
     pub equals: Option<Literal>,
     /// One of these numbers, texts, `true` or `false`.
@@ -63,7 +65,8 @@ impl Literal {
 
 impl ValueCondition {
     /// What is wrong with it, below the setting `field`.
-    pub(super) fn problems(&self, field: &str) -> Vec<Problem> {
+    #[must_use]
+    pub fn problems(&self, field: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut at = |name: &str, message: String| {
             problems.push(Problem::at(format!("{field}.{name}"), message));
@@ -72,6 +75,11 @@ impl ValueCondition {
             && from.partial_cmp(&to).is_none_or(std::cmp::Ordering::is_gt)
         {
             at("between", format!("{from} is more than {to}, so nothing lies between them"));
+        }
+        if let Some([from, to]) = self.outside
+            && from.partial_cmp(&to).is_none_or(std::cmp::Ordering::is_gt)
+        {
+            at("outside", format!("{from} is more than {to}; swap them"));
         }
         let low = self.min.into_iter().chain(self.above).fold(f64::NEG_INFINITY, f64::max);
         let high = self.max.into_iter().chain(self.below).fold(f64::INFINITY, f64::min);
@@ -83,14 +91,15 @@ impl ValueCondition {
         if *self == ValueCondition::default() {
             problems.push(
                 Problem::at(field, "says nothing about the value")
-                    .help("give one of above, below, min, max, between, equals, in"),
+                    .help("give one of above, below, min, max, between, outside, equals, in"),
             );
         }
         problems
     }
 
-    /// With `between` folded into `min` and `max`.
-    pub(super) fn compiled(&self) -> ValueTest {
+    /// Ready to be asked, with `between` folded into `min` and `max`.
+    #[must_use]
+    pub fn compiled(&self) -> ValueTest {
         let [from, to] = self.between.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
         let mut literals = self.one_of.0.clone();
         let listed = !literals.is_empty();
@@ -107,8 +116,10 @@ impl ValueCondition {
             below: self.below.unwrap_or(f64::INFINITY),
             min: self.min.unwrap_or(f64::NEG_INFINITY).max(from),
             max: self.max.unwrap_or(f64::INFINITY).min(to),
+            outside: self.outside,
             ranged: [self.above, self.below, self.min, self.max].iter().any(Option::is_some)
-                || self.between.is_some(),
+                || self.between.is_some()
+                || self.outside.is_some(),
             literals: (listed || self.equals.is_some()).then_some(literals),
         }
     }
@@ -116,19 +127,22 @@ impl ValueCondition {
 
 /// A [`ValueCondition`], ready to be asked.
 #[derive(Debug, Clone)]
-pub(super) struct ValueTest {
+pub struct ValueTest {
     of: Statistic,
     above: f64,
     below: f64,
     min: f64,
     max: f64,
+    outside: Option<[f64; 2]>,
     ranged: bool,
     literals: Option<Vec<Literal>>,
 }
 
 impl ValueTest {
+    /// Whether a value is like that.
     #[inline]
-    pub(super) fn value(&self, value: &Value) -> bool {
+    #[must_use]
+    pub fn value(&self, value: &Value) -> bool {
         if self.ranged && !value.as_f64().is_some_and(|number| self.number(number)) {
             return false;
         }
@@ -139,7 +153,11 @@ impl ValueTest {
     }
 
     fn number(&self, number: f64) -> bool {
-        number > self.above && number < self.below && number >= self.min && number <= self.max
+        number > self.above
+            && number < self.below
+            && number >= self.min
+            && number <= self.max
+            && self.outside.is_none_or(|[from, to]| number < from || number > to)
     }
 
     pub(super) fn summary(&self, summary: &Summary) -> bool {

@@ -116,6 +116,8 @@ impl<'a> Checker<'a> {
                 format!("the {} `{}` has no inputs", spec.section.singular(), &**spec.name);
             let error = Diagnostic::error(&rules::NO_INPUTS, spec.inputs_span, message);
             diagnostics.push(error.help("name the nodes it reads from: `inputs: [...]`"));
+        } else if !spec.inputs_broken {
+            ports_without_inputs(node, diagnostics);
         }
         let Some(&index) = self.by_address.get(&(&**node.pipeline.name, &**spec.name)) else {
             return;
@@ -363,6 +365,28 @@ impl<'a> Checker<'a> {
             dag.add_edge(from, to, edges[edge].wire);
         }
         Some(dag)
+    }
+}
+
+/// Reports input ports that nothing enters: a node with several needs each of them.
+fn ports_without_inputs(node: &Resolved<'_>, diagnostics: &mut Diagnostics) {
+    let spec = node.spec;
+    let Some(plan) = &node.plan else { return };
+    let ports = &plan.profile.inputs;
+    let known = |name: &str| ports.iter().any(|port| port.name == name);
+    if spec.inputs.iter().any(|input| !known(&input.port)) {
+        // It is another mistake that an input is at a port there is not.
+        return;
+    }
+    for port in ports {
+        if spec.inputs.iter().any(|input| **input.port == *port.name) {
+            continue;
+        }
+        let message = format!("nothing enters the port `{}` of `{}`", port.name, &**spec.name);
+        let all: Vec<String> = ports.iter().map(|port| format!("{}: [...]", port.name)).collect();
+        let error = Diagnostic::error(&rules::NO_INPUTS, spec.inputs_span, message);
+        diagnostics
+            .push(error.help(format!("name its inputs: `inputs: {{ {} }}`", all.join(", "))));
     }
 }
 

@@ -102,8 +102,22 @@ impl<C: NodeConfig> Rig<C> {
     /// # Panics
     /// The node fails.
     pub fn feed(&mut self, readings: Vec<Reading>) {
+        self.feed_items(0, Items::Readings(readings));
+    }
+
+    /// As [`Rig::feed`], into an input port of that name.
+    ///
+    /// # Panics
+    /// There is no such port, or the node fails.
+    pub fn feed_port(&mut self, port: &str, readings: Vec<Reading>) {
+        let profile = self.config.profile();
+        let index = profile.inputs.iter().position(|input| input.name == port);
+        let Some(index) = index else { panic!("there is no input port `{port}`") };
+        self.feed_items(index, Items::Readings(readings));
+    }
+
+    fn feed_items(&mut self, port: usize, items: Items) {
         self.seq += 1;
-        let items = Items::Readings(readings);
         let mut at = 0;
         while at < items.len() {
             let (due, lead) = (self.node.next_tick(), self.node.tick_lead());
@@ -116,7 +130,7 @@ impl<C: NodeConfig> Rig<C> {
                         seq: self.seq,
                         end: 0,
                     };
-                    self.must(|node, now, out| node.apply(now, 0, &part, out));
+                    self.must(|node, now, out| node.apply(now, port, &part, out));
                     (at, self.now) = (end, clock);
                 }
             }
@@ -171,10 +185,19 @@ impl<C: NodeConfig> Rig<C> {
     /// # Panics
     /// The node fails.
     pub fn forget(&mut self, sources: &[&str]) -> Vec<SeriesId> {
-        let mut silent: Vec<SeriesId> = sources.iter().map(|source| self.series(source)).collect();
+        let silent: Vec<SeriesId> = sources.iter().map(|source| self.series(source)).collect();
+        self.forget_series(&silent)
+    }
+
+    /// As [`Rig::forget`], for series by their numbers.
+    ///
+    /// # Panics
+    /// The node fails.
+    pub fn forget_series(&mut self, series: &[SeriesId]) -> Vec<SeriesId> {
+        let mut silent = series.to_vec();
         self.must(|node, now, out| node.forget(now, &mut silent, out));
         self.context.host.series.retire(&silent);
-        silent.split_off(sources.len())
+        silent.split_off(series.len())
     }
 
     /// The series that the node's state speaks of, by name.

@@ -41,9 +41,23 @@ pub(crate) fn batches(context: &Context, readings: usize) -> Vec<Batch> {
 }
 
 fn intern(context: &Context, number: usize) -> Option<SeriesId> {
-    let id =
-        format!("node-{}/{}", number / QUANTITIES.len(), QUANTITIES[number % QUANTITIES.len()]);
-    context.host.series.intern(&Series::new(SourceKey::local("bench", &id))).ok()
+    let (room, quantity) = (number / QUANTITIES.len(), QUANTITIES[number % QUANTITIES.len()]);
+    let source = SourceKey::local("bench", &format!("node-{room}/{quantity}"));
+    let series = Series::new(source).with_label("room", &format!("{room}"));
+    context.host.series.intern(&series).ok()
+}
+
+/// For nodes with a second input port: before each batch a reading there, by turns 20 and 21.
+pub(crate) fn controls(context: &Context, batches: &[Batch]) -> Vec<Batch> {
+    let Ok(series) = context.host.series.intern(&Series::new(SourceKey::parse("bench:control")))
+    else {
+        return Vec::new();
+    };
+    let turns = [20.0, 21.0].into_iter().cycle();
+    let control = |(before, value): (&Batch, f64)| {
+        batch(before.seq, &[Reading::new(before.received, series, value)])
+    };
+    batches.iter().zip(turns).map(control).collect()
 }
 
 fn batch(seq: u64, readings: &[Reading]) -> Batch {

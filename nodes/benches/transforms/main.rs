@@ -23,6 +23,7 @@ use smollama_nodes::transforms::adaptive_rate::AdaptiveRateConfig;
 use smollama_nodes::transforms::alarm::AlarmConfig;
 use smollama_nodes::transforms::dedup::DedupConfig;
 use smollama_nodes::transforms::filter::FilterConfig;
+use smollama_nodes::transforms::gate::GateConfig;
 use smollama_nodes::transforms::novelty::NoveltyConfig;
 use smollama_nodes::transforms::volatility::VolatilityConfig;
 use smollama_nodes::transforms::window::WindowConfig;
@@ -53,6 +54,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         r#"{ "sources": ["bench:*/temp_c", "bench:*/co2_ppm"], "value": { "above": 60 } }"#,
     )?;
     bench.compare::<AlarmConfig, passes::Alarm>(r#"{ "above": 60, "clear_below": 59 }"#)?;
+    bench.compare::<GateConfig, passes::Gate>(
+        r#"{ "open_when": { "above": 20.5 }, "hold": "500ms" }"#,
+    )?;
     bench.compare::<WindowConfig, gathers::Tumbling>(r#"{ "length": "1m" }"#)?;
     bench.compare::<AdaptiveRateConfig, gathers::Heartbeats>(r#"{ "start": "5m" }"#)?;
     Ok(())
@@ -61,6 +65,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 struct Bench {
     context: Context,
     batches: Vec<Batch>,
+    /// What comes in on a second port, before each of them.
+    controls: Vec<Batch>,
     readings: usize,
     measured: bool,
     /// The transforms that are asked for; all where none is named.
@@ -73,7 +79,8 @@ impl Bench {
         let context = input::context();
         let readings = if measured { READINGS } else { READINGS_COMPARED };
         let batches = input::batches(&context, readings);
-        Bench { context, batches, readings, measured, named }
+        let controls = input::controls(&context, &batches);
+        Bench { context, batches, controls, readings, measured, named }
     }
 
     /// Compares the outputs of a node and a plain loop, and then, where that is wanted, their speed.
@@ -148,7 +155,11 @@ impl Bench {
                 }
             }
         };
-        for batch in &self.batches {
+        let two_ports = profile.inputs.len() > 1;
+        for (batch, control) in self.batches.iter().zip(&self.controls) {
+            if two_ports {
+                node.apply(control.received, 1, control, &mut outputs)?;
+            }
             node.apply(batch.received, 0, batch, &mut outputs)?;
             collect(&mut outputs);
         }
@@ -161,7 +172,8 @@ impl Bench {
     fn through_loop<P: Plain>(&self, mut take: impl FnMut(&[P::Emits])) {
         let mut plain = P::new(&self.context);
         let mut emitted = Vec::new();
-        for batch in &self.batches {
+        for (batch, control) in self.batches.iter().zip(&self.controls) {
+            control.readings().iter().for_each(|control| plain.control(control));
             plain.apply(batch.readings(), &mut emitted);
             take(&emitted);
             emitted.clear();

@@ -1,8 +1,10 @@
-//! Loops that pass some readings on, or say what becomes of them: `dedup`, `filter`, `alarm`.
+//! Loops that pass some readings on, or say what becomes of them: `dedup`, `filter`, `alarm`, `gate`.
 
 use smollama_engine::context::Context;
+use smollama_engine::duration::Duration;
 use smollama_engine::reading::{Reading, Value};
 use smollama_engine::series::{SeriesId, SeriesMap};
+use smollama_engine::time::Timestamp;
 
 use crate::plain::Plain;
 
@@ -109,6 +111,37 @@ impl Plain for Alarm {
             if turns {
                 rings.on = !rings.on;
                 out.push(Reading::new(reading.time, rings.series, rings.on));
+            }
+        }
+    }
+}
+
+/// Passes readings while the last control was above 20.5, and for half a second after.
+pub(crate) struct Gate {
+    open: bool,
+    until: Timestamp,
+}
+
+impl Plain for Gate {
+    type Emits = Reading;
+
+    fn new(_: &Context) -> Gate {
+        Gate { open: false, until: Timestamp::MIN }
+    }
+
+    fn control(&mut self, reading: &Reading) {
+        let open = matches!(reading.value, Value::Float(value) if value > 20.5);
+        if self.open && !open {
+            self.until = reading.time + Duration::from_millis(500);
+        }
+        self.open = open;
+    }
+
+    fn apply(&mut self, readings: &[Reading], out: &mut Vec<Reading>) {
+        for reading in readings {
+            let Value::Float(value) = reading.value else { continue };
+            if self.open || reading.time < self.until {
+                out.push(Reading { value: Value::Float(value), ..*reading });
             }
         }
     }

@@ -15,6 +15,10 @@ pub(crate) trait Plain {
     fn new(context: &Context) -> Self;
     /// Takes readings and emits what follows from them.
     fn apply(&mut self, readings: &[Reading], out: &mut Vec<Self::Emits>);
+    /// Takes a reading of the second input port, where there is one.
+    fn control(&mut self, reading: &Reading) {
+        let _ = reading;
+    }
     /// Emits what is still held.
     fn finish(&mut self, out: &mut Vec<Self::Emits>) {
         let _ = out;

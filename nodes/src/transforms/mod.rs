@@ -5,6 +5,7 @@ pub mod alarm;
 mod counter;
 pub mod dedup;
 pub mod filter;
+pub mod gate;
 pub mod latest;
 pub mod novelty;
 #[cfg(test)]
