@@ -93,6 +93,8 @@ pub struct Profile {
     pub promises: bool,
     /// Whether a transform remembers anything from one reading to the next.
     pub stateful: bool,
+    /// Whether all that a transform takes on `main` must have one unit.
+    pub one_unit: bool,
     /// What a sink owes to what it takes.
     pub delivery: Delivery,
     /// Whether a sink keeps its position together with what it keeps ([`crate::node::Sink::keeps_position`]): then every item is there once.
@@ -137,6 +139,13 @@ impl Profile {
     #[must_use]
     pub fn stateful() -> Profile {
         Profile { stateful: true, ..Self::transform() }
+    }
+
+    /// A transform that takes readings of one unit on `main`, if it `is`.
+    #[must_use]
+    pub fn one_unit(mut self, is: bool) -> Profile {
+        self.one_unit = is;
+        self
     }
 
     /// A sink that takes these kinds on `main`.

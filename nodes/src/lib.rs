@@ -19,6 +19,7 @@ pub fn registry() -> Registry {
         .with::<sources::system::SystemConfig>()
         .with::<transforms::adaptive_rate::AdaptiveRateConfig>()
         .with::<transforms::alarm::AlarmConfig>()
+        .with::<transforms::combine::CombineConfig>()
         .with::<transforms::dedup::DedupConfig>()
         .with::<transforms::filter::FilterConfig>()
         .with::<transforms::gate::GateConfig>()

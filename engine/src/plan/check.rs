@@ -9,7 +9,7 @@ use super::cycles::cycles;
 use super::graph::{Graph, PlannedNode, PlannedPipeline, Wire};
 use super::renames::renames;
 use super::resolve::{Resolved, span_of};
-use super::{brokers, conflicts};
+use super::{brokers, conflicts, units};
 use crate::batch::ItemKind;
 use crate::config::{Address, InputSpec, PipelineSpec, Section, Spanned};
 use crate::diagnostic::{Diagnostic, Diagnostics, Files, Span, nearest, quoted, rules};
@@ -29,6 +29,7 @@ pub fn check(
         checker.edges_of(node, diagnostics);
     }
     checker.circles(diagnostics);
+    checker.units(diagnostics);
     let order = checker.order();
     if let Some(order) = &order {
         checker.kinds(order, diagnostics);
@@ -334,6 +335,19 @@ impl<'a> Checker<'a> {
                 Carries::AsInput => main.map(|(kind, _)| kind),
             });
             self.carries[index.index()] = carries.collect();
+        }
+    }
+
+    fn units(&self, diagnostics: &mut Diagnostics) {
+        for index in self.edges.node_indices() {
+            let plan = self.node(index).plan.as_ref().filter(|plan| plan.profile.one_unit);
+            let Some(plan) = plan else { continue };
+            let inputs = self.edges.edges_directed(index, petgraph::Direction::Incoming);
+            let inputs = inputs.filter(|edge| edge.weight().wire.to == 0).filter_map(|edge| {
+                let giver = self.node(petgraph::visit::EdgeRef::source(&edge)).plan.as_ref()?;
+                Some((giver, edge.weight().span))
+            });
+            diagnostics.extend(units::misfit(plan, inputs.collect()));
         }
     }
 

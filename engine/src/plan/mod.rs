@@ -29,6 +29,7 @@ mod renames;
 mod resolve;
 #[cfg(test)]
 mod test_nodes;
+mod units;
 
 use std::path::Path;
 

@@ -1,11 +1,11 @@
-//! Loops that gather readings into windows: `window`, `adaptive_rate`.
+//! Loops that gather readings into windows, or into one of several: `window`, `adaptive_rate`, `combine`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use smollama_engine::context::Context;
 use smollama_engine::duration::Duration;
 use smollama_engine::reading::{Reading, Value};
-use smollama_engine::series::{SeriesId, SeriesMap};
+use smollama_engine::series::{Series, SeriesId, SeriesMap, SourceKey};
 use smollama_engine::time::Timestamp;
 use smollama_engine::window::{Cause, Summary, Window};
 
@@ -168,6 +168,73 @@ impl Plain for Heartbeats {
     fn finish(&mut self, out: &mut Vec<Window>) {
         if let Some(end) = self.end {
             self.close(self.last, end, Cause::End, out);
+        }
+    }
+}
+
+const STALE: Duration = Duration::from_hours(1);
+
+/// The mean of each room, with each reading of one of its series.
+pub(crate) struct Means {
+    places: SeriesMap<(usize, usize)>,
+    rooms: Vec<Room>,
+    by_name: HashMap<String, usize>,
+    context: Context,
+}
+
+struct Room {
+    series: SeriesId,
+    values: Vec<(f64, Timestamp)>,
+}
+
+impl Means {
+    /// The place of a new series.
+    #[cold]
+    fn place(&mut self, series: SeriesId) -> Option<(usize, usize)> {
+        let described = self.context.series(series);
+        let name = described.labels.get("room")?;
+        let room = match self.by_name.get(&**name) {
+            Some(room) => *room,
+            None => {
+                let source = SourceKey::local(&self.context.type_part, &format!("{name}/mean"));
+                let made = Series::new(source).with_label("room", name);
+                let series = self.context.host.series.intern_derived(&made).ok()?;
+                self.rooms.push(Room { series, values: Vec::new() });
+                self.by_name.insert(name.to_string(), self.rooms.len() - 1);
+                self.rooms.len() - 1
+            }
+        };
+        let values = &mut self.rooms[room].values;
+        values.push((0.0, Timestamp::MIN));
+        let place = (room, values.len() - 1);
+        self.places.insert(series, place);
+        Some(place)
+    }
+}
+
+impl Plain for Means {
+    type Emits = Reading;
+
+    fn new(context: &Context) -> Means {
+        let (places, rooms, by_name) = (SeriesMap::new(), Vec::new(), HashMap::new());
+        Means { places, rooms, by_name, context: context.clone() }
+    }
+
+    fn apply(&mut self, readings: &[Reading], out: &mut Vec<Reading>) {
+        for reading in readings {
+            let Value::Float(x) = reading.value else { continue };
+            let place = self.places.get(reading.series).copied();
+            let Some((room, at)) = place.or_else(|| self.place(reading.series)) else { continue };
+            let Room { series, values } = &mut self.rooms[room];
+            values[at] = (x, reading.time);
+            let (mut sum, mut count) = (0.0, 0.0);
+            for (x, heard) in values {
+                if reading.time < *heard + STALE {
+                    sum += *x;
+                    count += 1.0;
+                }
+            }
+            out.push(Reading::new(reading.time, *series, sum / count));
         }
     }
 }

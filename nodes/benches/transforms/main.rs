@@ -21,6 +21,7 @@ use smollama_engine::registry::{Carries, NodeConfig};
 use smollama_engine::time::Timestamp;
 use smollama_nodes::transforms::adaptive_rate::AdaptiveRateConfig;
 use smollama_nodes::transforms::alarm::AlarmConfig;
+use smollama_nodes::transforms::combine::CombineConfig;
 use smollama_nodes::transforms::dedup::DedupConfig;
 use smollama_nodes::transforms::filter::FilterConfig;
 use smollama_nodes::transforms::gate::GateConfig;
@@ -56,6 +57,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     bench.compare::<AlarmConfig, passes::Alarm>(r#"{ "above": 60, "clear_below": 59 }"#)?;
     bench.compare::<GateConfig, passes::Gate>(
         r#"{ "open_when": { "above": 20.5 }, "hold": "500ms" }"#,
+    )?;
+    bench.compare::<CombineConfig, gathers::Means>(
+        r#"{ "function": "mean", "by": "room", "stale_after": "1h" }"#,
     )?;
     bench.compare::<WindowConfig, gathers::Tumbling>(r#"{ "length": "1m" }"#)?;
     bench.compare::<AdaptiveRateConfig, gathers::Heartbeats>(r#"{ "start": "5m" }"#)?;

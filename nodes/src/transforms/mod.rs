@@ -2,10 +2,13 @@
 
 pub mod adaptive_rate;
 pub mod alarm;
+pub mod combine;
 mod counter;
 pub mod dedup;
+mod expression;
 pub mod filter;
 pub mod gate;
+mod groups;
 pub mod latest;
 pub mod novelty;
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub(super) static ALL: &[&Rule] = &[
     &PIPELINE_OF_ANOTHER_FILE,
     &UNKNOWN_BROKER,
     &MESSAGE_LOOP,
+    &UNITS_DO_NOT_FIT,
 ];
 
 /// There is no such type of node.
@@ -373,5 +374,34 @@ pub static MESSAGE_LOOP: Rule = Rule {
     fix: Fix::Words(
         "Publish to a topic that no source here subscribes to, or subscribe to less. Where it is meant, say `allow_loop: true` in \
         the settings of the sink.",
+    ),
+};
+
+/// Readings of two units are put together.
+pub static UNITS_DO_NOT_FIT: Rule = Rule {
+    id: "SM0090",
+    name: "units-do-not-fit",
+    title: "readings of two units are put together",
+    meaning: "A node puts all that it reads together, as a mean does, and that only makes sense in one unit. Here two of the sources \
+        it reads from say two. Where units are known only when readings come, what does not fit is refused then.",
+    example: "\
+pipeline: home
+sources:
+  indoor: { as: indoor, unit: °C, simulate: {} }
+  outdoor: { as: outdoor, unit: °F, simulate: {} }
+transforms:
+  mean: { inputs: [indoor, outdoor], combine: { function: mean } }
+sinks:
+  screen: { inputs: [mean], console: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  indoor: { as: indoor, unit: °C, simulate: {} }
+  outdoor: { as: outdoor, unit: °C, simulate: {} }
+transforms:
+  mean: { inputs: [indoor, outdoor], combine: { function: mean } }
+sinks:
+  screen: { inputs: [mean], console: {} }",
     ),
 };
