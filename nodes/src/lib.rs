@@ -23,6 +23,7 @@ pub fn registry() -> Registry {
         .with::<transforms::dedup::DedupConfig>()
         .with::<transforms::filter::FilterConfig>()
         .with::<transforms::gate::GateConfig>()
+        .with::<transforms::join::JoinConfig>()
         .with::<transforms::latest::LatestConfig>()
         .with::<transforms::novelty::NoveltyConfig>()
         .with::<transforms::volatility::VolatilityConfig>()

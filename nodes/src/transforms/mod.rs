@@ -9,6 +9,7 @@ mod expression;
 pub mod filter;
 pub mod gate;
 mod groups;
+pub mod join;
 pub mod latest;
 pub mod novelty;
 #[cfg(test)]
