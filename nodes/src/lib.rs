@@ -25,6 +25,7 @@ pub fn registry() -> Registry {
         .with::<transforms::gate::GateConfig>()
         .with::<transforms::join::JoinConfig>()
         .with::<transforms::latest::LatestConfig>()
+        .with::<transforms::merge::MergeConfig>()
         .with::<transforms::novelty::NoveltyConfig>()
         .with::<transforms::volatility::VolatilityConfig>()
         .with::<transforms::window::WindowConfig>()

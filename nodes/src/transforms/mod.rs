@@ -11,6 +11,7 @@ pub mod gate;
 mod groups;
 pub mod join;
 pub mod latest;
+pub mod merge;
 pub mod novelty;
 #[cfg(test)]
 mod recordings;
