@@ -1,10 +1,10 @@
 //! What can be said about messages and what becomes of them.
 
 mod check;
-mod fields;
 mod ids;
 #[cfg(test)]
 mod tests;
+mod topic;
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use smollama_engine::one_or_many::OneOrMany;
 
+use crate::io::message::{Fields, Format, Settings, ValueType};
 use crate::io::mqtt::{Qos, Subscription};
 
-pub use fields::{Field, Fields, Topic, ValueType};
+pub use topic::Topic;
 
 /// Takes readings from an MQTT broker.
 ///
@@ -105,32 +106,6 @@ pub struct MqttConfig {
     pub retained: Retained,
 }
 
-/// What a payload is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// By its first character and by the topic.
-    #[default]
-    Auto,
-    /// JSON.
-    Json,
-    /// CBOR (RFC 8949).
-    Cbor,
-    /// A number.
-    Number,
-    /// A text.
-    Text,
-    /// What the Python original sends.
-    Edge,
-}
-
-impl Format {
-    /// Whether there can be fields in a payload.
-    fn has_fields(self) -> bool {
-        matches!(self, Format::Auto | Format::Json | Format::Cbor)
-    }
-}
-
 /// What a retained message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -161,8 +136,24 @@ impl MqttConfig {
         self.topic.iter().map(|topic| (topic.as_str(), self.qos)).chain(many)
     }
 
-    /// Whether objects are taken as they come: in the one JSON form, or with all their fields.
-    pub(super) fn is_automatic(&self) -> bool {
-        self.fields.is_none() && self.value.is_none()
+    /// What of it concerns messages.
+    #[must_use]
+    pub fn message(&self) -> Settings {
+        Settings {
+            looks_for_edge: true,
+            format: self.format,
+            fields: self.fields.clone(),
+            others: self.others,
+            value: self.value.clone(),
+            kind: self.kind,
+            each: self.each.clone(),
+            time: self.time.clone(),
+            time_format: self.time_format.clone(),
+            zone: self.zone.clone(),
+            id: self.id.clone(),
+            topic_labels: self.topic_labels.clone(),
+            whole_sources: self.whole_sources,
+            ..Settings::new("topic", "{topic}")
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Takes readings from an MQTT broker.
 
 mod config;
-mod decode;
 mod held;
 mod source;
 #[cfg(test)]
@@ -11,8 +10,7 @@ use smollama_engine::context::Context;
 use smollama_engine::node::Node;
 use smollama_engine::registry::{NodeConfig, Pace, Problem, Profile, Section};
 
-pub use config::{Field, Fields, Format, MqttConfig, Retained, Topic, ValueType};
-pub use decode::Decoder;
+pub use config::{MqttConfig, Retained, Topic};
 use source::Mqtt;
 
 use crate::io::mqtt::Qos;

@@ -12,8 +12,8 @@ use smollama_engine::time::Timestamp;
 use smollama_engine::trouble::Trouble;
 
 use super::config::{MqttConfig, Retained};
-use super::decode::Decoder;
 use super::held::Held;
+use crate::io::message::Decoder;
 use crate::io::mqtt::{Broker, Claim, Delivery, Inbox, Message, Qos};
 
 /// How many deliveries make a batch at most.
@@ -36,7 +36,7 @@ impl Mqtt {
     pub(super) fn new(config: &MqttConfig, context: &Context) -> Result<Mqtt, Problem> {
         let broker = Broker::lease(config.connection.as_deref(), &context.host)
             .map_err(|why| Problem::at("connection", why))?;
-        let decoder = Decoder::new(config, context)?;
+        let decoder = Decoder::new(&config.message(), context)?;
         let subscriptions: BTreeSet<_> = config.subscriptions().into_iter().collect();
         let once = subscriptions.iter().any(|one| one.qos == Qos::ExactlyOnce);
         Ok(Mqtt {

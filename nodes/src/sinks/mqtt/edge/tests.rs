@@ -12,8 +12,8 @@ use smollama_engine::series::{Series, SourceKey};
 
 use super::super::compose::Composer;
 use super::super::{MqttConfig, Payload};
+use crate::io::message::{Decoder, Settings};
 use crate::io::mqtt::Publication;
-use crate::sources::mqtt::Decoder;
 
 fn config(settings: Json) -> MqttConfig {
     serde_json::from_value(settings).unwrap()
@@ -91,7 +91,7 @@ fn an_edge_message_is_what_the_original_sends_and_is_read_back_as_it_was() {
     assert_eq!(payload, expected);
 
     let hub = Arc::new(Host::for_tests(Path::new(".")));
-    let settings = serde_json::from_value(json!({ "topic": "smollama/+/readings" })).unwrap();
+    let settings = Settings { looks_for_edge: true, ..Settings::new("topic", "{topic}") };
     let mut decoder = Decoder::new(&settings, &Context::new(hub.clone(), "p/in", "mqtt")).unwrap();
     let (mut came, mut rejects) = (Vec::new(), Vec::new());
     decoder.decode(topic, payload.as_bytes(), &mut came, &mut rejects);

@@ -2,15 +2,15 @@
 
 use smollama_engine::glob::Glob;
 
-use super::{Fields, Format, MqttConfig};
+use super::MqttConfig;
+use crate::io::message::{Fields, Format, Part};
 use crate::io::rows::path::plain;
-use crate::sources::mqtt::decode::{Part, Template};
 
 impl MqttConfig {
     /// Patterns of all ids below the node's type part; `None` where they cannot be known.
     #[must_use]
     pub fn ids(&self) -> Option<Vec<Glob>> {
-        let template = Template::new(self.id.as_deref().unwrap_or("{topic}")).ok()?;
+        let template = self.message().template().ok()?;
         let mut patterns = Vec::new();
         for (filter, _) in self.filters() {
             for topics in below(filter) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use smollama_engine::context::Context;
 use smollama_engine::series::{Series, SeriesId};
 
-use super::super::config::{Field, MqttConfig};
+use super::fields::Field;
+use super::settings::Settings;
 use super::template::{Part, Template};
 use crate::io::rows::form::Refused;
 use crate::io::rows::path::Fields;
@@ -35,7 +36,7 @@ impl<'a> Message<'a> {
 pub(super) struct TopicLabels(Vec<(Arc<str>, usize)>);
 
 impl TopicLabels {
-    pub(super) fn new(config: &MqttConfig) -> TopicLabels {
+    pub(super) fn new(config: &Settings) -> TopicLabels {
         let labels = config.topic_labels.iter();
         TopicLabels(labels.map(|(name, level)| (name.as_str().into(), *level)).collect())
     }
@@ -71,7 +72,7 @@ const END: u8 = 0xFF;
 impl SeriesBook {
     /// The template must be one that can be read: it was checked with the settings.
     pub(super) fn new(
-        config: &MqttConfig,
+        config: &Settings,
         template: Template,
         fields: &mut Fields,
         context: &Context,
@@ -153,9 +154,11 @@ impl SeriesBook {
         name: &[u8],
         field: Option<&Field>,
     ) -> Result<SeriesId, Refused> {
-        let mut id = self.name(message)?;
+        let mut id = if name.is_empty() { self.own_name(message)? } else { self.name(message)? };
         if !name.is_empty() {
-            id.push('/');
+            if !id.is_empty() {
+                id.push('/');
+            }
             id.push_str(&String::from_utf8_lossy(name));
         }
         let series = self.context.source_series(&id, |series| {
@@ -173,11 +176,21 @@ impl SeriesBook {
         Ok(series)
     }
 
-    /// The id of a message.
+    /// The id of the only value of a message.
     ///
     /// # Errors
     /// It lacks a part.
-    pub(super) fn name(&self, message: Message<'_>) -> Result<String, Refused> {
+    pub(super) fn own_name(&self, message: Message<'_>) -> Result<String, Refused> {
+        let id = self.name(message)?;
+        // Nothing need name it: neither what brought it nor a field.
+        Ok(if id.is_empty() { "value".into() } else { id })
+    }
+
+    /// What stands ahead of the fields of a message in their ids.
+    ///
+    /// # Errors
+    /// It lacks a part.
+    fn name(&self, message: Message<'_>) -> Result<String, Refused> {
         let mut id = String::new();
         let mut fields = 0;
         for part in self.template.parts() {
@@ -199,7 +212,9 @@ impl SeriesBook {
             }
         }
         if let Some(place) = message.place {
-            id.push('/');
+            if !id.is_empty() {
+                id.push('/');
+            }
             id.push_str(itoa::Buffer::new().format(place));
         }
         Ok(id)

@@ -7,10 +7,10 @@ use smollama_engine::reading::Reading;
 use smollama_engine::series::{SeriesId, SourceKey};
 use smollama_engine::time::Timestamp;
 
-use super::super::config::MqttConfig;
 use super::found::Found;
 use super::line::write_line;
 use super::series::TopicLabels;
+use super::settings::Settings;
 use super::value;
 use crate::io::rows::form::{Refused, check_name};
 use crate::io::rows::json::{JsonLines, entries};
@@ -50,7 +50,7 @@ fn decoder(names: &[&str]) -> JsonLines {
 }
 
 impl Edge {
-    pub(super) fn new(config: &MqttConfig, zone: TimeZone, context: &Context) -> Edge {
+    pub(super) fn new(config: &Settings, zone: TimeZone, context: &Context) -> Edge {
         Edge {
             message: decoder(&["node", "timestamp", "readings"]),
             entry: decoder(&["source", "value", "unit", "ts"]),

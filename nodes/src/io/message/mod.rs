@@ -1,14 +1,16 @@
-//! From topic and payload to readings.
+//! From a message and the name of what brought it (a topic, a file) to readings.
 //!
 //! A message that is like earlier ones costs no allocation but for texts: JSON is held against the shapes of earlier payloads, and series
 //! are found by topic and field as they stand in the message. All that is remembered of senders has a bound.
 
 mod cbor;
 mod edge;
+mod fields;
 mod found;
 mod line;
 mod objects;
 mod series;
+mod settings;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -22,14 +24,16 @@ use smollama_engine::node::Reject;
 use smollama_engine::reading::{Reading, Value};
 use smollama_engine::registry::Problem;
 
-use super::config::{Format, MqttConfig, ValueType};
 use crate::io::rows::form::Refused;
-use crate::io::rows::time::settings;
+use crate::io::rows::time::settings as time_settings;
 use crate::io::rows::{Cell, REJECTED_BYTES, number};
 use edge::Edge;
 use found::Found;
 use objects::Objects;
-pub(super) use template::{Part, Template};
+
+pub use fields::{Field, Fields, ValueType};
+pub use settings::{Format, Settings};
+pub use template::{Part, Template};
 
 /// How often a warning comes again.
 const SAY_EVERY: Duration = Duration::from_secs(60);
@@ -71,18 +75,18 @@ impl Decoder {
     /// A decoder for the node of a context.
     ///
     /// # Errors
-    /// The settings have a problem, as [`MqttConfig::all_problems`] says.
-    pub fn new(config: &MqttConfig, context: &Context) -> Result<Decoder, Problem> {
-        if let Some(problem) = config.all_problems().into_iter().next() {
+    /// The settings have a problem, as [`Settings::problems`] says.
+    pub fn new(config: &Settings, context: &Context) -> Result<Decoder, Problem> {
+        if let Some(problem) = config.problems().into_iter().next() {
             return Err(problem);
         }
-        let zone = settings::zone(config.zone.as_deref()).unwrap_or(jiff::tz::TimeZone::UTC);
-        let template = Template::new(config.id.as_deref().unwrap_or("{topic}"))?;
+        let zone = time_settings::zone(config.zone.as_deref()).unwrap_or(jiff::tz::TimeZone::UTC);
+        let template = config.template()?;
         let automatic = config.is_automatic() && config.each.is_none() && config.id.is_none();
         Ok(Decoder {
             format: config.format,
             kind: config.kind,
-            looks_for_edge: config.format == Format::Auto && automatic,
+            looks_for_edge: config.looks_for_edge && config.format == Format::Auto && automatic,
             objects: Objects::new(config, template, &zone, context),
             edge: Edge::new(config, zone, context),
             json: Vec::new(),
@@ -104,26 +108,37 @@ impl Decoder {
         readings: &mut Vec<Reading>,
         rejects: &mut Vec<Reject>,
     ) {
+        if let Some(reason) = self.read(topic, payload, readings) {
+            let bytes = payload.get(..REJECTED_BYTES).unwrap_or(payload).to_vec();
+            rejects.push(Reject { reason, origin: format!("topic {topic}"), bytes });
+        }
+    }
+
+    /// As [`Decoder::decode`], for what is no topic: says why not all of the message could be understood.
+    #[inline]
+    pub fn read(
+        &mut self,
+        name: &str,
+        payload: &[u8],
+        readings: &mut Vec<Reading>,
+    ) -> Option<String> {
         if payload.is_empty() {
-            return;
+            return None;
         }
         self.objects.refresh();
         self.edge.refresh();
         let mut found = Found::new(readings);
-        if let Err(refused) = self.take(topic, payload, &mut found) {
+        if let Err(refused) = self.take(name, payload, &mut found) {
             found.refuse_all(refused);
         }
         let (reason, lacks_series) = (found.reason(), found.lacks_series);
         if found.is_nothing() && !is_null(payload) {
-            self.note_unmatched(topic);
+            self.note_unmatched(name);
         }
-        if let Some(reason) = reason {
-            if lacks_series {
-                self.note_lack(topic, &reason);
-            }
-            let bytes = payload.get(..REJECTED_BYTES).unwrap_or(payload).to_vec();
-            rejects.push(Reject { reason, origin: format!("topic {topic}"), bytes });
+        if let (Some(reason), true) = (&reason, lacks_series) {
+            self.note_lack(name, reason);
         }
+        reason
     }
 
     /// How many messages held none of the wanted fields.

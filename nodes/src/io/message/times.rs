@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use smollama_engine::time::Timestamp;
 
-use super::super::config::MqttConfig;
+use super::settings::Settings;
 use super::value::shown;
 use crate::io::rows::path::Fields;
 use crate::io::rows::series::field_text;
@@ -27,7 +27,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    pub(super) fn new(config: &MqttConfig, fields: &mut Fields, zone: TimeZone) -> Times {
+    pub(super) fn new(config: &Settings, fields: &mut Fields, zone: TimeZone) -> Times {
         let names: Vec<String> = match &config.time {
             Some(name) => vec![name.clone()],
             None => GUESSED.map(String::from).to_vec(),

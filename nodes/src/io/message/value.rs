@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smollama_engine::reading::Value;
 
-use super::super::config::ValueType;
+use super::fields::ValueType;
 use crate::io::rows::{Cell, Row, number};
 
 /// The longest text, or JSON, that a reading takes.

@@ -6,13 +6,13 @@ use crate::io::rows::template::{Piece, pieces};
 
 /// Text with parts of the topic and of the message in braces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Template {
+pub struct Template {
     parts: Vec<Part>,
 }
 
 /// A part of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) enum Part {
+pub enum Part {
     /// As it is.
     Text(String),
     /// The whole topic.
@@ -24,14 +24,18 @@ pub(in super::super) enum Part {
 }
 
 impl Template {
+    /// Reads one, in which `word` stands for the whole name of what brought the message.
+    ///
     /// # Errors
     /// An opened brace that is not closed, none between, or level 0.
-    pub(in super::super) fn new(text: &str) -> Result<Template, Problem> {
-        let bad =
-            |message| Problem::at("id", message).help("write it like \"{topic}\" or \"{2}/{3}\"");
+    pub fn new(text: &str, word: &str) -> Result<Template, Problem> {
+        let bad = |message| {
+            Problem::at("id", message)
+                .help(format!("write it like \"{{{word}}}\" or \"{{2}}/{{3}}\""))
+        };
         let part = |piece| match piece {
             Piece::Text(text) => Part::Text(text),
-            Piece::Field(field) if field == "topic" => Part::Topic,
+            Piece::Field(field) if field == word => Part::Topic,
             Piece::Field(field) => match field.parse() {
                 Ok(level) => Part::Level(level),
                 Err(_) => Part::Field(field),
@@ -44,12 +48,14 @@ impl Template {
         Ok(Template { parts })
     }
 
-    pub(in super::super) fn parts(&self) -> &[Part] {
+    /// What it is made of, in order.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
     /// The fields it needs.
-    pub(in super::super) fn fields(&self) -> impl Iterator<Item = &str> {
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Field(field) => Some(field.as_str()),
             _ => None,

@@ -8,10 +8,11 @@ use smollama_engine::context::Context;
 use smollama_engine::reading::{Reading, Value};
 use smollama_engine::time::Timestamp;
 
-use super::super::config::{Field, Fields as FieldSettings, MqttConfig};
+use super::fields::{Field, Fields as FieldSettings};
 use super::found::Found;
 use super::line::write_line;
 use super::series::{Message, SeriesBook};
+use super::settings::Settings;
 use super::template::Template;
 use super::times::Times;
 use super::value;
@@ -69,7 +70,7 @@ struct Around {
 
 impl Objects {
     pub(super) fn new(
-        config: &MqttConfig,
+        config: &Settings,
         template: Template,
         zone: &TimeZone,
         context: &Context,
@@ -265,7 +266,7 @@ impl Objects {
         if let Some(form) = form {
             let origin = Origin {
                 key: book.key(),
-                id: &|| book.name(message),
+                id: &|| book.own_name(message),
                 describe: &|series| book.describe(topic, series),
             };
             if form.is_null(row) || !found.has_room() {
@@ -352,7 +353,7 @@ fn take_cell(
 }
 
 /// The fields that the settings name.
-fn wanted(config: &MqttConfig, plain_field: &Field, fields: &mut Fields) -> Vec<Wanted> {
+fn wanted(config: &Settings, plain_field: &Field, fields: &mut Fields) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     if let Some(path) = &config.value {
         let (slot, field) = (fields.slot(path), plain_field.clone());

@@ -11,6 +11,7 @@ use smollama_engine::json::write_reading;
 use smollama_engine::time::Timestamp;
 
 use super::*;
+use crate::sources::mqtt::MqttConfig;
 
 /// A decoder with what it gave.
 pub(super) struct Bench {
@@ -20,9 +21,10 @@ pub(super) struct Bench {
     rejects: Vec<Reject>,
 }
 
-fn config(mut settings: Json) -> MqttConfig {
+/// The settings as the source `mqtt` has them.
+fn config(mut settings: Json) -> Settings {
     settings["topic"] = "#".into();
-    serde_json::from_value(settings).unwrap()
+    serde_json::from_value::<MqttConfig>(settings).unwrap().message()
 }
 
 impl Bench {
