@@ -91,6 +91,8 @@ pub struct Profile {
     pub ids: Option<Vec<Glob>>,
     /// Whether a source tells its sender that a batch is kept: its batches come with a receipt.
     pub promises: bool,
+    /// Whether what a source reads waits for it outside: then it waits, too, while the host can keep nothing, and drops nothing.
+    pub waits: bool,
     /// Whether a transform remembers anything from one reading to the next.
     pub stateful: bool,
     /// Whether all that a transform takes on `main` must have one unit.
@@ -172,6 +174,13 @@ impl Profile {
     #[must_use]
     pub fn promises(mut self) -> Profile {
         self.promises = true;
+        self
+    }
+
+    /// A source whose readings wait for it outside: in a file, in a pipe.
+    #[must_use]
+    pub fn waits(mut self) -> Profile {
+        self.waits = true;
         self
     }
 

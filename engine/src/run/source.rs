@@ -146,8 +146,8 @@ pub(crate) struct SourceRun {
     pub(crate) resume: Reached,
     /// Set when that could not be found again.
     pub(crate) anew: Arc<AtomicBool>,
-    /// The sender is told when a batch is kept: then nothing is dropped, the sender waits.
-    pub(crate) promises: bool,
+    /// What it read can wait: for a sender that is told when it is kept, or where it lies. Then nothing is dropped.
+    pub(crate) waits: bool,
     /// How many seconds of a recording pass in one second, where it is played beside live sources.
     pub(crate) play: Option<f64>,
     /// Ask a polled source once only.
@@ -304,8 +304,8 @@ impl SourceRun {
         }
     }
 
-    /// Lets a batch enter the host. What a source promises, and a recording, waits while there is no room; what nobody waits for
-    /// is dropped then, and counted.
+    /// Lets a batch enter the host. What can wait does while there is no room: what a source promises, a recording, a file. The rest is
+    /// dropped then, and counted.
     async fn enter(&mut self, entrance: &Entrance, received: Received) -> bool {
         let Received { batch, at } = received;
         let SourceBatch { items, rejects, position, receipt, dropped, retained } = batch;
@@ -348,7 +348,7 @@ impl SourceRun {
                         },
                     };
                 }
-                Err(back) if !self.promises && self.pace != Pace::Recorded => {
+                Err(back) if !self.waits => {
                     if !retained {
                         stats.add_dropped(back.items.len());
                     }

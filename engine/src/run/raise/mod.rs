@@ -359,7 +359,7 @@ impl Yard<'_> {
             dead: self.options.dead.clone(),
             resume: Reached::default(),
             anew: Arc::default(),
-            promises: node.profile.promises,
+            waits: node.profile.promises || node.profile.waits || recorded,
             // In virtual time the part itself keeps the pace.
             play: (recorded && !virtual_time).then(|| self.options.speed.unwrap_or(1.0)),
             once: self.options.once && !node.profile.ends,

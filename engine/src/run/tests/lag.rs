@@ -207,6 +207,29 @@ sinks:
     });
 }
 
+#[test]
+fn what_waits_outside_waits_while_the_journal_is_full_though_nobody_promised_anything() {
+    let graph = graph(
+        "
+sources:
+  a: { as: a, feed: { careless: true, waits: true } }
+sinks:
+  tray: { inputs: [a], queue: { size: 64KiB }, stash: {} }
+",
+    );
+    let site = site();
+    site.begin(&graph);
+    site.world.set("tray", Mode::Hangs);
+    site.live(&graph, async |life| {
+        life.topology.release();
+        let sent = send(&site, "a", 400);
+        life.pass(30.0).await;
+        assert_eq!(life.stats("a").dropped(), 0);
+        heal(life, "tray", sent.len()).await;
+        assert_eq!(site.world.values("tray"), sent);
+    });
+}
+
 /// What enters a part that lags is in the journal, whatever it comes from.
 #[test]
 fn a_recording_that_is_played_into_a_part_that_lags_loses_nothing() {

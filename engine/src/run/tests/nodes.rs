@@ -67,6 +67,8 @@ pub(super) struct Feed {
     from: String,
     /// It promises nothing.
     careless: bool,
+    /// What it reads waits outside.
+    waits: bool,
     /// Changes nothing, but the node.
     version: u32,
     /// It cannot be made.
@@ -92,6 +94,7 @@ impl NodeConfig for Feed {
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
         let profile = claiming(Profile::source(Pace::Live), &self.claims);
+        let profile = if self.waits { profile.waits() } else { profile };
         if self.careless { profile } else { profile.promises() }
     }
     fn build(&self, context: &Context) -> Result<Node, Problem> {
