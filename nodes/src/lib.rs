@@ -12,6 +12,7 @@ use smollama_engine::registry::Registry;
 #[must_use]
 pub fn registry() -> Registry {
     Registry::new()
+        .with::<sources::file_watch::FileWatchConfig>()
         .with::<sources::mqtt::MqttConfig>()
         .with::<sources::replay::ReplayConfig>()
         .with::<sources::simulate::SimulateConfig>()

@@ -1,5 +1,6 @@
 //! What makes readings.
 
+pub mod file_watch;
 pub mod mqtt;
 pub mod replay;
 pub mod simulate;

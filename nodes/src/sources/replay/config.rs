@@ -159,7 +159,7 @@ impl ReplayConfig {
         columns.iter().map(|column| Glob::new(&id(column)).ok()).collect()
     }
 
-    pub(super) fn all_problems(&self) -> Vec<Problem> {
+    pub(in crate::sources) fn all_problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if let Some(Err(problem)) = self.source.as_deref().map(Template::new) {
             problems.push(problem);

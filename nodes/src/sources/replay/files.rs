@@ -122,12 +122,12 @@ pub(super) fn find(config: &ReplayConfig, context: &Context) -> Result<Vec<Recor
 }
 
 /// The pattern's wildcards stop at `/` and `:`, but a colon in a file's name is a character like any other.
-fn masked(path: &Path) -> String {
+pub(in crate::sources) fn masked(path: &Path) -> String {
     path.to_string_lossy().replace(':', "\u{1}")
 }
 
 /// The folder below which a pattern can match, and whether its subfolders matter.
-fn base_of(pattern: &Path) -> (PathBuf, bool) {
+pub(in crate::sources) fn base_of(pattern: &Path) -> (PathBuf, bool) {
     let is_plain = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?']);
     let base: PathBuf = pattern.components().take_while(is_plain).collect();
     let deep = pattern.components().count() > base.components().count() + 1
@@ -136,7 +136,7 @@ fn base_of(pattern: &Path) -> (PathBuf, bool) {
 }
 
 /// Gives the files of a folder that are not hidden.
-fn list(
+pub(in crate::sources) fn list(
     folder: &Path,
     take: &mut impl FnMut(PathBuf),
     deep: bool,

@@ -13,8 +13,8 @@ const VALUE_COLUMNS: [&str; 5] = ["value_int", "value", "value_bool", "value_tex
 
 /// The fields of a file by slot.
 #[derive(Debug)]
-pub(super) struct Layout {
-    pub(super) fields: Fields,
+pub(in crate::sources) struct Layout {
+    pub(in crate::sources) fields: Fields,
     pub(super) time: usize,
     pub(super) values: Vec<ValueField>,
     pub(super) kind: Values,
@@ -73,12 +73,12 @@ impl Identity {
 
 /// What is known of a file before its rows are read.
 #[derive(Debug)]
-pub(super) struct FileFacts<'a> {
-    pub(super) format: Format,
+pub(in crate::sources) struct FileFacts<'a> {
+    pub(in crate::sources) format: Format,
     /// The columns; `None` for JSON lines, whose fields show in each line.
-    pub(super) columns: Option<&'a [String]>,
+    pub(in crate::sources) columns: Option<&'a [String]>,
     /// The name without extensions.
-    pub(super) stem: &'a str,
+    pub(in crate::sources) stem: &'a str,
 }
 
 impl FileFacts<'_> {
@@ -96,7 +96,7 @@ impl FileFacts<'_> {
 
 impl ReplayConfig {
     /// Whether the columns of values are still to be found in a table's rows.
-    pub(super) fn looks_for_values(&self, facts: &FileFacts<'_>) -> bool {
+    pub(in crate::sources) fn looks_for_values(&self, facts: &FileFacts<'_>) -> bool {
         self.columns.is_none()
             && self.value.is_none()
             && !VALUE_COLUMNS.iter().any(|name| facts.has(name))
@@ -106,7 +106,7 @@ impl ReplayConfig {
     ///
     /// # Errors
     /// The file lacks a field that is needed, or the settings are wrong.
-    pub(super) fn layout(
+    pub(in crate::sources) fn layout(
         &self,
         facts: &FileFacts<'_>,
         numeric: &[String],
@@ -165,7 +165,7 @@ impl ReplayConfig {
     ///
     /// # Errors
     /// It cannot.
-    pub(super) fn check_header(&self, facts: &FileFacts<'_>) -> Result<(), Problem> {
+    pub(in crate::sources) fn check_header(&self, facts: &FileFacts<'_>) -> Result<(), Problem> {
         let (Format::Csv, Some(columns)) = (facts.format, facts.columns) else { return Ok(()) };
         if let ([only], None) = (columns, self.delimiter)
             && let Some(other) = [';', '\t', '|'].into_iter().find(|other| only.contains(*other))

@@ -15,7 +15,7 @@ use crate::io::rows::{Cell, Row, number};
 const MISSING: [&str; 3] = ["NA", "N/A", "null"];
 
 /// Makes readings of the rows of one file.
-pub(super) struct Mapper {
+pub(in crate::sources) struct Mapper {
     context: Context,
     times: TimeReader,
     time: usize,
@@ -31,7 +31,11 @@ pub(super) struct Mapper {
 }
 
 impl Mapper {
-    pub(super) fn new(config: &ReplayConfig, layout: Layout, context: &Context) -> Self {
+    pub(in crate::sources) fn new(
+        config: &ReplayConfig,
+        layout: Layout,
+        context: &Context,
+    ) -> Self {
         let missing: Vec<Box<str>> = match &config.missing {
             Some(texts) => texts.iter().map(|text| text.as_str().into()).collect(),
             None => MISSING.map(Into::into).to_vec(),
@@ -56,7 +60,7 @@ impl Mapper {
     }
 
     /// Forgets the series that gave their slots back. Called before each block of rows.
-    pub(super) fn refresh(&mut self) {
+    pub(in crate::sources) fn refresh(&mut self) {
         self.series.refresh(&self.context.host.series);
     }
 
@@ -65,7 +69,11 @@ impl Mapper {
     /// # Errors
     /// Why the row is refused; nothing was appended then.
     #[inline]
-    pub(super) fn take(&mut self, row: Row<'_>, out: &mut Vec<Reading>) -> Result<(), String> {
+    pub(in crate::sources) fn take(
+        &mut self,
+        row: Row<'_>,
+        out: &mut Vec<Reading>,
+    ) -> Result<(), String> {
         let cell = row.cell(self.time);
         let time = match self.times.read(cell, row.text(cell)) {
             Ok(time) => time,

@@ -1,9 +1,9 @@
 //! Reads recordings: CSV, JSON lines and Parquet, a file, many, or standard input.
 
 mod config;
-mod files;
-mod layout;
-mod mapper;
+pub(super) mod files;
+pub(super) mod layout;
+pub(super) mod mapper;
 mod parquet;
 mod place;
 mod reader;
