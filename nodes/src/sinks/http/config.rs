@@ -1,10 +1,7 @@
 //! What can be said about a receiver.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smollama_engine::bytes::ByteSize;
@@ -12,6 +9,7 @@ use smollama_engine::config::Secret;
 use smollama_engine::duration::Duration;
 use smollama_engine::registry::Problem;
 
+use crate::io::http::{self, Auth, Tls};
 use crate::io::template;
 
 /// Sends readings, windows and observations to a web server, several in one request.
@@ -110,26 +108,6 @@ impl Default for BatchSpec {
     }
 }
 
-/// How the receiver knows who this is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Auth {
-    /// A token: `authorization: Bearer ...`.
-    Bearer(Secret),
-    /// A name and a password.
-    Basic(Basic),
-}
-
-/// A name and a password.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Basic {
-    /// The name.
-    pub user: String,
-    /// The password.
-    pub password: Secret,
-}
-
 /// How bodies are compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -141,76 +119,18 @@ pub enum Compression {
     Gzip,
 }
 
-/// What to trust.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Tls {
-    /// A file with the certificates (PEM) of further authorities, such as one of your own. Relative to the pipeline file.
-    pub ca: Option<PathBuf>,
-}
-
 const fn timeout() -> Duration {
     Duration::from_secs(10)
 }
 
 /// The engine flushes as often while items keep coming.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-const CANNOT_STAND: &str = "this value cannot stand in a header";
-const ONE_LINE: &str = "it must be one line of visible characters";
 const ITEMS_MAX: usize = 10_000;
 const BYTES_MAX: ByteSize = ByteSize::mib(16);
 
 impl HttpConfig {
-    /// Where to.
-    ///
-    /// # Errors
-    /// It is no address of a web server. What stands there is not shown: it can be secret.
-    pub(super) fn address(&self) -> Result<Url, Problem> {
-        let help = "write it like `https://example.org/readings`";
-        let url = Url::parse(self.url.expose()).map_err(|error| {
-            Problem::at("url", format!("this is no address: {error}")).help(help)
-        })?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            let message = format!("`{}` is nothing that requests can be sent to", url.scheme());
-            return Err(Problem::at("url", message).help(help));
-        }
-        Ok(url)
-    }
-
-    /// The headers that the user set.
-    ///
-    /// # Errors
-    /// A name or a value that cannot stand in a request. The value is not shown.
-    pub(super) fn header_map(&self) -> Result<HeaderMap, Problem> {
-        let mut map = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let field = format!("headers.{name}");
-            let key = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| Problem::at(&field, format!("`{name}` is no name of a header")))?;
-            let mut value = HeaderValue::from_str(value.expose())
-                .map_err(|_| Problem::at(&field, CANNOT_STAND).help(ONE_LINE))?;
-            value.set_sensitive(true);
-            map.insert(key, value);
-        }
-        Ok(map)
-    }
-
     pub(super) fn all_problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        match self.address() {
-            Ok(url) if self.auth.is_some() && !url.username().is_empty() => problems.push(
-                Problem::at("auth", "the address holds a name and a password too")
-                    .help("say it in one place"),
-            ),
-            Ok(_) => {}
-            Err(problem) => problems.push(problem),
-        }
-        problems.extend(self.header_map().err());
-        if let Some(Auth::Bearer(token)) = &self.auth
-            && HeaderValue::from_str(token.expose()).is_err()
-        {
-            problems.push(Problem::at("auth.bearer", CANNOT_STAND).help(ONE_LINE));
-        }
+        let mut problems = http::problems(&self.url, &self.headers, self.auth.as_ref());
         if let Body::Template(text) = &self.body {
             problems.extend(template::problems("body.template", text));
         }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::io::template::Template;
-pub use config::{Auth, Basic, BatchSpec, Body, Compression, HttpConfig, Method, Tls};
+pub use config::{BatchSpec, Body, Compression, HttpConfig, Method};
 use held::{Form, Held};
 use receiver::{Answer, Receiver};
 

@@ -2,7 +2,6 @@
 
 mod answers;
 mod bodies;
-mod server;
 mod trust;
 
 use std::collections::BTreeMap;
@@ -18,7 +17,7 @@ use smollama_engine::series::{Series, SourceKey};
 use smollama_engine::testing::START;
 
 use super::*;
-use server::{Reply, Request, Server};
+use crate::io::http::server::{Reply, Request, Server};
 
 /// A sink that sends to a server.
 struct Bench {

@@ -1,12 +1,7 @@
 //! Who is trusted with what: secrets, certificates, settings.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
-
 use super::*;
+use crate::io::http::server::trusted;
 
 #[tokio::test]
 async fn headers_and_credentials_are_sent_and_never_shown() {
@@ -41,36 +36,11 @@ async fn headers_and_credentials_are_sent_and_never_shown() {
 
 #[tokio::test]
 async fn a_server_is_trusted_where_its_authority_is() {
-    crate::io::tls::install_provider();
-    let authority = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = params.self_signed(&authority).unwrap();
-    let issuer = Issuer::new(params, authority);
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let own = params.signed_by(&key, &issuer).unwrap();
-    let private = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let tls = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![own.der().clone()], private.into())
-        .unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::silent(&listener, |_| Reply::status(200));
-    let (acceptor, serving) = (TlsAcceptor::from(Arc::new(tls)), server.clone());
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            if let Ok(stream) = acceptor.accept(stream).await {
-                tokio::spawn(serving.clone().serve(stream));
-            }
-        }
-    });
-
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("ca.pem"), root.pem()).unwrap();
+    let ca = folder.path().join("ca.pem");
+    let server = trusted(&ca, |_| Reply::status(200)).await;
     let url = format!("https://localhost:{}/in", server.port());
-    let trusting = json!({ "url": url, "tls": { "ca": folder.path().join("ca.pem") } });
+    let trusting = json!({ "url": url, "tls": { "ca": ca } });
     let mut bench = Bench::new(&url, trusting.clone());
     bench.values([1]).await.unwrap();
     assert_eq!(values_in(&server.requests()[0]), [1]);
