@@ -13,6 +13,7 @@ use smollama_engine::registry::Registry;
 pub fn registry() -> Registry {
     Registry::new()
         .with::<sources::file_watch::FileWatchConfig>()
+        .with::<sources::http::HttpConfig>()
         .with::<sources::mqtt::MqttConfig>()
         .with::<sources::replay::ReplayConfig>()
         .with::<sources::simulate::SimulateConfig>()

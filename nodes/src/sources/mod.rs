@@ -1,6 +1,7 @@
 //! What makes readings.
 
 pub mod file_watch;
+pub mod http;
 pub mod mqtt;
 pub mod replay;
 pub mod simulate;

@@ -3,6 +3,7 @@
 //! A message that is like earlier ones costs no allocation but for texts: JSON is held against the shapes of earlier payloads, and series
 //! are found by topic and field as they stand in the message. All that is remembered of senders has a bound.
 
+mod body;
 mod cbor;
 mod edge;
 mod fields;
@@ -31,6 +32,7 @@ use edge::Edge;
 use found::Found;
 use objects::Objects;
 
+pub use body::{Bodies, BodyFormat, rejected};
 pub use fields::{Field, Fields, ValueType};
 pub use settings::{Format, Settings};
 pub use template::{Part, Template};

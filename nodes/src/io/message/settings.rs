@@ -105,7 +105,10 @@ impl Settings {
     /// # Errors
     /// `id` cannot be read.
     pub fn template(&self) -> Result<Template, Problem> {
-        Template::new(self.id.as_deref().unwrap_or(self.default_id), self.word)
+        match self.id.as_deref() {
+            None if self.default_id.is_empty() => Ok(Template::default()),
+            id => Template::new(id.unwrap_or(self.default_id), self.word),
+        }
     }
 
     /// All that is wrong with them.

@@ -5,7 +5,7 @@ use smollama_engine::registry::Problem;
 use crate::io::rows::template::{Piece, pieces};
 
 /// Text with parts of the topic and of the message in braces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
 }
