@@ -19,6 +19,7 @@ pub fn registry() -> Registry {
         .with::<sources::simulate::SimulateConfig>()
         .with::<sources::socket::SocketConfig>()
         .with::<sources::system::SystemConfig>()
+        .with::<sources::webhook::WebhookConfig>()
         .with::<transforms::adaptive_rate::AdaptiveRateConfig>()
         .with::<transforms::alarm::AlarmConfig>()
         .with::<transforms::combine::CombineConfig>()

@@ -7,3 +7,4 @@ pub mod replay;
 pub mod simulate;
 pub mod socket;
 pub mod system;
+pub mod webhook;
