@@ -22,6 +22,7 @@ pub fn registry() -> Registry {
         .with::<transforms::dedup::DedupConfig>()
         .with::<transforms::filter::FilterConfig>()
         .with::<transforms::latest::LatestConfig>()
+        .with::<transforms::map::MapConfig>()
         .with::<transforms::novelty::NoveltyConfig>()
         .with::<transforms::volatility::VolatilityConfig>()
         .with::<transforms::window::WindowConfig>()

@@ -6,6 +6,7 @@ mod counter;
 pub mod dedup;
 pub mod filter;
 pub mod latest;
+pub mod map;
 pub mod novelty;
 #[cfg(test)]
 mod recordings;
