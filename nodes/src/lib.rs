@@ -20,6 +20,7 @@ pub fn registry() -> Registry {
         .with::<transforms::adaptive_rate::AdaptiveRateConfig>()
         .with::<transforms::alarm::AlarmConfig>()
         .with::<transforms::dedup::DedupConfig>()
+        .with::<transforms::derive::DeriveConfig>()
         .with::<transforms::filter::FilterConfig>()
         .with::<transforms::latest::LatestConfig>()
         .with::<transforms::map::MapConfig>()

@@ -4,8 +4,10 @@ pub mod adaptive_rate;
 pub mod alarm;
 mod counter;
 pub mod dedup;
+pub mod derive;
 pub mod filter;
 pub mod latest;
+mod made;
 pub mod map;
 pub mod novelty;
 #[cfg(test)]
