@@ -25,6 +25,7 @@ pub fn registry() -> Registry {
         .with::<transforms::latest::LatestConfig>()
         .with::<transforms::map::MapConfig>()
         .with::<transforms::novelty::NoveltyConfig>()
+        .with::<transforms::route::RouteConfig>()
         .with::<transforms::volatility::VolatilityConfig>()
         .with::<transforms::window::WindowConfig>()
         .with::<sinks::console::ConsoleConfig>()

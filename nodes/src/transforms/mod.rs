@@ -12,6 +12,7 @@ pub mod map;
 pub mod novelty;
 #[cfg(test)]
 mod recordings;
+pub mod route;
 #[cfg(test)]
 mod silent;
 pub mod volatility;
