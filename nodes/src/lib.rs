@@ -26,6 +26,7 @@ pub fn registry() -> Registry {
         .with::<transforms::map::MapConfig>()
         .with::<transforms::novelty::NoveltyConfig>()
         .with::<transforms::route::RouteConfig>()
+        .with::<transforms::sample::SampleConfig>()
         .with::<transforms::volatility::VolatilityConfig>()
         .with::<transforms::window::WindowConfig>()
         .with::<sinks::console::ConsoleConfig>()

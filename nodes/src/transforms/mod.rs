@@ -13,6 +13,7 @@ pub mod novelty;
 #[cfg(test)]
 mod recordings;
 pub mod route;
+pub mod sample;
 #[cfg(test)]
 mod silent;
 pub mod volatility;
