@@ -25,6 +25,7 @@ pub fn registry() -> Registry {
         .with::<transforms::latest::LatestConfig>()
         .with::<transforms::map::MapConfig>()
         .with::<transforms::novelty::NoveltyConfig>()
+        .with::<transforms::rate_limit::RateLimitConfig>()
         .with::<transforms::route::RouteConfig>()
         .with::<transforms::sample::SampleConfig>()
         .with::<transforms::volatility::VolatilityConfig>()

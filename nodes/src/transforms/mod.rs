@@ -10,6 +10,7 @@ pub mod latest;
 mod made;
 pub mod map;
 pub mod novelty;
+pub mod rate_limit;
 #[cfg(test)]
 mod recordings;
 pub mod route;
