@@ -21,6 +21,7 @@ pub fn registry() -> Registry {
         .with::<transforms::alarm::AlarmConfig>()
         .with::<transforms::dedup::DedupConfig>()
         .with::<transforms::derive::DeriveConfig>()
+        .with::<transforms::fill::FillConfig>()
         .with::<transforms::filter::FilterConfig>()
         .with::<transforms::latest::LatestConfig>()
         .with::<transforms::map::MapConfig>()

@@ -5,6 +5,7 @@ pub mod alarm;
 mod counter;
 pub mod dedup;
 pub mod derive;
+pub mod fill;
 pub mod filter;
 pub mod latest;
 mod made;
