@@ -30,6 +30,7 @@ pub fn registry() -> Registry {
         .with::<transforms::route::RouteConfig>()
         .with::<transforms::sample::SampleConfig>()
         .with::<transforms::volatility::VolatilityConfig>()
+        .with::<transforms::watchdog::WatchdogConfig>()
         .with::<transforms::window::WindowConfig>()
         .with::<sinks::console::ConsoleConfig>()
         .with::<sinks::discard::DiscardConfig>()

@@ -2,6 +2,7 @@
 
 pub mod adaptive_rate;
 pub mod alarm;
+mod cadence;
 mod counter;
 pub mod dedup;
 pub mod derive;
@@ -18,5 +19,7 @@ pub mod route;
 pub mod sample;
 #[cfg(test)]
 mod silent;
+mod text_id;
 pub mod volatility;
+pub mod watchdog;
 pub mod window;
