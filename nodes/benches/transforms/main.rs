@@ -6,6 +6,7 @@
 
 mod gathers;
 mod input;
+mod makes;
 mod passes;
 mod plain;
 mod scores;
@@ -22,7 +23,9 @@ use smollama_engine::time::Timestamp;
 use smollama_nodes::transforms::adaptive_rate::AdaptiveRateConfig;
 use smollama_nodes::transforms::alarm::AlarmConfig;
 use smollama_nodes::transforms::dedup::DedupConfig;
+use smollama_nodes::transforms::derive::DeriveConfig;
 use smollama_nodes::transforms::filter::FilterConfig;
+use smollama_nodes::transforms::map::MapConfig;
 use smollama_nodes::transforms::novelty::NoveltyConfig;
 use smollama_nodes::transforms::volatility::VolatilityConfig;
 use smollama_nodes::transforms::window::WindowConfig;
@@ -53,6 +56,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         r#"{ "sources": ["bench:*/temp_c", "bench:*/co2_ppm"], "value": { "above": 60 } }"#,
     )?;
     bench.compare::<AlarmConfig, passes::Alarm>(r#"{ "above": 60, "clear_below": 59 }"#)?;
+    bench.compare::<MapConfig, makes::Map>(
+        r#"{ "scale": 1.8, "offset": 32, "labels": { "add": { "site": "home" } } }"#,
+    )?;
+    bench.compare::<DeriveConfig, makes::Rate>(r#"{ "rate": "s" }"#)?;
     bench.compare::<WindowConfig, gathers::Tumbling>(r#"{ "length": "1m" }"#)?;
     bench.compare::<AdaptiveRateConfig, gathers::Heartbeats>(r#"{ "start": "5m" }"#)?;
     Ok(())
