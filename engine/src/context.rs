@@ -242,6 +242,12 @@ impl Context {
         describe(series)
     }
 
+    /// Whether `as` says another type part for what this transform makes than the usual one.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        *self.type_part != *self.address.replace('/', ".")
+    }
+
     /// What a series is.
     #[must_use]
     pub fn series(&self, id: SeriesId) -> Arc<Series> {

@@ -1,6 +1,7 @@
 //! Types of node: what a node author declares, and the list in which the engine finds it.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -186,8 +187,8 @@ impl Profile {
 
     /// With one more output port.
     #[must_use]
-    pub fn output(mut self, name: &'static str, carries: Carries) -> Profile {
-        self.outputs.push(OutputPort { name, carries });
+    pub fn output(mut self, name: impl Into<Cow<'static, str>>, carries: Carries) -> Profile {
+        self.outputs.push(OutputPort { name: name.into(), carries });
         self
     }
 
@@ -296,8 +297,8 @@ impl InputPort {
 /// Where edges leave a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputPort {
-    /// Its name.
-    pub name: &'static str,
+    /// Its name; some nodes have ports that users name.
+    pub name: Cow<'static, str>,
     /// What it carries.
     pub carries: Carries,
 }
@@ -306,7 +307,7 @@ impl OutputPort {
     /// The port `main`.
     #[must_use]
     pub fn main(kind: ItemKind) -> OutputPort {
-        OutputPort { name: "main", carries: Carries::Kind(kind) }
+        OutputPort { name: "main".into(), carries: Carries::Kind(kind) }
     }
 }
 

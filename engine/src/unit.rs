@@ -1,4 +1,10 @@
-//! Units: the strings Home Assistant uses, and the aliases people write instead.
+//! Units: the strings Home Assistant uses, the aliases people write instead, and how one becomes another.
+
+mod convert;
+mod over_time;
+
+pub use convert::{Conversion, NoConversion, conversion, known};
+pub use over_time::{TimeUnit, over_time, per_time};
 
 /// The written forms that are brought to one spelling, lower case on the left.
 const ALIASES: &[(&str, &str)] = &[

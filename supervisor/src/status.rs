@@ -254,7 +254,7 @@ fn node_status(
         error: trouble,
         warnings: warnings.collect(),
         received: stats.received(),
-        emitted: ports.map(|(port, one)| (one.name.to_owned(), stats.emitted(port))).collect(),
+        emitted: ports.map(|(port, one)| (one.name.to_string(), stats.emitted(port))).collect(),
         rejected: stats.rejected(),
         dropped: stats.dropped(),
         errors: stats.errors(),

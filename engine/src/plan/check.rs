@@ -162,7 +162,7 @@ impl<'a> Checker<'a> {
             return;
         }
         let (Some(giver), Some(taker)) = (&self.node(from).plan, &node.plan) else { return };
-        let outputs: Vec<&str> = giver.profile.outputs.iter().map(|port| port.name).collect();
+        let outputs: Vec<&str> = giver.profile.outputs.iter().map(|port| &*port.name).collect();
         let inputs: Vec<&str> = taker.profile.inputs.iter().map(|port| port.name).collect();
         let wanted = address.port_or_main();
         let out = outputs.iter().position(|name| *name == wanted);

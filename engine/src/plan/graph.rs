@@ -110,8 +110,8 @@ impl PlannedNode {
 
     /// The name of an output port.
     #[must_use]
-    pub fn output_name(&self, port: usize) -> &'static str {
-        self.profile.outputs.get(port).map_or("", |port| port.name)
+    pub fn output_name(&self, port: usize) -> &str {
+        self.profile.outputs.get(port).map_or("", |port| &port.name)
     }
 
     /// The written address of an output port: without the port for `main`.

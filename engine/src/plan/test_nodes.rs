@@ -106,7 +106,7 @@ impl NodeConfig for Pass {
     const EXAMPLE: &'static str = "";
     fn profile(&self) -> Profile {
         let mut profile = Profile::sink(&ItemKind::ALL);
-        profile.outputs = vec![OutputPort { name: "main", carries: Carries::AsInput }];
+        profile.outputs = vec![OutputPort { name: "main".into(), carries: Carries::AsInput }];
         profile
     }
     fn build(&self, _: &Context) -> Result<Node, Problem> {

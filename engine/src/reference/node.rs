@@ -127,7 +127,7 @@ fn outputs(profile: &Profile) -> Vec<Port> {
             Carries::Kind(kind) => vec![kind.to_string()],
             Carries::AsInput => vec!["what comes in".to_owned()],
         };
-        Port { name: port.name.to_owned(), kinds }
+        Port { name: port.name.to_string(), kinds }
     };
     profile.outputs.iter().map(port).collect()
 }

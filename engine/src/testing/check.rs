@@ -61,11 +61,11 @@ pub(super) fn read(tests: Option<&Tree>, diagnostics: &mut Diagnostics) -> Vec<(
 }
 
 /// Where an address of a test lies: an output port, or the input of a sink. The error names the ports there are.
-pub(super) fn port_of(
+pub(super) fn port_of<'a>(
     section: Section,
-    profile: &Profile,
+    profile: &'a Profile,
     address: &Address,
-) -> Result<Port, Vec<&'static str>> {
+) -> Result<Port, Vec<&'a str>> {
     if section == Section::Sinks {
         return match address.port {
             None => Ok(Port::Input),
@@ -74,7 +74,7 @@ pub(super) fn port_of(
     }
     let wanted = address.port_or_main();
     let found = profile.outputs.iter().position(|port| port.name == wanted);
-    found.map(Port::Output).ok_or_else(|| profile.outputs.iter().map(|port| port.name).collect())
+    found.map(Port::Output).ok_or_else(|| profile.outputs.iter().map(|port| &*port.name).collect())
 }
 
 struct Checker<'a> {

@@ -6,6 +6,7 @@
 
 mod gathers;
 mod input;
+mod makes;
 mod passes;
 mod plain;
 mod scores;
@@ -23,8 +24,10 @@ use smollama_nodes::transforms::adaptive_rate::AdaptiveRateConfig;
 use smollama_nodes::transforms::alarm::AlarmConfig;
 use smollama_nodes::transforms::combine::CombineConfig;
 use smollama_nodes::transforms::dedup::DedupConfig;
+use smollama_nodes::transforms::derive::DeriveConfig;
 use smollama_nodes::transforms::filter::FilterConfig;
 use smollama_nodes::transforms::gate::GateConfig;
+use smollama_nodes::transforms::map::MapConfig;
 use smollama_nodes::transforms::novelty::NoveltyConfig;
 use smollama_nodes::transforms::volatility::VolatilityConfig;
 use smollama_nodes::transforms::window::WindowConfig;
@@ -61,6 +64,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     bench.compare::<CombineConfig, gathers::Means>(
         r#"{ "function": "mean", "by": "room", "stale_after": "1h" }"#,
     )?;
+    bench.compare::<MapConfig, makes::Map>(
+        r#"{ "scale": 1.8, "offset": 32, "labels": { "add": { "site": "home" } } }"#,
+    )?;
+    bench.compare::<DeriveConfig, makes::Rate>(r#"{ "rate": "s" }"#)?;
     bench.compare::<WindowConfig, gathers::Tumbling>(r#"{ "length": "1m" }"#)?;
     bench.compare::<AdaptiveRateConfig, gathers::Heartbeats>(r#"{ "start": "5m" }"#)?;
     Ok(())

@@ -213,10 +213,6 @@ fn has_state(node: &PlannedNode) -> bool {
 /// The edges that only one of the two graphs has. Ports are compared by name: which index a name has can depend on the settings.
 fn edges(old: &Graph, new: &Graph, pairs: &Pairs) -> (Vec<Edge>, Vec<Edge>) {
     let edge = |from, to, wire: &Wire| Edge { from, to, wire: *wire };
-    let named = |graph: &Graph, edge: &Edge| {
-        let port = graph.dag[edge.to].profile.inputs.get(edge.wire.to);
-        (graph.dag[edge.from].output_name(edge.wire.from), port.map_or("", |port| port.name))
-    };
     let all = |graph: &Graph| -> Vec<Edge> {
         let edges = graph.dag.edge_references();
         edges.map(|one| edge(one.source(), one.target(), one.weight())).collect()
@@ -234,6 +230,12 @@ fn edges(old: &Graph, new: &Graph, pairs: &Pairs) -> (Vec<Edge>, Vec<Edge>) {
     let removed =
         olds.iter().filter(|one| carried(one).is_none_or(|key| !in_new.contains(&key))).copied();
     (added.collect(), removed.collect())
+}
+
+/// The ports at the two ends of an edge.
+fn named<'a>(graph: &'a Graph, edge: &Edge) -> (&'a str, &'a str) {
+    let port = graph.dag[edge.to].profile.inputs.get(edge.wire.to);
+    (graph.dag[edge.from].output_name(edge.wire.from), port.map_or("", |port| port.name))
 }
 
 impl NodeChange {

@@ -191,25 +191,34 @@ pub(super) fn inputs(
     (new_graph, new): (&Graph, NodeIndex),
     pairs: &Pairs,
 ) -> Option<Difference> {
-    let edges = |graph: &Graph, node: NodeIndex, name: &dyn Fn(NodeIndex) -> Option<NodeIndex>| {
-        let edges = graph.dag.edges_directed(node, Direction::Incoming);
-        let mut edges: Vec<_> = edges.collect();
-        edges.sort_by_key(EdgeRef::id);
-        let edges = edges.into_iter().map(|edge| {
-            let port = graph.dag[node].profile.inputs.get(edge.weight().to);
-            let port = port.map_or("", |port| port.name);
-            let giver = &graph.dag[edge.source()];
-            let written = giver.port_address(edge.weight().from);
-            let here = format!("{}/", graph.dag[node].pipeline);
-            let written = written.strip_prefix(&here).unwrap_or(&written).to_owned();
-            let written = if port == "main" { written } else { format!("{port}: {written}") };
-            ((name(edge.source()), giver.output_name(edge.weight().from), port), written)
-        });
-        let (keys, words): (BTreeSet<_>, Vec<String>) = edges.unzip();
-        (keys, words.join(", "))
-    };
-    let (before, from) = edges(old_graph, old, &|index| pairs.new_of(index));
-    let (after, to) = edges(new_graph, new, &Some);
+    let (before, from) = edges(old_graph, old, |index| pairs.new_of(index));
+    let (after, to) = edges(new_graph, new, Some);
     let path = "inputs".to_owned();
     (before != after).then_some(Difference { path, from: Some(from), to: Some(to) })
+}
+
+/// An edge that enters a node: from which one, if that is known, out of which port of it and into which one.
+type Entering<'a> = (Option<NodeIndex>, &'a str, &'a str);
+
+/// The edges that enter a node, by what its neighbours are called, and as they are written.
+fn edges(
+    graph: &Graph,
+    node: NodeIndex,
+    name: impl Fn(NodeIndex) -> Option<NodeIndex>,
+) -> (BTreeSet<Entering<'_>>, String) {
+    let edges = graph.dag.edges_directed(node, Direction::Incoming);
+    let mut edges: Vec<_> = edges.collect();
+    edges.sort_by_key(EdgeRef::id);
+    let edges = edges.into_iter().map(|edge| {
+        let port = graph.dag[node].profile.inputs.get(edge.weight().to);
+        let port = port.map_or("", |port| port.name);
+        let giver = &graph.dag[edge.source()];
+        let written = giver.port_address(edge.weight().from);
+        let here = format!("{}/", graph.dag[node].pipeline);
+        let written = written.strip_prefix(&here).unwrap_or(&written).to_owned();
+        let written = if port == "main" { written } else { format!("{port}: {written}") };
+        ((name(edge.source()), giver.output_name(edge.weight().from), port), written)
+    });
+    let (keys, words): (BTreeSet<_>, Vec<String>) = edges.unzip();
+    (keys, words.join(", "))
 }

@@ -1,6 +1,5 @@
 //! `alarm`: rings when a value is where it should not be for too long, or when a source falls silent.
 
-mod cadence;
 mod level;
 mod news;
 mod quiet;

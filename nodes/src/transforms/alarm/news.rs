@@ -7,13 +7,12 @@ use smollama_engine::observation::{Evidence, Observation, ObservationKind, Rung}
 use smollama_engine::registry::Problem;
 use smollama_engine::series::{Series, SeriesId};
 use smollama_engine::time::Timestamp;
-use uuid::Uuid;
 
 use super::level::Level;
 use super::rules::Rules;
 use super::watch::Watch;
-use crate::fnv::{fnv1a, fnv1a_more};
 use crate::io::template::Template;
+use crate::transforms::text_id::text_id;
 
 /// What a template can speak of.
 const FIELDS: [&str; 11] = [
@@ -118,7 +117,7 @@ impl Voice {
         let source: std::sync::Arc<str> = series.source.name().into();
         watch.texts += 1;
         Observation {
-            id: self.id(&source, watch.texts, at),
+            id: text_id(&self.context, &source, watch.texts, at),
             time: at,
             author: self.context.address.clone(),
             kind: event.kind(),
@@ -133,21 +132,6 @@ impl Voice {
             model: None,
             rung: Rung::Rule,
         }
-    }
-
-    /// Ordered by time, and the rest says what it is about: a replay gives the same.
-    fn id(&self, source: &str, number: u64, at: Timestamp) -> Uuid {
-        let mut hash = fnv1a(self.context.host.id.as_bytes());
-        for part in [self.context.address.as_bytes(), &[0], source.as_bytes(), &[0]] {
-            hash = fnv1a_more(hash, part);
-        }
-        let hash = fnv1a_more(hash, &number.to_le_bytes());
-        let more = fnv1a_more(hash, b"more");
-        let mut rest = [0; 10];
-        rest[..8].copy_from_slice(&hash.to_be_bytes());
-        rest[8..].copy_from_slice(&more.to_be_bytes()[6..]);
-        let millis = u64::try_from(at.as_micros() / 1000).unwrap_or(0);
-        uuid::Builder::from_unix_timestamp_millis(millis, &rest).into_uuid()
     }
 
     fn fields(

@@ -2,9 +2,9 @@
 
 use smollama_engine::duration::Duration;
 
-use super::cadence;
 use super::level::Level;
 use super::settings::{AlarmConfig, Flapping, MissingAfter};
+use crate::transforms::cadence;
 
 /// What a series is judged by.
 #[derive(Debug)]

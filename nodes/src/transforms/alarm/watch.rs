@@ -8,10 +8,10 @@ use smollama_engine::reading::{Reading, Value};
 use smollama_engine::series::SeriesId;
 use smollama_engine::time::Timestamp;
 
-use super::cadence::Cadence;
 use super::level::{Level, Verdict};
 use super::rules::Rules;
 use super::settings::{Flapping, MissingAfter};
+use crate::transforms::cadence::Cadence;
 
 /// A deadline that is noticed so much later was not waited for: the host was away, or its clock was set.
 const AWAY: Duration = Duration::from_mins(1);

@@ -37,7 +37,7 @@ impl NodeConfig for FilterConfig {
     fn profile(&self) -> Profile {
         Profile {
             inputs: vec![InputPort { name: "main", accepts: self.0.accepts() }],
-            outputs: vec![OutputPort { name: "main", carries: Carries::AsInput }],
+            outputs: vec![OutputPort { name: "main".into(), carries: Carries::AsInput }],
             ..Profile::default()
         }
         .output("dropped", Carries::AsInput)

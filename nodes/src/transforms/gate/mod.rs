@@ -37,7 +37,7 @@ impl NodeConfig for GateConfig {
                 InputPort::main(&ItemKind::ALL),
                 InputPort { name: "gate", accepts: vec![ItemKind::Readings] },
             ],
-            outputs: vec![OutputPort { name: "main", carries: Carries::AsInput }],
+            outputs: vec![OutputPort { name: "main".into(), carries: Carries::AsInput }],
             stateful: true,
             ..Profile::default()
         }

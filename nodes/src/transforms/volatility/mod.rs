@@ -14,13 +14,14 @@ use serde::{Deserialize, Serialize};
 use smollama_engine::batch::{Batch, ItemKind};
 use smollama_engine::context::Context;
 use smollama_engine::glob::Glob;
-use smollama_engine::node::{MAIN, Node, NodeError, Outputs, Reject, State, StateError, Transform};
+use smollama_engine::node::{MAIN, Node, NodeError, Outputs, State, StateError, Transform};
 use smollama_engine::reading::Reading;
 use smollama_engine::registry::{Carries, NodeConfig, Problem, Profile, Section};
 use smollama_engine::series::{Series, SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 
 use super::counter::Counter;
+use super::made::Made;
 use measure::{Sample, Track};
 use settings::{Judgement, Rule};
 
@@ -81,7 +82,7 @@ impl Rules {
         let name = series.source.name();
         let rule = self.globs.iter().position(|glob| glob.matches(name)).map_or(0, |at| at + 1);
         let monotonic = series.monotonic;
-        Measured { rule, monotonic, values: Derived::New, changes: Derived::New, unrest }
+        Measured { rule, monotonic, values: Made::New, changes: Made::New, unrest }
     }
 }
 
@@ -89,43 +90,9 @@ impl Rules {
 struct Measured {
     rule: usize,
     monotonic: bool,
-    values: Derived,
-    changes: Derived,
+    values: Made,
+    changes: Made,
     unrest: Unrest,
-}
-
-/// A series that is made from another, once somebody wants it.
-#[derive(Clone, Copy)]
-enum Derived {
-    New,
-    Known(SeriesId),
-    Refused,
-}
-
-impl Derived {
-    /// Its number; what stands in the way goes to the dead letters, once.
-    fn id(
-        &mut self,
-        context: &Context,
-        from: SeriesId,
-        out: &mut Outputs,
-        describe: impl FnOnce(Series) -> Series,
-    ) -> Option<SeriesId> {
-        if let Derived::New = self {
-            *self = match context.derived_series(from, describe) {
-                Ok(id) => Derived::Known(id),
-                Err(error) => {
-                    let origin = context.series(from).source.name().to_owned();
-                    out.reject(Reject { reason: error.to_string(), origin, bytes: Vec::new() });
-                    Derived::Refused
-                }
-            };
-        }
-        match self {
-            Derived::Known(id) => Some(*id),
-            _ => None,
-        }
-    }
 }
 
 /// What was seen of one series.

@@ -4,7 +4,7 @@ mod count;
 mod emitter;
 mod session;
 mod settings;
-mod spans;
+pub(in crate::transforms) mod spans;
 mod stored;
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,7 @@ fn whole_days(micros: i64) -> bool {
 
 /// Spans of one length that begin one step apart. Instants in it are microseconds since 1970.
 #[derive(Debug, Clone)]
-pub(super) struct Spans {
+pub(in crate::transforms) struct Spans {
     length: i64,
     step: i64,
     local: Option<TimeZone>,
@@ -34,10 +34,10 @@ pub(super) struct Spans {
 
 /// The spans that hold an instant, oldest first, and the stretch of time around it in which the answer is the same.
 #[derive(Debug, Default)]
-pub(super) struct Holding {
-    pub(super) spans: Vec<(Timestamp, Timestamp)>,
-    pub(super) from: Timestamp,
-    pub(super) until: Timestamp,
+pub(in crate::transforms) struct Holding {
+    pub(in crate::transforms) spans: Vec<(Timestamp, Timestamp)>,
+    pub(in crate::transforms) from: Timestamp,
+    pub(in crate::transforms) until: Timestamp,
 }
 
 /// No calendar holds an instant further from 1970 than this, some 7,000 years.
@@ -49,7 +49,7 @@ pub(super) fn in_calendar(time: Timestamp) -> bool {
 }
 
 impl Spans {
-    pub(super) fn new(
+    pub(in crate::transforms) fn new(
         length: Duration,
         step: Duration,
         align: Option<Align>,
@@ -90,7 +90,7 @@ impl Spans {
     }
 
     /// Finds the spans that hold an instant; `false` where no calendar goes so far.
-    pub(super) fn find(&self, time: Timestamp, holding: &mut Holding) -> bool {
+    pub(in crate::transforms) fn find(&self, time: Timestamp, holding: &mut Holding) -> bool {
         if !in_calendar(time) {
             return false;
         }

@@ -1,4 +1,4 @@
-//! How long the pauses of a source usually are.
+//! How long the pauses of a source usually are: what `alarm` and `watchdog` learn of silence.
 
 use serde::{Deserialize, Serialize};
 use smollama_engine::duration::Duration;
@@ -21,7 +21,7 @@ pub(super) struct Cadence {
 
 impl Cadence {
     /// Takes the pause between two readings. Of one that is much longer than usual only so much is believed that a source that
-    /// became slower is known again after a few, while one outage does not make the alarm deaf.
+    /// became slower is known again after a few, while one outage does not make its watcher deaf.
     pub(super) fn note(&mut self, pause: Duration) {
         if pause.is_zero() {
             return;
