@@ -109,6 +109,11 @@ async fn publish_row(
                 if answer == Answer::Unknown {
                     break;
                 }
+                // MQTT 3.1.1 has no word for a refusal: what is refused is answered as what is taken, and the connection ends behind it.
+                let is_sure = !goes_on || version == Version::V5;
+                if !is_sure && !speaker.unsubscribe(NOBODYS).await {
+                    break;
+                }
                 answers.push(answer);
                 handed.store(false, Ordering::Relaxed);
                 if !goes_on {
