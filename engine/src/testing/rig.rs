@@ -110,10 +110,14 @@ impl<C: NodeConfig> Rig<C> {
     /// # Panics
     /// There is no such port, or the node fails.
     pub fn feed_port(&mut self, port: &str, readings: Vec<Reading>) {
+        self.feed_items(self.input(port), Items::Readings(readings));
+    }
+
+    fn input(&self, port: &str) -> usize {
         let profile = self.config.profile();
         let index = profile.inputs.iter().position(|input| input.name == port);
         let Some(index) = index else { panic!("there is no input port `{port}`") };
-        self.feed_items(index, Items::Readings(readings));
+        index
     }
 
     fn feed_items(&mut self, port: usize, items: Items) {
@@ -155,10 +159,22 @@ impl<C: NodeConfig> Rig<C> {
     /// # Panics
     /// The node fails.
     pub fn prime(&mut self, seconds: f64, source: &str, value: impl Into<Value>) {
+        self.prime_at(0, seconds, source, value);
+    }
+
+    /// As [`Rig::prime`], into an input port of that name.
+    ///
+    /// # Panics
+    /// There is no such port, or the node fails.
+    pub fn prime_port(&mut self, port: &str, seconds: f64, source: &str, value: impl Into<Value>) {
+        self.prime_at(self.input(port), seconds, source, value);
+    }
+
+    fn prime_at(&mut self, port: usize, seconds: f64, source: &str, value: impl Into<Value>) {
         let reading = self.reading(seconds, source, value);
         self.wait_until(seconds);
         let batch = Batch::new(Items::Readings(vec![reading]), self.now);
-        self.must(|node, now, out| node.prime(now, 0, &batch, out));
+        self.must(|node, now, out| node.prime(now, port, &batch, out));
     }
 
     /// Lets time pass up to so many seconds after [`START`].

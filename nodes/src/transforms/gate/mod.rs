@@ -188,6 +188,28 @@ impl Transform for Gate {
         Ok(())
     }
 
+    fn prime(
+        &mut self,
+        now: Timestamp,
+        port: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        if port != GATE {
+            return self.apply(now, port, batch, out);
+        }
+        for reading in batch.readings() {
+            if self.signals.get(reading.series).is_none() {
+                // Readings from before may still come.
+                let value = Reading { time: Timestamp::MIN, ..reading.clone() };
+                self.signals.insert(reading.series, Signal::new(&self.rules, &value, now));
+                self.look(reading.series, now);
+            }
+        }
+        self.sum_up();
+        Ok(())
+    }
+
     fn forget(
         &mut self,
         _: Timestamp,

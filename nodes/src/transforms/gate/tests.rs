@@ -356,3 +356,19 @@ proptest! {
         prop_assert_eq!(passed, expected);
     }
 }
+
+/// As of a presence that a broker had kept.
+#[test]
+fn a_last_value_opens_where_there_is_none_and_readings_of_before_still_come() {
+    let mut rig = rig(json!({}));
+    rig.prime_port("gate", 5.0, "t:g", true);
+    assert_eq!(open_at(&mut rig, [6.0]), [true]);
+    rig.restart();
+    assert_eq!(open_at(&mut rig, [6.0]), [true]);
+    say(&mut rig, 1.0, "t:g", false);
+    assert_eq!((rig.readings("late").len(), open_at(&mut rig, [7.0])), (0, [false]));
+    rig.prime_port("gate", 8.0, "t:g", true);
+    assert_eq!(open_at(&mut rig, [8.0]), [false], "a reading tells more");
+    rig.prime(9.0, "t:main", 2.0);
+    assert_eq!(rig.readings("dropped").len(), 1);
+}

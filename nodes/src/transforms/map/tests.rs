@@ -263,3 +263,10 @@ proptest! {
         prop_assert!(written <= usize::from(decimals), "{}", text);
     }
 }
+
+#[test]
+fn last_values_go_the_way_of_readings() {
+    let mut rig = rig(json!({ "scale": 2 }));
+    rig.prime(1.0, "t:a", 3.0);
+    assert_eq!(rig.values("main"), [(1.0, "t:a".into(), Value::Float(6.0))]);
+}

@@ -191,6 +191,18 @@ impl Transform for RateLimit {
         Ok(())
     }
 
+    fn prime(
+        &mut self,
+        _: Timestamp,
+        _: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        // It is none of those that are counted.
+        out.copy_all(MAIN, &batch.items);
+        Ok(())
+    }
+
     fn forget(
         &mut self,
         _: Timestamp,

@@ -202,6 +202,16 @@ impl Transform for Router {
         Ok(())
     }
 
+    fn prime(
+        &mut self,
+        now: Timestamp,
+        port: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        self.apply(now, port, batch, out)
+    }
+
     fn forget(
         &mut self,
         _: Timestamp,

@@ -230,6 +230,18 @@ impl Transform for Sample {
         Ok(())
     }
 
+    fn prime(
+        &mut self,
+        _: Timestamp,
+        _: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        // It is none of those that are counted.
+        out.copy_all(MAIN, &batch.items);
+        Ok(())
+    }
+
     fn next_tick(&self) -> Option<Timestamp> {
         self.agenda.first().map(|(due, _)| *due)
     }

@@ -169,6 +169,18 @@ impl Transform for Watchdog {
         Ok(())
     }
 
+    fn prime(
+        &mut self,
+        _: Timestamp,
+        _: usize,
+        batch: &Batch,
+        out: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        // What a broker had kept is judged by nobody: when it was measured is not known.
+        out.copy_all(MAIN, &batch.items);
+        Ok(())
+    }
+
     fn next_tick(&self) -> Option<Timestamp> {
         self.agenda.first().map(|(due, _)| *due)
     }
