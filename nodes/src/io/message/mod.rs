@@ -44,10 +44,9 @@ const SAY_EVERY: Duration = Duration::from_secs(60);
 pub struct Decoder {
     format: Format,
     kind: Option<ValueType>,
-    /// Whether the original's payload is recognised by its topic.
-    looks_for_edge: bool,
     objects: Objects,
-    edge: Edge,
+    /// Where the original's payload can come: it is large, and few sources have it.
+    edge: Option<Box<Edge>>,
     json: Vec<u8>,
     context: Context,
     lacking_series: Counted,
@@ -85,12 +84,13 @@ impl Decoder {
         let zone = time_settings::zone(config.zone.as_deref()).unwrap_or(jiff::tz::TimeZone::UTC);
         let template = config.template()?;
         let automatic = config.is_automatic() && config.each.is_none() && config.id.is_none();
+        let looks_for_edge = config.looks_for_edge && config.format == Format::Auto && automatic;
+        let is_edge = looks_for_edge || config.format == Format::Edge;
         Ok(Decoder {
             format: config.format,
             kind: config.kind,
-            looks_for_edge: config.looks_for_edge && config.format == Format::Auto && automatic,
             objects: Objects::new(config, template, &zone, context),
-            edge: Edge::new(config, zone, context),
+            edge: is_edge.then(|| Box::new(Edge::new(config, zone, context))),
             json: Vec::new(),
             context: context.clone(),
             lacking_series: Counted::default(),
@@ -128,7 +128,7 @@ impl Decoder {
             return None;
         }
         self.objects.refresh();
-        self.edge.refresh();
+        self.edge.iter_mut().for_each(|edge| edge.refresh());
         let mut found = Found::new(readings);
         if let Err(refused) = self.take(name, payload, &mut found) {
             found.refuse_all(refused);
@@ -162,9 +162,9 @@ impl Decoder {
                 self.plain(topic, payload, None, found)
             }
             Format::Auto | Format::Json => {
-                if self.looks_for_edge
-                    && topic.ends_with("/readings")
-                    && let Some(taken) = self.edge.take(topic, payload, found)
+                if topic.ends_with("/readings")
+                    && let Some(edge) = &mut self.edge
+                    && let Some(taken) = edge.take(topic, payload, found)
                 {
                     return taken;
                 }
@@ -179,7 +179,8 @@ impl Decoder {
             Format::Text => self.plain(topic, payload, Some(ValueType::Text), found),
             Format::Edge => self
                 .edge
-                .take(topic, payload, found)
+                .as_mut()
+                .and_then(|edge| edge.take(topic, payload, found))
                 .unwrap_or_else(|| Err("no array `readings`, as the original sends it".into())),
         }
     }

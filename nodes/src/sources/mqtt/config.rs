@@ -119,6 +119,11 @@ pub enum Retained {
     Ignore,
 }
 
+/// Whether the topic of an edge's readings can match a filter.
+fn may_be_of_an_edge(filter: &str) -> bool {
+    matches!(filter.rsplit('/').next(), Some("readings" | "+" | "#"))
+}
+
 impl MqttConfig {
     /// What is asked of the broker.
     #[must_use]
@@ -140,7 +145,7 @@ impl MqttConfig {
     #[must_use]
     pub fn message(&self) -> Settings {
         Settings {
-            looks_for_edge: true,
+            looks_for_edge: self.filters().any(|(filter, _)| may_be_of_an_edge(filter)),
             format: self.format,
             fields: self.fields.clone(),
             others: self.others,
