@@ -19,20 +19,23 @@ fn problems(name: &str, loaded: Loaded) -> Vec<String> {
         return vec![planned.diagnostics.render(&planned.files, false)];
     }
     let Some(graph) = planned.graph else { return vec![format!("{name} makes no graph")] };
-    let cases = testing::tests(&graph);
-    if cases.is_empty() {
+    if testing::tests(&graph).is_empty() {
         return vec![format!("{name} has no tests")];
     }
     let mut problems = Vec::new();
-    for case in &cases {
-        for failure in testing::run(&graph, case) {
+    let graphs = std::iter::once(&graph).chain(&planned.trials);
+    for (graph, case) in
+        graphs.flat_map(|graph| testing::tests(graph).into_iter().map(move |case| (graph, case)))
+    {
+        let case = &case;
+        for failure in testing::run(graph, case) {
             let place = planned.files.position(failure.span.file, failure.span.start);
             let (line, message, seen) = (place.line, failure.message, failure.seen.join("\n    "));
             problems.push(format!("{name}:{line}: {}: {message}\n    {seen}", case.name()));
         }
-        let plain = testing::trace(&graph, case, Variation::default());
+        let plain = testing::trace(graph, case, Variation::default());
         for (batch_max, restart_every) in [(1, None), (7, None), (1, Some(1)), (5, Some(3))] {
-            let varied = testing::trace(&graph, case, Variation { batch_max, restart_every });
+            let varied = testing::trace(graph, case, Variation { batch_max, restart_every });
             if plain != varied {
                 let restarts = restart_every.map_or("no", |_| "some");
                 let (plain, varied) = first_difference(&plain, &varied);

@@ -149,6 +149,14 @@ fn with_misspelt(document: &Value, path: &[String]) -> Value {
 /// Names of nodes, ports, labels and series are the user's: the schema cannot know them.
 fn is_the_users_own_key(path: &[String]) -> bool {
     const NAMED: [&str; 3] = ["labels", "inputs", "sources"];
+    // In a template everything lies two levels deeper; its own name, its parameters and the arguments of uses are the user's, too.
+    if path[0] == "templates" && path.len() > 2 {
+        let is_parameter = path.len() == 4 && path[2] == "params";
+        return is_parameter || is_the_users_own_key(&path[2..]);
+    }
+    if path[..path.len() - 1].iter().any(|key| key == "use" || key == "with") {
+        return true;
+    }
     let in_tests = path[0] == "tests";
     let is_node = path.len() == 2 && !in_tests;
     is_node
@@ -159,7 +167,7 @@ fn is_the_users_own_key(path: &[String]) -> bool {
 /// Whether a setting above the last key of this path is a mapping from names of the user.
 fn maps_from_names(path: &[String]) -> bool {
     let registry = smollama_nodes::registry();
-    let section = config::Section::from_key(&path[0]).expect("a section");
+    let Some(section) = config::Section::from_key(&path[0]) else { return false };
     let Some(node_type) = registry.get(section, &path[2]) else { return false };
     let page = smollama_engine::reference::NodePage::of(node_type);
     let above = path[3..path.len() - 1].iter().filter(|part| part.parse::<usize>().is_err());
@@ -226,6 +234,20 @@ fn templates_have_nodes_parameters_and_an_end() {
     let template = "params: { room: { type: text }, band: { type: number, default: 0.2 } }";
     let nodes = "sources: { a: { as: $(room), use: { other: {} } } }";
     takes(&format!("pipeline: a\ntemplates: {{ pair: {{ {template}, {nodes}, out: a }} }}\n"));
+    takes(&format!("templates: {{ pair: {{ {template}, {nodes}, out: a }} }}\n"));
+    refuses("description: neither a pipeline nor templates\n");
+    let test = "name: x, given: [{ node: in, at: 0s, value: 1 }], expect: [{ node: a, count: 1 }]";
+    let tested = |with: &str| {
+        format!("templates: {{ pair: {{ {nodes}, out: a, tests: [{{ {with}, {test} }}] }} }}\n")
+    };
+    takes(&tested("with: { room: hall, band: 1 }"));
+    refuses(&tested("wiht: { room: hall }"));
+    let typed = |param: &str| {
+        format!("templates: {{ pair: {{ params: {{ x: {param} }}, {nodes}, out: a }} }}\n")
+    };
+    takes(&typed("{ type: enum, one_of: [low, 5], default: low, description: A word }"));
+    refuses(&typed("{ type: nmber }"));
+    refuses(&typed("{ default: 1 }"));
     refuses(&format!("pipeline: a\ntemplates: {{ pair: {{ {template}, {nodes} }} }}\n"));
     refuses(&format!("pipeline: a\ntemplates: {{ pair: {{ parms: {{}}, {nodes}, out: a }} }}\n"));
 }

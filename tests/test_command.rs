@@ -201,3 +201,48 @@ fn a_pipeline_proves_what_it_promises_on_a_host_that_is_disturbed() {
     let said = stdout(&output);
     assert!(said.contains(": `alerts` lost 0 items, expected 3\n"), "{said}");
 }
+
+const TEMPLATE: &str = "\
+templates:
+  calm:
+    params: { band: { type: number, default: 0.5 } }
+    transforms:
+      news: { inputs: [$(in)], dedup: { deadband: $(band) } }
+    out: news
+    tests:
+      - name: a step is news
+        with: { band: 1 }
+        given: [{ node: in, source: \"any:a\", from: 0s, every: 1m, values: [20.0, 20.9, 22.0] }]
+        expect: [{ node: news, at: 2m, reading: { value: 22, count: 2 } }, { node: news, count: 2 }]
+      - name: a small step is news with a small band
+        with: { band: 0.1 }
+        given: [{ node: in, source: \"any:a\", from: 0s, every: 1m, values: [20.0, 20.9, 22.0] }]
+        expect: [{ node: news, count: 2 }]
+";
+
+/// The tests of templates come after those of pipelines, under the name of the template, and fail at its lines.
+#[test]
+fn templates_have_tests_of_their_own() {
+    let home = "\
+pipeline: attic
+sources: { air: { as: air, simulate: {} } }
+transforms: { still: { inputs: [air], use: { calm: {} } } }
+sinks: { gone: { inputs: [still], discard: {} } }
+";
+    let folder = folder(&[("home.yaml", home), ("templates.yaml", TEMPLATE)]);
+    let output = smollama(folder.path(), &["test", "."]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = stdout(&output);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "template calm  ./templates.yaml", "{said}");
+    assert_eq!(lines[1], "  ok      a step is news", "{said}");
+    assert_eq!(lines[2], "  FAILED  a small step is news with a small band", "{said}");
+    assert!(lines[3].starts_with("    ./templates.yaml:15:"), "{said}");
+    assert!(said.ends_with("attic has no tests\n1 passed, 1 failed\n"), "{said}");
+    let chosen = smollama(folder.path(), &["test", "--json", "--only", "a step", "templates.yaml"]);
+    let json: serde_json::Value = serde_json::from_slice(&chosen.stdout).unwrap();
+    assert_eq!(
+        (&json["passed"], &json["tests"][0]["pipeline"]),
+        (&1.into(), &"template calm".into())
+    );
+}

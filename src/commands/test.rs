@@ -15,6 +15,7 @@ use crate::terminal::{self, Failure};
 /// What became of one test.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
+    /// Its name; that of a template is `template NAME`.
     pub(super) pipeline: String,
     pub(super) name: String,
     pub(super) file: String,
@@ -52,17 +53,27 @@ pub(crate) fn test(global: &Global, args: &commands::Test) -> Result<ExitCode, F
     let (graph, planned) = super::checked(global, &args.paths.paths)?;
     let cases = testing::tests(&graph);
     let without_tests = without_tests(&graph, &cases);
-    let chosen: Vec<&TestCase> = cases
-        .iter()
-        .filter(|case| args.only.as_ref().is_none_or(|text| case.name().contains(text.as_str())))
+    let of_templates = planned.trials.iter().flat_map(|graph| {
+        testing::tests(graph).into_iter().map(move |case| (graph, case, Some("template")))
+    });
+    let chosen: Vec<(&Graph, TestCase, Option<&str>)> = cases
+        .into_iter()
+        .map(|case| (&graph, case, None))
+        .chain(of_templates)
+        .filter(|(_, case, _)| {
+            args.only.as_ref().is_none_or(|text| case.name().contains(text.as_str()))
+        })
         .collect();
     if let Some(text) = args.only.as_ref().filter(|_| chosen.is_empty()) {
         terminal::error(&Failure::Failed(format!("no test has `{text}` in its name")));
         return Err(Failure::BadInput);
     }
     let mut reports: Vec<Report> = Vec::new();
-    for case in chosen {
-        let report = report(case, testing::run(&graph, case), &planned.files);
+    for (graph, case, kind) in chosen {
+        let mut report = report(&case, testing::run(graph, &case), &planned.files);
+        if let Some(kind) = kind {
+            report.pipeline = format!("{kind} {}", report.pipeline);
+        }
         if !global.json {
             let first = reports.last().is_none_or(|last| last.pipeline != report.pipeline);
             terminal::print(&lines(&report, first, terminal::stdout_colour()))?;

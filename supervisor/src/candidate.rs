@@ -69,7 +69,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn checked(planned: Planned, speed: Option<f64>) -> Result<Candidate, ControlError> {
-    let Planned { files, reads, mut diagnostics, graph } = planned;
+    let Planned { files, reads, mut diagnostics, graph, trials: _ } = planned;
     if let Some(graph) = &graph {
         mixed_time(graph, speed == Some(1.0), &mut diagnostics);
     }

@@ -73,10 +73,15 @@ impl Interpolator<'_> {
             return Value::Scalar(Scalar::new(text, style));
         }
         let read = self.replace(text, 0).and_then(|replaced| {
+            let Replaced { text: replaced, parameters } = replaced;
             match text.strip_prefix("secret://").and(replaced.strip_prefix("secret://")) {
                 Some(what) => self.secret(&replaced, what).map(|(text, o)| (text, Some(o))),
                 None if replaced == text => Ok((Arc::from(text), None)),
-                None => Ok((Arc::from(replaced), Some(Origin::Variables(text.into())))),
+                None => {
+                    let parameters = parameters.into_boxed_slice();
+                    let origin = Origin::Variables { written: text.into(), parameters };
+                    Ok((Arc::from(replaced), Some(origin)))
+                }
             }
         });
         match read {
@@ -92,8 +97,9 @@ impl Interpolator<'_> {
         }
     }
 
-    fn replace(&mut self, text: &str, depth: usize) -> Result<String, Problem> {
+    fn replace(&mut self, text: &str, depth: usize) -> Result<Replaced, Problem> {
         let mut out = String::with_capacity(text.len());
+        let mut parameters = Vec::new();
         let mut rest = text;
         while let Some(dollar) = rest.find('$') {
             let (before, after) = rest.split_at(dollar);
@@ -107,17 +113,21 @@ impl Interpolator<'_> {
                 let value = self.variable(&inner[..end], at..at + end + 3, depth)?;
                 *self.bytes_left = self
                     .bytes_left
-                    .checked_sub(value.len())
+                    .checked_sub(value.text.len())
                     .ok_or_else(|| bad(at, "variables add more than 16 MiB to the pipelines"))?;
-                out.push_str(&value);
+                parameters.extend(value.parameters.iter().map(|at| out.len() + at));
+                out.push_str(&value.text);
                 rest = &inner[end + 1..];
             } else {
+                if after.starts_with("$(") {
+                    parameters.push(out.len());
+                }
                 out.push('$');
                 rest = &after[1..];
             }
         }
         out.push_str(rest);
-        Ok(out)
+        Ok(Replaced { text: out, parameters })
     }
 
     /// The value of what stands between `${` and `}`.
@@ -126,7 +136,7 @@ impl Interpolator<'_> {
         inner: &str,
         at: std::ops::Range<usize>,
         depth: usize,
-    ) -> Result<String, Problem> {
+    ) -> Result<Replaced, Problem> {
         if depth == DEFAULTS_DEPTH_MAX {
             return Err(bad(at.start, "more than 8 defaults lie in each other"));
         }
@@ -152,12 +162,12 @@ impl Interpolator<'_> {
             at: at.clone(),
         };
         let result = match (rest.get(..2), &value) {
-            (None, Some(value)) if rest.is_empty() => Ok(value.clone()),
+            (None, Some(value)) if rest.is_empty() => Ok(Replaced::value(value)),
             (None, None) if rest.is_empty() => Err(unset(
                 format!("the variable `{name}` is not set"),
                 format!("set it, or give a default: `${{{name}:-default}}`"),
             )),
-            (Some(":-" | ":?"), Some(value)) => Ok(value.clone()),
+            (Some(":-" | ":?"), Some(value)) => Ok(Replaced::value(value)),
             (Some(":-"), None) => {
                 self.replace(&rest[2..], depth + 1).map_err(|p| Problem { at: at.clone(), ..p })
             }
@@ -232,6 +242,20 @@ fn secret_path(path: &str, folder: &Path) -> PathBuf {
         folder.join(path)
     } else {
         Path::new("/").join(path.trim_start_matches('/'))
+    }
+}
+
+/// A text with its variables put in.
+struct Replaced {
+    text: String,
+    /// Where a `$(` begins that stands in the file.
+    parameters: Vec<usize>,
+}
+
+impl Replaced {
+    /// The value of a variable: nothing in it means anything.
+    fn value(text: &str) -> Self {
+        Replaced { text: text.to_owned(), parameters: Vec::new() }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! load(&paths, &lookup) -> Loaded { files, documents, reads, diagnostics }            load.rs, build.rs, interpolate.rs
-//! parse(&document, &files, &types, &mut diagnostics) -> Option<PipelineSpec>          pipeline.rs
+//! Templates::read(&documents, &mut diagnostics) -> Templates                          template/
+//! parse(&document, &mut files, &types, &mut templates, &mut diagnostics) -> Option<PipelineSpec>    pipeline.rs
 //! read::<T>(&settings, key_span, "the settings of `dedup`", &mut diagnostics) -> Option<T>   de.rs
 //! ```
 //!
@@ -35,6 +36,7 @@ mod reads;
 mod secret;
 mod spanned;
 mod syntax;
+mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -49,4 +51,5 @@ pub use pipeline::{Address, EngineWord, InputSpec, NodeSpec, PipelineSpec, Secti
 pub use reads::{ReadFile, Tables, tables};
 pub use secret::Secret;
 pub use spanned::{Spanned, Text};
+pub use template::{ParamType, Templates, Trial};
 pub use tree::{Entry, Key, Mapping, Node, Scalar, Style, Value};

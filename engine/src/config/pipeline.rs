@@ -12,8 +12,12 @@ mod tests;
 mod words;
 
 pub use address::Address;
+pub(super) use node::{read as read_node, text_of as node_text};
+pub(super) use parse::check_name;
 pub use parse::{is_name, parse};
 pub use words::EngineWord;
+
+use std::sync::Arc;
 
 use super::{Spanned, Text, tree::Node};
 use crate::diagnostic::{FileId, Span};
@@ -31,6 +35,8 @@ pub struct PipelineSpec {
     pub span: Span,
     /// The nodes of all sections in the order of the file, no name twice.
     pub nodes: Vec<NodeSpec>,
+    /// The names of nodes that could not be read, which was reported.
+    pub unread: Vec<Arc<str>>,
     /// `tests:`, not yet read.
     pub tests: Option<Node>,
 }
@@ -103,7 +109,7 @@ impl Section {
 /// One node as it was written.
 #[derive(Clone, Debug)]
 pub struct NodeSpec {
-    /// Its name, at its key.
+    /// Its name, at its key; a node inside a template is `use>name`.
     pub name: Text,
     /// The section it stands in.
     pub section: Section,

@@ -46,8 +46,8 @@ impl fmt::Debug for ReadFile {
 pub type Tables = BTreeMap<(FileId, Arc<str>), (PathBuf, Arc<LabelTable>)>;
 
 /// Reads the tables that `labels_from` names: for a file that was read again as it was, those it had then.
-pub fn tables(
-    specs: &[PipelineSpec],
+pub fn tables<'a>(
+    specs: impl IntoIterator<Item = &'a PipelineSpec>,
     reads: &mut BTreeMap<FileId, ReadFile>,
     diagnostics: &mut Diagnostics,
 ) -> Tables {

@@ -49,8 +49,13 @@ pub struct Scalar {
 
 /// Where the text of a scalar came from, if not from the file alone.
 pub(super) enum Origin {
-    /// `${...}` was replaced; this is the text as it stands in the file.
-    Variables(Arc<str>),
+    /// `${...}` was replaced.
+    Variables {
+        /// The text as it stands in the file.
+        written: Arc<str>,
+        /// Where in the result a `$(` begins that stands in the file, and was not in the value of a variable.
+        parameters: Box<[usize]>,
+    },
     /// `secret://...`
     Secret(Secret),
 }
@@ -152,7 +157,7 @@ impl Scalar {
     /// The text as it stands in the file, if a variable was put into it.
     pub fn written(&self) -> Option<&str> {
         match self.origin.as_deref() {
-            Some(Origin::Variables(written)) => Some(written),
+            Some(Origin::Variables { written, .. }) => Some(written),
             _ => None,
         }
     }

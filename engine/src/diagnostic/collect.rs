@@ -1,6 +1,8 @@
 //! Where all stages put what they found.
 
-use super::{Diagnostic, Files, Severity, render::Renderer};
+use std::collections::HashMap;
+
+use super::{Diagnostic, Files, Severity, Span, render::Renderer};
 
 /// Diagnostics that are kept; further ones are only counted.
 pub(crate) const KEPT_MAX: usize = 10_000;
@@ -47,6 +49,59 @@ impl Diagnostics {
         self.warnings += other.warnings;
         let room = KEPT_MAX.saturating_sub(self.kept.len());
         self.kept.extend(other.kept.into_iter().take(room));
+    }
+
+    /// Takes over the errors that another stage found, not its warnings.
+    pub fn append_errors(&mut self, other: Self) {
+        self.append(Self {
+            kept: other.kept.into_iter().filter(|d| d.severity == Severity::Error).collect(),
+            warnings: 0,
+            ..other
+        });
+    }
+
+    /// Moves what was found in nodes of templates to where those were written, and notes where they are used. What is wrong with a
+    /// template is told once, however often it is used.
+    pub fn settle(&mut self, files: &Files) {
+        // Where each lies among those that are kept, and how often it was found again.
+        let mut told: HashMap<(&'static str, Span, String), (usize, usize)> = HashMap::new();
+        for mut found in std::mem::take(&mut self.kept) {
+            let (span, mut uses) = files.written(found.primary.span);
+            if !uses.is_empty() {
+                let what = (found.rule.id, span, found.message.clone());
+                let (_, times) = told
+                    .entry(what)
+                    .and_modify(|(_, times)| *times += 1)
+                    .or_insert((self.kept.len(), 0));
+                if *times > 0 {
+                    match found.severity {
+                        Severity::Error => self.errors -= 1,
+                        Severity::Warning => self.warnings -= 1,
+                    }
+                    continue;
+                }
+            }
+            found.primary.span = span;
+            for label in &mut found.secondary {
+                let (span, more) = files.written(label.span);
+                label.span = span;
+                uses.extend(more);
+            }
+            for used in uses {
+                if !found.uses.contains(&used) {
+                    found.uses.push(used);
+                }
+            }
+            self.kept.push(found);
+        }
+        for (index, times) in told.into_values() {
+            let more = match times {
+                0 => continue,
+                1 => "another use of the template has it, too".to_owned(),
+                _ => format!("{times} more uses of the template have it, too"),
+            };
+            self.kept[index].helps.push(more);
+        }
     }
 
     /// Whether anything found is an error.

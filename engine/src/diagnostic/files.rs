@@ -71,6 +71,14 @@ struct SourceFile {
     path: PathBuf,
     text: Arc<str>,
     line_starts: OnceLock<Box<[u32]>>,
+    instance: Option<Instance>,
+}
+
+/// A part of a file that stands for itself once more where a template is used.
+#[derive(Clone, Copy, Debug)]
+struct Instance {
+    of: FileId,
+    used: Span,
 }
 
 /// Every file that was named or read, with its text. Grows only.
@@ -85,8 +93,33 @@ impl Files {
             path: path.into(),
             text: text.into(),
             line_starts: OnceLock::new(),
+            instance: None,
         });
         id
+    }
+
+    /// Adds a file once more, for the nodes that a template in it becomes where it is used: what is found at their places is found in
+    /// that use alone.
+    pub fn instance(&mut self, of: FileId, used: Span) -> FileId {
+        let Some(SourceFile { path, text, .. }) = self.get(of) else { return of };
+        let id = self.add(path.clone(), text.clone());
+        if let Some(added) = self.0.last_mut() {
+            added.instance = Some(Instance { of, used });
+        }
+        id
+    }
+
+    /// Where a span was written, and the uses of templates that led there, the nearest first.
+    pub fn written(&self, span: Span) -> (Span, Vec<Span>) {
+        let instance = |span: Span| self.get(span.file)?.instance;
+        let real = |span| instance(span).map_or(span, |found| Span { file: found.of, ..span });
+        let mut uses = Vec::new();
+        let mut at = span;
+        while let Some(Instance { used, .. }) = instance(at) {
+            uses.push(real(used));
+            at = used;
+        }
+        (real(span), uses)
     }
 
     /// The path as the user gave it; empty for an id of another `Files`.
@@ -106,7 +139,8 @@ impl Files {
 
     /// Every file in the order of reading.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &Path, &str)> {
-        (0u32..).zip(&self.0).map(|(i, f)| (FileId(i), f.path.as_path(), &*f.text))
+        let read = (0u32..).zip(&self.0).filter(|(_, file)| file.instance.is_none());
+        read.map(|(i, f)| (FileId(i), f.path.as_path(), &*f.text))
     }
 
     /// Line and column of a byte; `1:1` where there is no text.

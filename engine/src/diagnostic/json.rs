@@ -21,7 +21,7 @@ pub struct JsonDiagnostic {
     pub line: u32,
     /// In characters, from 1.
     pub column: u32,
-    /// What to do, one line each; absent when there is nothing to say.
+    /// What to do, and where a template is used that is at fault, one line each; absent when there is nothing to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }
@@ -32,13 +32,18 @@ impl Diagnostics {
         let entry = |d: &super::Diagnostic| {
             let span = d.primary.span;
             let position = files.position(span.file, span.start);
+            let used = d.uses.iter().map(|used| {
+                let at = files.position(used.file, used.start);
+                format!("used in {}:{}:{}", files.path(used.file).display(), at.line, at.column)
+            });
+            let helps: Vec<String> = d.helps.iter().cloned().chain(used).collect();
             JsonDiagnostic {
                 rule: d.rule.id.into(),
                 message: d.message.clone(),
                 file: span.is_somewhere().then(|| files.path(span.file).display().to_string()),
                 line: position.line,
                 column: position.column,
-                help: (!d.helps.is_empty()).then(|| d.helps.join("\n")),
+                help: (!helps.is_empty()).then(|| helps.join("\n")),
             }
         };
         self.sorted().into_iter().map(entry).collect()

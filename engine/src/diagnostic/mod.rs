@@ -53,6 +53,8 @@ pub struct Diagnostic {
     pub primary: Label,
     /// Other places that matter, for instance the first of two equal names.
     pub secondary: Vec<Label>,
+    /// The uses of templates that made what is at fault, the nearest first.
+    pub uses: Vec<Span>,
     /// What to do about it, one line each.
     pub helps: Vec<String>,
 }
@@ -66,6 +68,7 @@ impl Diagnostic {
             message: message.into(),
             primary: Label { span, text: Cow::Borrowed("") },
             secondary: Vec::new(),
+            uses: Vec::new(),
             helps: Vec::new(),
         }
     }

@@ -45,7 +45,9 @@ impl<'a> Renderer<'a> {
         };
         let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.rule.id);
         let mut group = Group::with_title(title);
-        let pieces = self.pieces(diagnostic);
+        let used: Vec<Label> =
+            diagnostic.uses.iter().map(|&span| Label { span, text: "used here".into() }).collect();
+        let pieces = self.pieces(diagnostic, &used);
         for piece in &pieces {
             group = self.draw(group, piece);
         }
@@ -56,10 +58,11 @@ impl<'a> Renderer<'a> {
     }
 
     /// Labels that can share a snippet, in the order of the text; the piece of the primary label comes first.
-    fn pieces<'d>(&self, diagnostic: &'d Diagnostic) -> Vec<Vec<Placed<'d>>> {
+    fn pieces<'d>(&self, diagnostic: &'d Diagnostic, used: &'d [Label]) -> Vec<Vec<Placed<'d>>> {
         let mut pieces: Vec<Vec<Placed>> = Vec::new();
         let primary = std::iter::once((&diagnostic.primary, AnnotationKind::Primary));
-        let secondary = diagnostic.secondary.iter().map(|l| (l, AnnotationKind::Context));
+        let secondary =
+            diagnostic.secondary.iter().chain(used).map(|l| (l, AnnotationKind::Context));
         for (label, kind) in primary.chain(secondary).filter(|(l, _)| l.span.is_somewhere()) {
             let (line, line_bytes) = self.files.line(label.span.file, label.span.start);
             let placed = Placed { label, kind, line, line_bytes };

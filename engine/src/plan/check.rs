@@ -16,15 +16,15 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Files, Span, nearest, quoted, r
 use crate::registry::{Carries, Pace};
 
 /// Checks nodes against each other and makes a graph of them; none comes out while an error was found.
-pub fn check(
-    specs: &[PipelineSpec],
+pub fn check<'a>(
+    specs: &'a [PipelineSpec],
     files: &Files,
-    nodes: &[Resolved<'_>],
+    nodes: &'a [Resolved<'a>],
     diagnostics: &mut Diagnostics,
 ) -> Option<Graph> {
     let errors_before = diagnostics.errors();
     pipeline_names(specs, files, diagnostics);
-    let mut checker = Checker::new(nodes);
+    let mut checker = Checker::new(specs, nodes);
     for node in nodes {
         checker.edges_of(node, diagnostics);
     }
@@ -86,12 +86,14 @@ struct Written {
 struct Checker<'a> {
     nodes: &'a [Resolved<'a>],
     by_address: HashMap<(&'a str, &'a str), NodeIndex>,
+    /// Nodes that could not be read, which was reported.
+    unread: BTreeSet<(&'a str, &'a str)>,
     edges: StableDiGraph<usize, Written>,
     carries: Vec<Vec<Option<ItemKind>>>,
 }
 
 impl<'a> Checker<'a> {
-    fn new(nodes: &'a [Resolved<'a>]) -> Checker<'a> {
+    fn new(specs: &'a [PipelineSpec], nodes: &'a [Resolved<'a>]) -> Checker<'a> {
         let mut edges = StableDiGraph::new();
         let mut by_address = HashMap::new();
         for (position, node) in nodes.iter().enumerate() {
@@ -103,7 +105,9 @@ impl<'a> Checker<'a> {
             let outputs = node.plan.as_ref().map_or(0, |plan| plan.profile.outputs.len());
             vec![None; outputs]
         });
-        Checker { nodes, by_address, edges, carries: carries.collect() }
+        let unread =
+            specs.iter().flat_map(|spec| spec.unread.iter().map(|name| (&**spec.name, &**name)));
+        Checker { nodes, by_address, unread: unread.collect(), edges, carries: carries.collect() }
     }
 
     fn node(&self, index: NodeIndex) -> &'a Resolved<'a> {
@@ -146,7 +150,9 @@ impl<'a> Checker<'a> {
         let address: &Address = &input.from;
         let pipeline = address.pipeline.as_deref().unwrap_or(&node.pipeline.name);
         let Some(&from) = self.by_address.get(&(pipeline, &*address.node)) else {
-            diagnostics.push(self.dangling(node, input, pipeline));
+            if !self.unread.contains(&(pipeline, address.head())) {
+                diagnostics.push(self.dangling(node, input, pipeline));
+            }
             return;
         };
         if from == index {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::config::host::{HostConfig, Role};
-use crate::config::{self, Loader, PipelineSpec, Section};
+use crate::config::{self, Loader, PipelineSpec, Section, Templates};
 use crate::diagnostic::{Diagnostics, Files};
 use crate::duration::Duration;
 use crate::registry::Registry;
@@ -43,7 +43,9 @@ pub(super) fn add(
         let loaded = loader.finish();
         *files = loaded.files;
         let written = loaded.documents.first();
-        let written = written.and_then(|one| config::parse(one, files, &types, diagnostics));
+        let written = written.and_then(|one| {
+            config::parse(one, files, &types, &mut Templates::default(), diagnostics)
+        });
         spec.nodes.extend(written.into_iter().flat_map(|written| written.nodes));
     }
 }

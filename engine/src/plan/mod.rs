@@ -1,6 +1,7 @@
 //! From what the user wrote to a checked graph: pure data, nothing runs and no node is made.
 //!
 //! ```text
+//! templates.trials(..), trials::check(..) -> graphs for tests of templates     trials.rs
 //! edge::add(&mut specs, ..)                                                    edge.rs
 //! resolve(&specs, &files, &tables, &registry, &mut diagnostics) -> Vec<..>     resolve.rs
 //! check(&nodes, &mut diagnostics) -> Option<Graph>                             check.rs, brokers.rs, conflicts.rs, cycles.rs
@@ -29,6 +30,7 @@ mod renames;
 mod resolve;
 #[cfg(test)]
 mod test_nodes;
+mod trials;
 mod units;
 
 use std::path::Path;
@@ -41,9 +43,9 @@ pub use graph::{Graph, PlannedNode, PlannedPipeline, Wire, Written};
 pub use journaled::journaled;
 pub use resolve::{Resolved, resolve};
 
-use crate::config::{self, Loaded, Lookup, ReadFile};
+use crate::config::{self, Loaded, Lookup, ReadFile, Templates};
 use crate::diagnostic::{Diagnostics, Files};
-use crate::registry::Registry;
+use crate::registry::{NodeConfig as _, Registry};
 
 /// What became of a set of files.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub struct Planned {
     pub diagnostics: Diagnostics,
     /// The graph, if nothing found was an error.
     pub graph: Option<Graph>,
+    /// A graph for each test of a template, with that test; of no pipeline that runs.
+    pub trials: Vec<Graph>,
 }
 
 /// Loads, parses, resolves and checks files and folders: all that `validate` does, and the first part of every command
@@ -70,16 +74,20 @@ pub fn plan<P: AsRef<Path>>(paths: &[P], lookup: &Lookup<'_>, registry: &Registr
 pub fn plan_loaded(loaded: Loaded, registry: &Registry) -> Planned {
     let Loaded { mut files, documents, mut reads, again, mut diagnostics } = loaded;
     let types = |section| registry.names(section);
-    let mut specs: Vec<_> = documents
-        .iter()
-        .filter_map(|document| config::parse(document, &files, &types, &mut diagnostics))
-        .collect();
+    let mut templates = Templates::read(&documents, &mut diagnostics);
+    let mut parse =
+        |document| config::parse(document, &mut files, &types, &mut templates, &mut diagnostics);
+    let mut specs: Vec<_> = documents.iter().filter_map(&mut parse).collect();
     candidate::names_of_others(&mut specs, &again, &files, &mut diagnostics);
     edge::add(&mut specs, &mut files, registry, &mut diagnostics);
-    let tables = config::tables(&specs, &mut reads, &mut diagnostics);
+    let trials = templates.trials(trials::Given::TYPE, &mut files, &types, &mut diagnostics);
+    let in_trials = trials.iter().map(|trial| &trial.pipeline);
+    let tables = config::tables(specs.iter().chain(in_trials), &mut reads, &mut diagnostics);
     let nodes = resolve(&specs, &files, &tables, registry, &mut diagnostics);
     let graph = check(&specs, &files, &nodes, &mut diagnostics);
     crate::testing::check(&specs, &nodes, graph.as_ref(), &mut diagnostics);
+    let trials = trials::check(&trials, &files, &tables, registry, &mut diagnostics);
+    diagnostics.settle(&files);
     let graph = graph.filter(|_| !diagnostics.has_errors());
-    Planned { files, reads: reads.into_values().collect(), diagnostics, graph }
+    Planned { files, reads: reads.into_values().collect(), diagnostics, graph, trials }
 }

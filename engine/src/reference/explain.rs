@@ -154,6 +154,12 @@ fn topic(registry: &Registry, name: &str) -> Option<Topic> {
     }
     let text = schema::top_key(name)?;
     let what = "a key at the top of a pipeline file".to_owned();
+    if name == "templates" {
+        let mut topic = of_schema(name, what, &schema::raw_template_schema(), &Map::new());
+        text.clone_into(&mut topic.text);
+        "templates, by name".clone_into(&mut topic.takes);
+        return Some(topic);
+    }
     if name == "tests" {
         let (schema, defs) = schema::raw_tests_schema();
         let mut topic = of_schema(name, what, &schema, &defs);
@@ -164,7 +170,6 @@ fn topic(registry: &Registry, name: &str) -> Option<Topic> {
         Some(section) => {
             format!("nodes of these types: {}", registry.names(section).join(", "))
         }
-        None if name == "templates" => "groups of nodes, by name".into(),
         None => "text".into(),
     };
     Some(Topic { name: name.to_owned(), what, takes, text: text.to_owned(), settings: Vec::new() })

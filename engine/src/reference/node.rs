@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::fields::{Schemas, Setting};
 use super::first_sentence;
 use crate::batch::ItemKind;
-use crate::config::{self, Loader};
+use crate::config::{self, Loader, Templates};
 use crate::diagnostic::Diagnostics;
 use crate::registry::{Carries, NodeType, Pace, Profile, Registry};
 
@@ -90,13 +90,16 @@ fn example_profile(node_type: &NodeType) -> Option<Profile> {
     let lookup = |_: &str| None;
     let mut loader = Loader::new(&lookup);
     loader.text(Path::new("example.yaml"), node_type.example);
-    let loaded = loader.finish();
+    let mut loaded = loader.finish();
     let mut diagnostics = Diagnostics::new();
+    let mut templates = Templates::default();
     let types = |section| {
         if section == node_type.section { vec![node_type.name] } else { Vec::new() }
     };
     for document in &loaded.documents {
-        let Some(spec) = config::parse(document, &loaded.files, &types, &mut diagnostics) else {
+        let Some(spec) =
+            config::parse(document, &mut loaded.files, &types, &mut templates, &mut diagnostics)
+        else {
             continue;
         };
         let uses = |node: &&config::NodeSpec| {

@@ -18,7 +18,7 @@ use crate::config::host::{HostConfig, ORIGINAL_SECTIONS};
 
 pub(crate) use self::editor::unwrapped;
 pub use self::pipeline::{pipeline_schema, top_key};
-pub(crate) use self::pipeline::{raw_tests_schema, top_keys};
+pub(crate) use self::pipeline::{raw_template_schema, raw_tests_schema, top_keys};
 pub use self::words::{word_schema, word_text};
 pub use crate::json::item_schema as items_schema;
 

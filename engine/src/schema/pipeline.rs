@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::words::{NAME, word_schema};
 use super::{DRAFT, definitions, editor, generator};
-use crate::config::{EngineWord, Section};
+use crate::config::{EngineWord, ParamType, Section};
 use crate::registry::Registry;
 use crate::testing::TestSpec;
 
@@ -21,6 +21,8 @@ pub fn pipeline_schema(registry: &Registry) -> Value {
     }
     defs.insert("address".into(), address());
     defs.insert("template".into(), template());
+    let trial = template_test(&defs);
+    defs.insert("TemplateTest".into(), trial);
     // Nodes of one section are never null, and have exactly one type: that part is not derived and stays as it is.
     for (name, schema) in &mut defs {
         match Section::ALL.iter().any(|section| section.singular() == name) || name == "template" {
@@ -41,7 +43,10 @@ pub fn pipeline_schema(registry: &Registry) -> Value {
         "title": "Smollama pipeline",
         "description": "One pipeline: sources, what becomes of their readings, and where that goes.",
         "type": "object",
-        "required": ["pipeline"],
+        "anyOf": [
+            { "required": ["pipeline"] },
+            { "required": ["templates"], "errorMessage": "a pipeline has a name: `pipeline: home`" }
+        ],
         "additionalProperties": false,
         "properties": properties,
         "$defs": defs
@@ -162,38 +167,47 @@ fn inner(schema: &mut Value) {
 
 fn address() -> Value {
     json!({
-        "description": "A node or a port of it: `air`, `news.dropped`, `weather/outdoor`.",
+        "description": "A node or a port of it: `air`, `news.dropped`, `weather/outdoor`; inside a use of a template `kitchen>scored`.",
         "type": "string",
-        "pattern": format!(r"^({NAME}/)?{NAME}(\.{NAME})?$"),
-        "examples": ["air", "news.dropped", "weather/outdoor"]
+        "pattern": format!(r"^({NAME}/)?{NAME}(>{NAME})*(\.{NAME})?$"),
+        "examples": ["air", "news.dropped", "weather/outdoor", "kitchen>scored"]
     })
 }
 
 fn template() -> Value {
     let mut properties = Map::new();
     properties.insert(
+        "description".into(),
+        json!({ "type": "string", "description": "What the template is for, in a line." }),
+    );
+    properties.insert(
         "params".into(),
         json!({
-            "description": "The parameters: each has a type, and may have a default.",
-            "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "additionalProperties": false,
-                "required": ["type"],
-                "properties": {
-                    "type": { "type": "string", "examples": ["text", "number"] },
-                    "default": {},
-                    "description": { "type": "string" }
-                }
-            }
+            "description": "The parameters: in the nodes, `$(name)` is the value of one.",
+            "type": ["object", "null"],
+            "propertyNames": name_pattern(),
+            "additionalProperties": param()
         }),
     );
     for section in Section::ALL {
-        properties.insert(section.key().into(), nodes(section));
+        let mut nodes = nodes(section);
+        if let (Some(map), Some(what)) = (nodes.as_object_mut(), top_key(section.key())) {
+            map.insert("description".into(), what.into());
+        }
+        properties.insert(section.key().into(), nodes);
     }
-    let out =
-        "The node whose output is the template's; its section is where the template can be used.";
+    let out = "The node that stands for the whole: it takes the name of the use, and its section is where the template can be used.";
     properties.insert("out".into(), json!({ "type": "string", "description": out }));
+    let tests = "Tests in virtual time, on the template's nodes alone, with the arguments under `with`. What is given to a use comes from \
+        a source called `in`, or `in-port`.";
+    properties.insert(
+        "tests".into(),
+        json!({
+            "type": ["array", "null"],
+            "items": { "$ref": "#/$defs/TemplateTest" },
+            "description": tests
+        }),
+    );
     json!({
         "description": "A group of nodes with parameters.",
         "type": "object",
@@ -201,6 +215,54 @@ fn template() -> Value {
         "required": ["out"],
         "properties": properties
     })
+}
+
+fn param() -> Value {
+    let types = ParamType::ALL.map(ParamType::key);
+    json!({
+        "description": "A parameter.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["type"],
+        "properties": {
+            "type": { "enum": types, "description": "What it takes." },
+            "default": { "description": "What it is where a use does not say; without one every use must." },
+            "one_of": {
+                "type": "array",
+                "items": { "type": ["string", "number", "boolean"] },
+                "description": "The words that a parameter of type `enum` takes."
+            },
+            "description": { "type": "string", "description": "What it is for, in a line." }
+        }
+    })
+}
+
+/// A test as in a pipeline, with arguments.
+fn template_test(defs: &Map<String, Value>) -> Value {
+    let mut test = defs.get("TestSpec").cloned().unwrap_or_default();
+    let with = json!({
+        "type": ["object", "null"],
+        "description": "The arguments with which the template is tested."
+    });
+    if let Some(properties) = test.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert("with".into(), with);
+    }
+    test
+}
+
+/// The schema of one template, without what nodes and tests hold: they are explained by themselves.
+pub(crate) fn raw_template_schema() -> Value {
+    let mut template = template();
+    if let Some(properties) = template.get_mut("properties").and_then(Value::as_object_mut) {
+        for (key, property) in properties {
+            if Section::from_key(key).is_some() || key == "tests" {
+                let text = property.get("description").cloned().unwrap_or_default();
+                let takes = if key == "tests" { "array" } else { "object" };
+                *property = json!({ "type": takes, "description": text });
+            }
+        }
+    }
+    template
 }
 
 fn tests(generator: &mut SchemaGenerator) -> Value {

@@ -42,7 +42,7 @@ pub fn word_text(word: EngineWord) -> &'static str {
             "The name this node had before, so that it goes on with the state kept under that name."
         }
         EngineWord::Use => {
-            "A template in place of a type, with its parameters: `use: { room_sensor: { room: kitchen } }`."
+            "A template in place of a type, with its arguments: `use: { room_sensor: { room: kitchen } }`. Other words beside it go to the template's `out` node, and `inputs` to where it reads from `$(in)`."
         }
     }
 }
@@ -67,7 +67,9 @@ pub fn word_schema(word: EngineWord, generator: &mut SchemaGenerator) -> Value {
         EngineWord::Labels => {
             json!({ "type": "object", "additionalProperties": { "type": "string" } })
         }
-        EngineWord::RenamedFrom => json!({ "type": "string", "pattern": format!("^{NAME}$") }),
+        EngineWord::RenamedFrom => {
+            json!({ "type": "string", "pattern": format!("^({NAME}/)?{NAME}(>{NAME})*$") })
+        }
         EngineWord::Every => generator.subschema_for::<Duration>().to_value(),
         EngineWord::When => generator.subschema_for::<Condition>().to_value(),
         EngineWord::Queue => generator.subschema_for::<QueueSpec>().to_value(),

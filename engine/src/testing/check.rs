@@ -23,7 +23,9 @@ pub(crate) fn check(
         return;
     }
     let by_address = nodes.iter().map(|one| ((&**one.pipeline.name, &**one.spec.name), one));
-    let checker = Checker { by_address: by_address.collect(), graph };
+    let unread =
+        specs.iter().flat_map(|spec| spec.unread.iter().map(|name| (&**spec.name, &**name)));
+    let checker = Checker { by_address: by_address.collect(), unread: unread.collect(), graph };
     for spec in specs {
         let mut names: HashMap<String, Span> = HashMap::new();
         for (span, test) in read(spec.tests.as_ref(), diagnostics) {
@@ -79,6 +81,8 @@ pub(super) fn port_of<'a>(
 
 struct Checker<'a> {
     by_address: HashMap<(&'a str, &'a str), &'a Resolved<'a>>,
+    /// Nodes that could not be read, which was reported.
+    unread: BTreeSet<(&'a str, &'a str)>,
     graph: Option<&'a Graph>,
 }
 
@@ -295,6 +299,9 @@ impl Checker<'_> {
         let of = address.pipeline.as_deref().unwrap_or(pipeline);
         if let Some(node) = self.by_address.get(&(of, &*address.node)).copied() {
             return Some((address.clone(), node));
+        }
+        if self.unread.contains(&(of, address.head())) {
+            return None;
         }
         let place = match &address.pipeline {
             None => "in this pipeline".to_owned(),

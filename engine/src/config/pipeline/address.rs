@@ -1,4 +1,4 @@
-//! `pipeline/node.port`.
+//! `pipeline/node.port`; inside a use of a template `pipeline/use>node.port`.
 
 use std::{fmt, sync::Arc};
 
@@ -12,14 +12,14 @@ pub(crate) const MAIN: &str = "main";
 pub struct Address {
     /// The pipeline, if it is written.
     pub pipeline: Option<Arc<str>>,
-    /// The node.
+    /// The node; inside a use of a template `use>node`.
     pub node: Arc<str>,
     /// The port, if it is written.
     pub port: Option<Arc<str>>,
 }
 
 impl Address {
-    /// Reads `node`, `node.port`, `pipeline/node` or `pipeline/node.port`; the error says what is wrong.
+    /// Reads `node`, `node.port`, `pipeline/node` or `pipeline/node.port`, where a node may be `use>node`; the error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (pipeline, rest) = match text.split_once('/') {
             Some((pipeline, rest)) => (Some(pipeline), rest),
@@ -34,11 +34,20 @@ impl Address {
             _ if is_name(name) => Ok(Arc::from(name)),
             _ => Err(format!("`{name}` cannot be the name of a {what}")),
         };
+        for node in node.split('>') {
+            part("node", node)?;
+        }
         Ok(Self {
             pipeline: pipeline.map(|name| part("pipeline", name)).transpose()?,
-            node: part("node", node)?,
+            node: node.into(),
             port: port.map(|name| part("port", name)).transpose()?,
         })
+    }
+
+    /// The name that the pipeline itself gives: of the node, or of the use that it lies in.
+    #[must_use]
+    pub fn head(&self) -> &str {
+        self.node.split_once('>').map_or(&self.node, |(head, _)| head)
     }
 
     /// The port, `main` unless it is written.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Reads one node; nothing comes back when it has no type.
-pub(super) fn read(
+pub(in crate::config) fn read(
     entry: &Entry,
     section: Section,
     types: &[&str],
@@ -19,8 +19,7 @@ pub(super) fn read(
     let name = Spanned::new(entry.key.text.clone(), entry.key.span);
     let mapping = mapping_of(entry, section, types, diagnostics)?;
     let (words, candidates) = split(mapping);
-    let uses_template = words.iter().any(|&(word, _)| word == EngineWord::Use);
-    let kind = choose_type(&name, section, types, candidates, uses_template, diagnostics);
+    let kind = choose_type(&name, section, types, candidates, diagnostics);
     let mut reader = Reader { section, diagnostics };
     let mut node = kind.map(|kind| blank(&name, section, entry, kind));
     for (word, entry) in words {
@@ -96,13 +95,9 @@ fn choose_type<'a>(
     section: Section,
     types: &[&str],
     candidates: Vec<&'a Entry>,
-    uses_template: bool,
     diagnostics: &mut Diagnostics,
 ) -> Option<&'a Entry> {
     let is_type = |entry: &&Entry| types.contains(&&*entry.key.text);
-    if uses_template && candidates.is_empty() {
-        return None;
-    }
     let known = candidates.iter().filter(|entry| is_type(entry)).count();
     let chosen = match candidates.as_slice() {
         [] => {
@@ -175,13 +170,6 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     fn allows(&mut self, word: EngineWord, key: &Key) -> bool {
-        if word == EngineWord::Use {
-            let message = "templates are not available in this version";
-            let error = Diagnostic::error(&rules::TEMPLATES_UNAVAILABLE, key.span, message)
-                .help("write the node out");
-            self.diagnostics.push(error);
-            return false;
-        }
         if word.sections().contains(&self.section) {
             return true;
         }
@@ -242,6 +230,7 @@ impl Reader<'_> {
                     }
                 }
             }
+            // What a template has put in its place is read here.
             EngineWord::Use => {}
         }
     }
@@ -284,6 +273,11 @@ fn has_broken(node: &Node) -> bool {
         Value::Mapping(mapping) => mapping.entries().iter().any(|entry| has_broken(&entry.value)),
         Value::Scalar(_) => false,
     }
+}
+
+/// The value of an entry that has to be text.
+pub(in crate::config) fn text_of(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Text> {
+    text(&format!("`{}`", entry.key.text), &entry.key, &entry.value, diagnostics)
 }
 
 /// A value that has to be text.

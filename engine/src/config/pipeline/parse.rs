@@ -7,6 +7,7 @@ use crate::{
     config::{
         Spanned, Text,
         load::Document,
+        template::Templates,
         tree::{Entry, Mapping, Value},
     },
     diagnostic::{Diagnostic, Diagnostics, Files, Span, nearest, quoted, rules},
@@ -19,11 +20,13 @@ const TOP_KEYS: [&str; 8] =
 /// Reads one document; nothing comes back when it is no mapping.
 ///
 /// `types` gives the node types of a section: they decide which of two keys is the type, and are listed in messages.
-/// A type that is not among them is not an error here.
+/// A type that is not among them is not an error here. Where a template is used, its nodes are put. A document that holds nothing but
+/// templates is no pipeline.
 pub fn parse(
     document: &Document,
-    files: &Files,
+    files: &mut Files,
     types: &dyn Fn(Section) -> Vec<&'static str>,
+    templates: &mut Templates,
     diagnostics: &mut Diagnostics,
 ) -> Option<PipelineSpec> {
     let top = match &document.root.value {
@@ -37,12 +40,17 @@ pub fn parse(
             return None;
         }
     };
+    let is_template = |entry: &Entry| matches!(&*entry.key.text, "templates" | "description");
+    if top.get("templates").is_some() && top.entries().iter().all(is_template) {
+        return None;
+    }
     let mut pipeline = PipelineSpec {
         name: name(document, top, files, diagnostics),
         description: None,
         file: document.file,
         span: document.root.span,
         nodes: Vec::new(),
+        unread: Vec::new(),
         tests: None,
     };
     let errors_before = diagnostics.errors();
@@ -55,16 +63,19 @@ pub fn parse(
                     node::text("`description`", &entry.key, &entry.value, diagnostics);
             }
             "tests" => pipeline.tests = Some(entry.value.clone()),
-            "templates" => {
-                let message = "templates are not available in this version";
-                let error =
-                    Diagnostic::error(&rules::TEMPLATES_UNAVAILABLE, entry.key.span, message)
-                        .help("write the nodes out");
-                diagnostics.push(error);
-            }
+            // They were read beforehand: a use may stand in another file.
+            "templates" => {}
             key => match Section::from_key(key) {
-                Some(kind) => {
-                    section(entry, kind, &types(kind), &mut names, &mut pipeline.nodes, diagnostics)
+                Some(section) => {
+                    let mut reader = Reader {
+                        section,
+                        types,
+                        files,
+                        templates,
+                        names: &mut names,
+                        pipeline: &mut pipeline,
+                    };
+                    reader.section(entry, diagnostics);
                 }
                 None => diagnostics.push_error(|| unknown_section(entry, types)),
             },
@@ -120,7 +131,13 @@ fn name(document: &Document, top: &Mapping, files: &Files, diagnostics: &mut Dia
     }
 }
 
-fn check_name(what: &str, name: &str, span: Span, diagnostics: &mut Diagnostics) -> bool {
+/// Reports what cannot be a name.
+pub(in crate::config) fn check_name(
+    what: &str,
+    name: &str,
+    span: Span,
+    diagnostics: &mut Diagnostics,
+) -> bool {
     if is_name(name) {
         return true;
     }
@@ -134,46 +151,78 @@ fn check_name(what: &str, name: &str, span: Span, diagnostics: &mut Diagnostics)
     false
 }
 
-fn section(
-    entry: &Entry,
+/// Reads the nodes of one section.
+struct Reader<'a> {
     section: Section,
-    types: &[&str],
-    names: &mut BTreeMap<Arc<str>, Span>,
-    nodes: &mut Vec<NodeSpec>,
-    diagnostics: &mut Diagnostics,
-) {
-    let mapping = match &entry.value.value {
-        Value::Mapping(mapping) => mapping,
-        Value::Broken => return,
-        // All nodes of a section commented out.
-        _ if entry.value.is_null() => return,
-        _ => {
-            let message =
-                format!("`{}` takes a mapping, found {}", section.key(), entry.value.describe());
-            let error = Diagnostic::error(&rules::WRONG_TYPE, entry.value.span, message)
-                .help("write each node as `name: { type: {} }`");
-            diagnostics.push(error);
-            return;
-        }
-    };
-    for entry in mapping.entries() {
-        let key = &entry.key;
-        check_name(section.singular(), &key.text, key.span, diagnostics);
-        let spec = node::read(entry, section, types, diagnostics);
-        match names.get(&key.text) {
-            None => {
-                names.insert(key.text.clone(), key.span);
-                nodes.extend(spec);
-            }
-            Some(&first) => {
-                let message = format!("two nodes have the name {}", quoted(&key.text));
-                let error = Diagnostic::error(&rules::DUPLICATE_NAME, key.span, message)
-                    .label("again here")
-                    .also(first, "first here")
-                    .help("names are unique over all four sections; rename one");
+    types: &'a dyn Fn(Section) -> Vec<&'static str>,
+    files: &'a mut Files,
+    templates: &'a mut Templates,
+    names: &'a mut BTreeMap<Arc<str>, Span>,
+    pipeline: &'a mut PipelineSpec,
+}
+
+impl Reader<'_> {
+    fn section(&mut self, entry: &Entry, diagnostics: &mut Diagnostics) {
+        let mapping = match &entry.value.value {
+            Value::Mapping(mapping) => mapping,
+            Value::Broken => return,
+            // All nodes of a section commented out.
+            _ if entry.value.is_null() => return,
+            _ => {
+                let found = entry.value.describe();
+                let message = format!("`{}` takes a mapping, found {found}", self.section.key());
+                let error = Diagnostic::error(&rules::WRONG_TYPE, entry.value.span, message)
+                    .help("write each node as `name: { type: {} }`");
                 diagnostics.push(error);
+                return;
+            }
+        };
+        let types = (self.types)(self.section);
+        for entry in mapping.entries() {
+            let key = &entry.key;
+            check_name(self.section.singular(), &key.text, key.span, diagnostics);
+            let nodes = self.nodes(entry, &types, diagnostics);
+            match self.names.get(&key.text) {
+                None => {
+                    self.names.insert(key.text.clone(), key.span);
+                    match nodes {
+                        Some(nodes) => self.pipeline.nodes.extend(nodes),
+                        None => self.pipeline.unread.push(key.text.clone()),
+                    }
+                }
+                Some(&first) => {
+                    let message = format!("two nodes have the name {}", quoted(&key.text));
+                    let error = Diagnostic::error(&rules::DUPLICATE_NAME, key.span, message)
+                        .label("again here")
+                        .also(first, "first here")
+                        .help("names are unique over all four sections; rename one");
+                    diagnostics.push(error);
+                }
             }
         }
+    }
+
+    /// The node, or those of the template that it uses; `None` if there is none for what was reported.
+    fn nodes(
+        &mut self,
+        entry: &Entry,
+        types: &[&str],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Vec<NodeSpec>> {
+        let uses = entry.value.as_mapping().is_some_and(|words| words.get("use").is_some());
+        if !uses {
+            return node::read(entry, self.section, types, diagnostics).map(|node| vec![node]);
+        }
+        let made = self.templates.expand(entry, self.section, self.files, diagnostics)?;
+        let mut nodes = Vec::with_capacity(made.len());
+        for (section, entry) in &made {
+            // Most nodes of a template stand in the section of its use.
+            let others = if *section == self.section { None } else { Some((self.types)(*section)) };
+            let types = others.as_deref().unwrap_or(types);
+            nodes.push(node::read(entry, *section, types, diagnostics));
+        }
+        // All of them, or none: what lacks a type has been reported.
+        nodes.into_iter().collect()
     }
 }
 
@@ -192,7 +241,7 @@ fn unknown_section(entry: &Entry, types: &dyn Fn(Section) -> Vec<&'static str>) 
             section.key()
         )),
         None => error.help(
-            "at the top stand `pipeline`, `description`, `sources`, `transforms`, `agents`, `sinks` and `tests`",
+            "at the top stand `pipeline`, `description`, `sources`, `transforms`, `agents`, `sinks`, `tests` and `templates`",
         ),
     }
 }

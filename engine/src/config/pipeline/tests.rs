@@ -41,14 +41,19 @@ tests: []
 
 #[test]
 fn addresses() {
-    for text in ["air", "frost.news", "weather/out", "weather/out.late"] {
+    for text in
+        ["air", "frost.news", "weather/out", "weather/out.late", "hall>air", "home/hall>a>b.late"]
+    {
         assert_eq!(Address::parse(text).unwrap().to_string(), text);
     }
-    for text in ["", ".", "air.", "/air", "a/b/c", "Air", "a.b.c", "a b", "air/", "node>inner.port"]
-    {
+    for text in [
+        "", ".", "air.", "/air", "a/b/c", "Air", "a.b.c", "a b", "air/", ">air", "hall>", "a>>b",
+        "a>B",
+    ] {
         assert!(Address::parse(text).is_err(), "{text}");
     }
     assert_eq!(Address::parse("air").unwrap().port_or_main(), "main");
+    assert_eq!(Address::parse("home/hall>a>b.late").unwrap().head(), "hall");
 }
 
 #[test]
@@ -131,7 +136,7 @@ error[SM0051]: `nodes` is not a section of a pipeline
 4 | nodes: {}
   | ^^^^^
   |
-  = help: at the top stand `pipeline`, `description`, `sources`, `transforms`, `agents`, `sinks` and `tests`
+  = help: at the top stand `pipeline`, `description`, `sources`, `transforms`, `agents`, `sinks`, `tests` and `templates`
 
 3 errors
 "#);
@@ -164,25 +169,6 @@ error[SM0059]: the pipeline `home` has no nodes
   = help: add a source under `sources:`, such as `board: { system: {} }`
 
 1 error
-"#);
-    assert_snapshot!(report("pipeline: home\ntemplates: { a: {} }\nsources:\n  air: { use: { a: {} } }\n"), @r#"
-error[SM0058]: templates are not available in this version
- --> home.yaml:2:1
-  |
-2 | templates: { a: {} }
-  | ^^^^^^^^^
-  |
-  = help: write the nodes out
-
-error[SM0058]: templates are not available in this version
- --> home.yaml:4:10
-  |
-4 |   air: { use: { a: {} } }
-  |          ^^^
-  |
-  = help: write the node out
-
-2 errors
 "#);
 }
 

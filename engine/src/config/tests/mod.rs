@@ -8,7 +8,7 @@ mod yaml;
 
 use std::path::Path;
 
-use super::{Loaded, Loader, PipelineSpec, Section, parse};
+use super::{Loaded, Loader, PipelineSpec, Section, Templates, parse};
 
 /// The node types that the tests know.
 pub(super) fn types(section: Section) -> Vec<&'static str> {
@@ -39,7 +39,11 @@ pub(super) fn load_text(yaml: &str) -> Loaded {
 
 pub(super) fn parse_all(loaded: &mut Loaded) -> Vec<PipelineSpec> {
     let Loaded { files, documents, diagnostics, .. } = loaded;
-    documents.iter().filter_map(|document| parse(document, files, &types, diagnostics)).collect()
+    let mut templates = Templates::read(documents, diagnostics);
+    let mut parse = |document| parse(document, files, &types, &mut templates, diagnostics);
+    let specs = documents.iter().filter_map(&mut parse).collect();
+    diagnostics.settle(files);
+    specs
 }
 
 /// The pipelines of a text that has nothing wrong with it.

@@ -12,11 +12,17 @@ pub(super) static ALL: &[&Rule] = &[
     &TWO_NODE_TYPES,
     &MISPLACED_WORD,
     &BAD_ADDRESS,
-    &TEMPLATES_UNAVAILABLE,
     &NO_NODES,
     &BAD_TEST,
     &TEST_UNKNOWN_NODE,
     &BAD_FAULT,
+    &BAD_TEMPLATE,
+    &UNKNOWN_TEMPLATE,
+    &BAD_ARGUMENT,
+    &UNKNOWN_PARAMETER,
+    &TEMPLATE_RECURSION,
+    &DUPLICATE_TEMPLATE,
+    &BAD_USE,
 ];
 
 /// A document is not a pipeline.
@@ -184,26 +190,6 @@ sinks:
     ),
 };
 
-/// Templates are not available in this version.
-pub static TEMPLATES_UNAVAILABLE: Rule = Rule {
-    id: "SM0058",
-    name: "templates-unavailable",
-    title: "templates are not available in this version",
-    meaning: "`templates:` and `use:` are reserved for templates of nodes, which this version does not \
-        have.",
-    example: "\
-pipeline: home
-templates: {}
-sources:
-  air: { simulate: {} }",
-    fix: Fix::Yaml(
-        "\
-pipeline: home
-sources:
-  air: { simulate: {} }",
-    ),
-};
-
 /// A pipeline without nodes.
 pub static NO_NODES: Rule = Rule {
     id: "SM0059",
@@ -251,4 +237,161 @@ pub static BAD_FAULT: Rule = Rule {
         `power_cut`). What is expected of them (`lost`, `doubled`, `dead`) needs at least one.",
     example: "",
     fix: Fix::Words("See the message; `docs/testing.md` lists what a fault may hold."),
+};
+
+/// Something of a template that cannot be so.
+pub static BAD_TEMPLATE: Rule = Rule {
+    id: "SM0063",
+    name: "bad-template",
+    title: "a template that cannot be used",
+    meaning: "A template has nodes under `sources`, `transforms`, `agents` and `sinks`, names under `out` the one that \
+        stands for the whole where it is used, and may have `params`, `tests` and a `description`.",
+    example: "\
+templates:
+  room:
+    transforms:
+      news: { inputs: [$(in)], filter: { value: { above: 5 } } }",
+    fix: Fix::Yaml(
+        "\
+templates:
+  room:
+    transforms:
+      news: { inputs: [$(in)], filter: { value: { above: 5 } } }
+    out: news",
+    ),
+};
+
+/// A use of a template that does not exist.
+pub static UNKNOWN_TEMPLATE: Rule = Rule {
+    id: "SM0064",
+    name: "unknown-template",
+    title: "there is no template of this name",
+    meaning: "Under `use` stands the name of a template in any of the files that are applied together, or that run already.",
+    example: "\
+pipeline: home
+sources:
+  air: { use: { rom: {} } }
+templates:
+  room: { sources: { air: { simulate: {} } }, out: air }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  air: { use: { room: {} } }
+templates:
+  room: { sources: { air: { simulate: {} } }, out: air }",
+    ),
+};
+
+/// Arguments that do not fit the parameters.
+pub static BAD_ARGUMENT: Rule = Rule {
+    id: "SM0065",
+    name: "bad-argument",
+    title: "an argument that the template does not take",
+    meaning: "A use gives every parameter that has no default, each with a value of its type, and nothing else.",
+    example: "\
+pipeline: home
+sources:
+  air: { use: { room: { unit: 5, flor: 2 } } }
+templates:
+  room:
+    params: { floor: { type: integer }, unit: { type: text } }
+    sources: { air: { unit: $(unit), labels: { floor: $(floor) }, simulate: {} } }
+    out: air",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  air: { use: { room: { unit: °C, floor: 2 } } }
+templates:
+  room:
+    params: { floor: { type: integer }, unit: { type: text } }
+    sources: { air: { unit: $(unit), labels: { floor: $(floor) }, simulate: {} } }
+    out: air",
+    ),
+};
+
+/// `$(...)` of something that is no parameter.
+pub static UNKNOWN_PARAMETER: Rule = Rule {
+    id: "SM0066",
+    name: "unknown-parameter",
+    title: "`$( )` names no parameter, or stands where none can",
+    meaning: "In a template `$(name)` is the value of a parameter that stands under `params`; `$(in)`, under `inputs` \
+        alone, is what is given to a use. Keys cannot hold parameters. A dollar sign that is meant as such is written `$$`.",
+    example: "\
+templates:
+  room:
+    params: { room: { type: text } }
+    sources: { air: { as: $(rom), simulate: {} } }
+    out: air",
+    fix: Fix::Yaml(
+        "\
+templates:
+  room:
+    params: { room: { type: text } }
+    sources: { air: { as: $(room), simulate: {} } }
+    out: air",
+    ),
+};
+
+/// A template that uses itself.
+pub static TEMPLATE_RECURSION: Rule = Rule {
+    id: "SM0067",
+    name: "template-recursion",
+    title: "templates that lie in each other without end",
+    meaning: "A template may use others, but not itself, not by way of others either, and not more than 16 in each other.",
+    example: "\
+templates:
+  room: { sources: { air: { use: { floor: {} } } }, out: air }
+  floor: { sources: { air: { use: { room: {} } } }, out: air }",
+    fix: Fix::Yaml(
+        "\
+templates:
+  room: { sources: { air: { simulate: {} } }, out: air }
+  floor: { sources: { air: { use: { room: {} } } }, out: air }",
+    ),
+};
+
+/// Two templates of one name.
+pub static DUPLICATE_TEMPLATE: Rule = Rule {
+    id: "SM0068",
+    name: "duplicate-template",
+    title: "two templates of one name",
+    meaning: "A template is known by its name in all files that are applied, so no two have the same.",
+    example: "\
+templates:
+  room: { sources: { air: { simulate: {} } }, out: air }
+---
+templates:
+  room: { sources: { air: { simulate: { } } }, out: air }",
+    fix: Fix::Yaml(
+        "\
+templates:
+  room: { sources: { air: { simulate: {} } }, out: air }
+---
+templates:
+  floor: { sources: { air: { simulate: { } } }, out: air }",
+    ),
+};
+
+/// A template where it cannot stand.
+pub static BAD_USE: Rule = Rule {
+    id: "SM0069",
+    name: "bad-use",
+    title: "a template that cannot be used like this",
+    meaning: "Under `use` stands one template, in the section of its `out` node, with `inputs` for what it reads as `$(in)`.",
+    example: "\
+pipeline: home
+sinks:
+  air: { use: { room: {} } }
+templates:
+  room: { sources: { air: { simulate: {} } }, out: air }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  air: { use: { room: {} } }
+templates:
+  room: { sources: { air: { simulate: {} } }, out: air }",
+    ),
 };
