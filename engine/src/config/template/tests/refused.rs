@@ -168,7 +168,6 @@ templates:
   Room: 5
   a: { nodes: {}, transforms: { in: { inputs: [$(in)], dedup: {} } }, sinks: { in: {} } }
   b: { transforms: { x: { inputs: [$(in), $(in.gate)], dedup: {} }, in-gate: { inputs: [x], dedup: {} } }, out: y }
-  c: { sources: { air: { use: { nothing: {} } } }, out: air }
 "), @r#"
 error[SM0052]: `Room` cannot be the name of a template
  --> home.yaml:3:3
@@ -243,16 +242,7 @@ error[SM0063]: the template `b` has no node `y`
   |
   = help: its nodes are x, in-gate
 
-error[SM0064]: there is no template `nothing`
- --> home.yaml:6:33
-  |
-6 |   c: { sources: { air: { use: { nothing: {} } } }, out: air }
-  |                                 ^^^^^^^
-  |
-  = help: known are `Room`, `a`, `b` and `c`
-  = help: apply the file that holds it together with this one
-
-10 errors
+9 errors
 "#);
 }
 
