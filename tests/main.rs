@@ -50,4 +50,6 @@ mod systemd;
 #[cfg(test)]
 mod test_command;
 #[cfg(test)]
+mod thirty_days;
+#[cfg(test)]
 mod tidy;

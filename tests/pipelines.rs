@@ -8,7 +8,7 @@ use smollama_engine::config::{Loaded, Loader};
 use smollama_engine::plan::plan_loaded;
 use smollama_engine::testing::{self, Variation};
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -63,7 +63,7 @@ fn first_difference(one: &[u8], other: &[u8]) -> (String, String) {
     }
 }
 
-fn text(path: &Path, yaml: &str) -> Loaded {
+pub(crate) fn text(path: &Path, yaml: &str) -> Loaded {
     let nothing = |_: &str| None;
     let mut loader = Loader::new(&nothing);
     loader.text(path, yaml);
@@ -140,58 +140,4 @@ fn every_example_passes_its_tests_on_a_host_that_is_killed() {
             }
         }
     }
-}
-
-/// Thirty days of the freezer: too warm for two hours of each, silent for eight hours of one, and a kill or a power cut every 43 minutes.
-#[test]
-fn a_thousand_kills_lose_no_alarm_of_the_freezer_and_tell_none_twice() {
-    let path = root().join("pipelines/examples/freezer.yaml");
-    let shipped = fs::read_to_string(&path).unwrap();
-    let (pipeline, _) = shipped.split_once("\ntests:\n").unwrap();
-    let tests: String = (0..10).map(three_days).collect();
-    let yaml = format!("{pipeline}\ntests:\n{tests}");
-    let planned = plan_loaded(text(&path, &yaml), &smollama_nodes::registry());
-    let found = planned.diagnostics.render(&planned.files, false);
-    let graph = planned.graph.unwrap_or_else(|| panic!("{found}"));
-    let cases = testing::tests(&graph);
-    assert_eq!(cases.len(), 10);
-    for case in cases {
-        let failures = testing::run(&graph, &case);
-        assert!(failures.is_empty(), "{}: {failures:#?}", case.name());
-    }
-}
-
-/// A test over three days with a reading in five minutes and a hundred kills; in one of the ten the sensor is silent for a night.
-fn three_days(number: usize) -> String {
-    let value = |at: usize| if (144..168).contains(&(at % 288)) { "-12" } else { "-18" };
-    let run = |from: usize, to: usize| {
-        let values: Vec<&str> = (from..to).map(value).collect();
-        let (from, values) = (from * 5, values.join(", "));
-        format!(
-            "      - {{ node: probe, source: \"cold:freezer/temperature\", from: {from}m, every: 5m, values: [{values}] }}\n"
-        )
-    };
-    let fault = |at: usize| {
-        let how = if at.is_multiple_of(2) { "kill" } else { "power_cut" };
-        let (minutes, seconds) = (at * 43, 7 + number * 23);
-        format!("      - {{ restart: {how}, at: {}s }}\n", minutes * 60 + seconds)
-    };
-    // Each day it rings, reminds and clears. In the night it falls silent, reminds six times, and speaks again.
-    let (given, news) = match number {
-        4 => (run(0, 288 + 24) + &run(288 + 120, 864), 9 + 8),
-        _ => (run(0, 864), 9),
-    };
-    let faults: String = (0..100).map(fault).collect();
-    format!(
-        "  - name: part {number}
-    given:
-{given}    faults:
-{faults}    expect:
-      - {{ node: warm.news, count: {news} }}
-      - {{ node: warm.news, observation: {{ text: for 10m }}, count: 3 }}
-      - {{ node: history, lost: 0 }}
-      - {{ node: history, doubled: 0 }}
-      - {{ node: screen, lost: 0 }}
-"
-    )
 }
