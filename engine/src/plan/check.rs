@@ -25,8 +25,8 @@ pub fn check<'a>(
     let errors_before = diagnostics.errors();
     pipeline_names(specs, files, diagnostics);
     let mut checker = Checker::new(specs, nodes);
-    for node in nodes {
-        checker.edges_of(node, diagnostics);
+    for (position, node) in nodes.iter().enumerate() {
+        checker.edges_of(NodeIndex::new(position), node, diagnostics);
     }
     checker.circles(diagnostics);
     checker.units(diagnostics);
@@ -114,7 +114,8 @@ impl<'a> Checker<'a> {
         &self.nodes[self.edges[index]]
     }
 
-    fn edges_of(&mut self, node: &Resolved<'a>, diagnostics: &mut Diagnostics) {
+    /// The edges that enter a node: by its own number, as its name is also another's where two pipelines have one name.
+    fn edges_of(&mut self, index: NodeIndex, node: &Resolved<'a>, diagnostics: &mut Diagnostics) {
         let spec = node.spec;
         if spec.inputs.is_empty() && spec.section != Section::Sources && !spec.inputs_broken {
             let message =
@@ -124,9 +125,6 @@ impl<'a> Checker<'a> {
         } else if !spec.inputs_broken {
             ports_without_inputs(node, diagnostics);
         }
-        let Some(&index) = self.by_address.get(&(&**node.pipeline.name, &**spec.name)) else {
-            return;
-        };
         let mut seen: BTreeSet<(String, String)> = BTreeSet::new();
         for input in &spec.inputs {
             let written = (input.port.to_string(), input.from.to_string());
