@@ -1,21 +1,24 @@
 //! What a node is: one verb per kind, and nothing of the engine. A node never sees a channel, an acknowledgement, a shutdown
 //! signal, a retry, a metric or the wall clock: time is an argument.
 
+mod outputs;
+mod state;
+
 use std::fmt;
 
 use async_trait::async_trait;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use self::outputs::{MAIN, Outputs};
+pub use self::state::{State, StateError};
 
 use crate::batch::{Batch, ItemKind, Items};
 use crate::duration::Duration;
-use crate::observation::Observation;
 use crate::reading::Reading;
-use crate::series::{SeriesId, SeriesMap};
+use crate::series::SeriesId;
 use crate::time::Timestamp;
 use crate::trouble::Trouble;
-use crate::window::Window;
 
 /// What makes readings.
 #[async_trait]
@@ -115,7 +118,7 @@ impl fmt::Debug for Receipt {
 }
 
 /// A place in a recording.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Which part, as the source knows it again: a file, usually.
     pub part: String,
@@ -377,222 +380,4 @@ pub enum NodeError {
     /// It will not work with any input: rebuild the node.
     #[error("{0}")]
     Fatal(String),
-}
-
-/// Where a transform puts what it emits. Ports are indices into the declared output ports; 0 is `main`.
-#[derive(Debug, Default)]
-pub struct Outputs {
-    ports: Vec<OutPort>,
-    rejects: Vec<Reject>,
-}
-
-#[derive(Debug)]
-struct OutPort {
-    wanted: bool,
-    items: Items,
-}
-
-/// The index of the port `main`.
-pub const MAIN: usize = 0;
-
-impl Outputs {
-    /// One port per entry: the kind it carries, and whether anything reads it.
-    #[must_use]
-    pub fn new(ports: impl IntoIterator<Item = (ItemKind, bool)>) -> Outputs {
-        let ports =
-            ports.into_iter().map(|(kind, wanted)| OutPort { wanted, items: Items::none(kind) });
-        Outputs { ports: ports.collect(), rejects: Vec::new() }
-    }
-
-    /// Whether anything reads a port. What is put on a port that nobody reads is dropped, so asking is only needed where making
-    /// the item costs something.
-    #[inline]
-    #[must_use]
-    pub fn wants(&self, port: usize) -> bool {
-        self.ports.get(port).is_some_and(|port| port.wanted)
-    }
-
-    /// Says whether anything reads a port.
-    pub(crate) fn want(&mut self, port: usize, wanted: bool) {
-        if let Some(port) = self.ports.get_mut(port) {
-            port.wanted = wanted;
-        }
-    }
-
-    /// Emits a reading.
-    #[inline]
-    pub fn reading(&mut self, port: usize, reading: Reading) {
-        if let Some(items) = self.readings_mut(port) {
-            items.push(reading);
-        }
-    }
-
-    /// Emits a copy of a reading and gives it, to be changed; `None` where nobody reads the port. The copy is made where it
-    /// stays, which is quicker than to move a clone there.
-    #[inline]
-    pub fn pass(&mut self, port: usize, reading: &Reading) -> Option<&mut Reading> {
-        let items = self.readings_mut(port)?;
-        items.extend_from_slice(std::slice::from_ref(reading));
-        items.last_mut()
-    }
-
-    /// Emits a window.
-    pub fn window(&mut self, port: usize, window: Window) {
-        if let Some(OutPort { wanted: true, items: Items::Windows(items) }) =
-            self.ports.get_mut(port)
-        {
-            items.push(window);
-        }
-    }
-
-    /// Emits an observation.
-    pub fn observation(&mut self, port: usize, observation: Observation) {
-        if let Some(OutPort { wanted: true, items: Items::Observations(items) }) =
-            self.ports.get_mut(port)
-        {
-            items.push(observation);
-        }
-    }
-
-    /// Emits one item of a batch as it is, whatever its kind.
-    #[inline]
-    pub fn copy(&mut self, port: usize, items: &Items, index: usize) {
-        let Some(OutPort { wanted: true, items: into }) = self.ports.get_mut(port) else { return };
-        match (into, items) {
-            (Items::Readings(into), Items::Readings(from)) => into.extend(from.get(index).cloned()),
-            (Items::Windows(into), Items::Windows(from)) => into.extend(from.get(index).cloned()),
-            (Items::Observations(into), Items::Observations(from)) => {
-                into.extend(from.get(index).cloned());
-            }
-            _ => debug_assert!(false, "the checker lets one kind through"),
-        }
-    }
-
-    /// Emits all items of a batch as they are.
-    pub fn copy_all(&mut self, port: usize, items: &Items) {
-        (0..items.len()).for_each(|index| self.copy(port, items, index));
-    }
-
-    /// The readings of a port, for a loop that emits many; `None` where nobody reads it.
-    #[inline]
-    pub fn readings_mut(&mut self, port: usize) -> Option<&mut Vec<Reading>> {
-        match self.ports.get_mut(port) {
-            Some(OutPort { wanted: true, items: Items::Readings(items) }) => Some(items),
-            _ => None,
-        }
-    }
-
-    /// Sends something to the dead letters, and goes on with the rest of the batch.
-    pub fn reject(&mut self, reject: Reject) {
-        self.rejects.push(reject);
-    }
-
-    /// What was rejected since the last call.
-    pub fn take_rejects(&mut self) -> Vec<Reject> {
-        std::mem::take(&mut self.rejects)
-    }
-
-    /// What lies on a port; for the engine and for tests.
-    #[must_use]
-    pub fn items(&self, port: usize) -> Option<&Items> {
-        self.ports.get(port).map(|port| &port.items)
-    }
-
-    /// Takes what lies on a port and leaves `spare`, emptied, in its place, so that memory is used again.
-    pub fn swap(&mut self, port: usize, mut spare: Items) -> Option<Items> {
-        let port = self.ports.get_mut(port)?;
-        if port.items.is_empty() {
-            return None;
-        }
-        if spare.kind() == port.items.kind() {
-            spare.clear();
-        } else {
-            spare = Items::none(port.items.kind());
-        }
-        Some(std::mem::replace(&mut port.items, spare))
-    }
-
-    /// How many ports there are.
-    #[must_use]
-    pub fn ports(&self) -> usize {
-        self.ports.len()
-    }
-
-    /// Forgets everything emitted: what a call that failed left behind.
-    pub fn clear(&mut self) {
-        self.ports.iter_mut().for_each(|port| port.items.clear());
-        self.rejects.clear();
-    }
-}
-
-/// A node's state, written down. Series are numbers of this process; the engine writes their names beside them and gives
-/// the numbers of the process that reads.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct State {
-    /// The version of the node's own form; 0 for a node without state.
-    pub version: u32,
-    /// The series the body speaks of, by position.
-    pub series: Vec<SeriesId>,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-/// Why a state cannot be written or taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StateError {
-    /// Another version than this node knows.
-    #[error("the state is of version {found}; this node knows version {known}")]
-    Version {
-        /// The version found.
-        found: u32,
-        /// The version known.
-        known: u32,
-    },
-    /// The body is not what the version says.
-    #[error("the state is damaged: {0}")]
-    Damaged(String),
-    /// The state is whole, but means nothing under the node's settings of now. The text says why, as a fragment that fits after
-    /// "state reset: ".
-    #[error("{0}")]
-    DoesNotFit(String),
-}
-
-impl State {
-    /// Writes down a state per series and whatever else there is.
-    ///
-    /// # Errors
-    /// The state does not serialise.
-    pub fn of_series<T: Serialize, R: Serialize>(
-        version: u32,
-        map: &SeriesMap<T>,
-        rest: &R,
-    ) -> Result<State, StateError> {
-        let (series, states): (Vec<SeriesId>, Vec<&T>) = map.iter().unzip();
-        let body = postcard::to_stdvec(&(states, rest))
-            .map_err(|error| StateError::Damaged(error.to_string()))?;
-        Ok(State { version, series, body })
-    }
-
-    /// Reads what [`State::of_series`] wrote.
-    ///
-    /// # Errors
-    /// Another version, or a damaged body.
-    pub fn read_series<T: DeserializeOwned, R: DeserializeOwned>(
-        &self,
-        known: u32,
-    ) -> Result<(SeriesMap<T>, R), StateError> {
-        if self.version != known {
-            return Err(StateError::Version { found: self.version, known });
-        }
-        let (states, rest): (Vec<T>, R) = postcard::from_bytes(&self.body)
-            .map_err(|error| StateError::Damaged(error.to_string()))?;
-        if states.len() != self.series.len() {
-            return Err(StateError::Damaged("series and states differ in number".into()));
-        }
-        let mut map = SeriesMap::new();
-        for (id, state) in self.series.iter().zip(states) {
-            map.insert(*id, state);
-        }
-        Ok((map, rest))
-    }
 }
