@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -322,6 +323,66 @@ sinks:
   out: { inputs: [news, pace], file: { path: out.jsonl } }"""
 
 
+def resident(engine):
+    with open(f"/proc/{engine.child.pid}/status") as status:
+        return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1])
+
+
+def fan(programs):
+    """Many small pipelines behind one source of as many series: each takes one series, and watches it with an alarm of its own."""
+    count, rate, seconds = 8_000, 800, 20
+    print(f"fan: {count:,} pipelines behind one source, a filter on one series and an alarm each")
+    found = {pipelines: fan_of(programs, pipelines, rate, seconds) for pipelines in (1, count)}
+    ready, first, _, _, rang = found[count]
+    print(f"  ready after {ready:.2f} s; the first reading of each through after {first:.2f} s more; {rang:,} alarms rang")
+    one, all_ = found[1][2], found[count][2]
+    print(f"  {(all_ - one) / (count - 1):.1f} KiB resident for each ({all_ / 1024:.1f} MiB in all, {one / 1024:.1f} MiB with one)")
+    print(f"  {rate:,} readings/s for {seconds} s: {100 * found[count][3]:.1f} % of a core ({100 * found[1][3]:.1f} % with one)")
+
+
+def fan_of(programs, pipelines, rate, seconds):
+    """Seconds until it is ready, and until each series was seen; KiB resident; share of a core at that rate; alarms that rang."""
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        graphs = f"{folder}/graphs"
+        os.mkdir(graphs)
+        with open(f"{graphs}/shared.yaml", "w") as out:
+            inputs = ", ".join(f"p{n}/hot.news" for n in range(pipelines))
+            out.write("pipeline: shared\nsources:\n  in: { as: t, socket: { unix: in.sock, ack: true } }\n"
+                      f"sinks:\n  news: {{ inputs: [{inputs}], file: {{ path: news.ndjson }} }}\n")
+        for n in range(pipelines):
+            with open(f"{graphs}/p{n}.yaml", "w") as out:
+                out.write(f'pipeline: p{n}\ntransforms:\n  mine: {{ inputs: [shared/in], filter: {{ sources: "t:{n}" }} }}\n'
+                          "  hot: { inputs: [mine], alarm: { above: 100, clear_below: 90 } }\n")
+        began = time.monotonic()
+        engine = Engine(programs, folder, graphs, env=dict(os.environ, MALLOC_ARENA_MAX="2"))
+        path = f"{engine.data}/in.sock"
+        engine.until("the socket", lambda: os.path.exists(path))
+        ready = time.monotonic() - began
+        with socket.socket(socket.AF_UNIX) as sender:
+            sender.connect(path)
+            answers = sender.makefile()
+
+            def send(values):
+                sender.sendall("".join(f'{{"source":"t:{n}","value":{value}}}\n' for n, value in values).encode())
+                for _ in values:
+                    answers.readline()
+
+            # What is found out about a series when it is seen first is not part of the rate.
+            began = time.monotonic()
+            send([(n, 20) for n in range(pipelines)])
+            first = time.monotonic() - began
+            before, began = engine.cpu(), time.monotonic()
+            for sent in range(rate * seconds):
+                send([(sent % pipelines, 20 + sent % 7)])
+                time.sleep(max(0, began + (sent + 1) / rate - time.monotonic()))
+            share = (engine.cpu() - before) / (time.monotonic() - began)
+            memory = resident(engine)
+            send([(n, 150) for n in range(pipelines)])
+        engine.stop()
+        with open(f"{engine.data}/news.ndjson") as news:
+            return ready, first, memory, share, sum(1 for _ in news)
+
+
 def backtest(programs):
     """A week of twenty sources every ten seconds out of Parquet."""
     with tempfile.TemporaryDirectory(dir=".") as folder:
@@ -359,4 +420,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "digest":
         print(digest(sys.argv[2], sys.argv[3]))
         sys.exit()
-    {"jobs": jobs, "idle": idle, "size": size, "journal": journal, "apply": apply, "backtest": backtest}[sys.argv[1]](sys.argv[2])
+    {"jobs": jobs, "idle": idle, "size": size, "journal": journal, "apply": apply, "backtest": backtest, "fan": fan}[sys.argv[1]](sys.argv[2])

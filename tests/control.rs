@@ -1,7 +1,8 @@
 //! The real binary as a service, and the commands that look into it and change it.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -305,4 +306,69 @@ fn completions_know_every_command() {
             assert!(script.contains(&command), "{shell}: {command}");
         }
     }
+}
+
+/// Where many filters stand behind one source, each is given what it picks; what shows is as if it were given everything.
+#[test]
+fn many_filters_on_one_source_each_get_and_count_theirs() {
+    use std::fmt::Write as _;
+    let place = Place::new();
+    let graph = |first: &str| {
+        let mut yaml = format!(
+            "pipeline: home\nsources:\n  in: {{ as: t, socket: {{ unix: in.sock, ack: true }} }}\ntransforms:\n  \
+             p0: {{ inputs: [in], filter: {{ sources: \"{first}\" }} }}\n"
+        );
+        for n in 1..20 {
+            writeln!(yaml, "  p{n}: {{ inputs: [in], filter: {{ sources: \"t:{n}\" }} }}")
+                .expect("text");
+        }
+        yaml.push_str("sinks:\n");
+        for n in 0..20 {
+            writeln!(yaml, "  s{n}: {{ inputs: [p{n}], file: {{ path: s{n}.ndjson }} }}")
+                .expect("text");
+        }
+        yaml
+    };
+    let mut engine = place.engine(&graph("t:0"));
+    let send = |value: u32| {
+        let mut sender = UnixStream::connect(place.path("data/in.sock")).expect("it listens");
+        let mut lines = BufReader::new(sender.try_clone().expect("two ends")).lines();
+        for n in 0..20 {
+            writeln!(sender, "{{\"source\":\"t:{n}\",\"value\":{value}}}").expect("sent");
+            lines.next().expect("an answer").expect("text");
+        }
+    };
+    let counts = |address: &str, key: &str| place.json(&["status", address])[key].as_u64();
+    let rows = |n: u32| place.read(&format!("data/s{n}.ndjson")).lines().count();
+    send(1);
+    wait_until("every filter has received all", || {
+        (0..20).all(|n| counts(&format!("home/p{n}"), "received") == Some(20))
+    });
+    wait_until("each has written its own", || (0..20).all(|n| rows(n) == 1));
+
+    // Whoever looks at what a filter drops sees it, and only as long.
+    let mut tap = place.command(&["tap", "home/p3.dropped", "--count", "19"]);
+    let mut tap = tap.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut sent = 1;
+    wait_until("it has seen enough", || {
+        sent += 1;
+        send(2);
+        tap.try_wait().expect("its state").is_some()
+    });
+    let mut seen = String::new();
+    tap.stdout.take().expect("piped").read_to_string(&mut seen).expect("text");
+    assert_eq!(seen.lines().count(), 19, "{seen}");
+    assert!(!seen.contains("\"t:3\"") && seen.contains("\"t:4\""), "{seen}");
+
+    // Another choice is another filter; the others go on counting.
+    place.write("home.yaml", &graph("t:1*"));
+    place.says(&["apply", "home.yaml"]);
+    send(3);
+    wait_until("all have received all", || {
+        (1..20).all(|n| counts(&format!("home/p{n}"), "received") == Some(20 * (sent + 1)))
+    });
+    let sent = usize::try_from(sent).expect("few");
+    wait_until("each has written its own", || (1..20).all(|n| rows(n) == sent + 1));
+    wait_until("the first one picks by its pattern", || rows(0) == sent + 11);
+    engine.stop();
 }

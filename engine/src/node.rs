@@ -14,6 +14,7 @@ pub use self::outputs::{MAIN, Outputs};
 pub use self::state::{State, StateError};
 
 use crate::batch::{Batch, ItemKind, Items};
+use crate::condition::Predicate;
 use crate::duration::Duration;
 use crate::reading::Reading;
 use crate::series::SeriesId;
@@ -190,6 +191,12 @@ pub trait Transform: Send {
         Ok(())
     }
 
+    /// For a node that picks readings out and remembers nothing of the others: by what. Where many such nodes stand behind one port, the
+    /// engine looks up who picks a series, and does not call those that do not.
+    fn picks(&self) -> Option<Picks<'_>> {
+        None
+    }
+
     /// When [`Transform::tick`] wants to be called, if at all. Asked after every call.
     fn next_tick(&self) -> Option<Timestamp> {
         None
@@ -256,6 +263,15 @@ pub trait Transform: Send {
         let _ = state;
         Ok(())
     }
+}
+
+/// What a node picks out, on whichever port it comes in.
+#[derive(Debug, Clone, Copy)]
+pub struct Picks<'a> {
+    /// The condition. It does not change while the node lives.
+    pub by: &'a Predicate,
+    /// The port by which everything else leaves, unchanged. While somebody reads that, the node is given everything.
+    pub rest: usize,
 }
 
 /// What carries items out of the graph.

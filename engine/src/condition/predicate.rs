@@ -11,7 +11,7 @@ use crate::duration::Duration;
 use crate::glob::Glob;
 use crate::observation::{Observation, ObservationKind};
 use crate::reading::Reading;
-use crate::series::{SeriesId, SeriesMap};
+use crate::series::{Series, SeriesId, SeriesMap};
 use crate::window::{Cause, Window};
 
 /// A [`Condition`] on a host, ready to be asked. It remembers what it decided of each series, and nothing else: asking changes
@@ -67,6 +67,21 @@ impl Predicate {
             Items::Observations(items) => {
                 items.get(index).is_some_and(|item| self.observation(item))
             }
+        }
+    }
+
+    /// The items that meet the condition.
+    pub(crate) fn select(&mut self, items: &Items) -> Items {
+        match items {
+            Items::Readings(items) => {
+                Items::Readings(items.iter().filter(|item| self.reading(item)).cloned().collect())
+            }
+            Items::Windows(items) => {
+                Items::Windows(items.iter().filter(|item| self.window(item)).cloned().collect())
+            }
+            Items::Observations(items) => Items::Observations(
+                items.iter().filter(|item| self.observation(item)).cloned().collect(),
+            ),
         }
     }
 
@@ -153,13 +168,33 @@ impl Predicate {
         }
     }
 
-    #[cold]
-    fn decide(&mut self, id: SeriesId) -> bool {
-        let series = self.host.series.get(id);
-        let meets = self.source(series.source.name())
+    /// Whether a series has all that is asked of it, and is not asked of its readings.
+    pub(crate) fn of_series(&self, series: &Series) -> bool {
+        self.source(series.source.name())
             && self.labels.iter().all(|(name, glob)| {
                 series.labels.get(&**name).is_some_and(|value| glob.matches(value))
-            });
+            })
+    }
+
+    /// Whether nothing meets it of a series that is not as [`Predicate::of_series`] says.
+    pub(crate) fn is_of_series(&self) -> bool {
+        self.decided.is_some() && !self.not
+    }
+
+    /// The names of all sources that can meet it, where it says them without a pattern.
+    pub(crate) fn names(&self) -> Option<impl Iterator<Item = &str>> {
+        let said = !self.sources.is_empty() && self.sources.iter().all(Glob::is_literal);
+        said.then(|| self.sources.iter().map(Glob::as_str))
+    }
+
+    /// The host whose series it knows.
+    pub(crate) fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    #[cold]
+    fn decide(&mut self, id: SeriesId) -> bool {
+        let meets = self.of_series(&self.host.series.get(id));
         if let Some(decided) = &mut self.decided {
             decided.insert(id, meets);
         }

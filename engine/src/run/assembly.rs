@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use petgraph::stable_graph::NodeIndex;
 
+use super::exits::Exit;
+use super::fan::{Fan, Target};
 use super::heritage::Stream;
-use super::island::{Entry, Exit, Island, Target};
+use super::island::{Entry, Island};
 use super::making::make_one;
 use super::slot::Slot;
 use super::stats::NodeStats;
@@ -84,7 +86,7 @@ impl Assembly<'_> {
         }));
         let entries = part.sources.iter().map(|&n| Entry {
             address: self.graph.dag[n].address.clone(),
-            targets: targets(n).into_iter().flatten().collect(),
+            fan: Fan::new(targets(n).into_iter().flatten().collect()),
             meets_again: self.meets_again(n),
         });
         let exits = part.sinks.iter().zip(streams).map(|(&n, stream)| Exit {
@@ -96,8 +98,9 @@ impl Assembly<'_> {
             known: stream.known,
             reach: stream.reach,
         });
-        let all_targets = part.transforms.iter().map(|&n| targets(n)).collect();
-        Island::new(all, all_targets, entries.collect(), exits.collect(), self.watch.cloned())
+        let fans = |&n: &NodeIndex| targets(n).into_iter().map(Fan::new).collect();
+        let fans = part.transforms.iter().map(fans).collect();
+        Island::new(all, fans, entries.collect(), exits.collect(), self.watch.cloned())
     }
 
     fn slot(&self, n: NodeIndex, transform: Box<dyn Transform>, targets: &[Vec<Target>]) -> Slot {

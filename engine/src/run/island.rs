@@ -5,83 +5,31 @@
 //! the order of entry, in a live run as in a replay (`docs/adr/0002-islands.md`). Queues lie where something waits: before the
 //! sinks, and between the sources and the island.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::dead_letter::{DeadContent, DeadLetter};
+use super::exits::{Exit, Outbox};
+use super::fan::{Fan, Target};
 use super::keep::SinkCut;
 use super::slices::{Cut, next_cut};
 use super::slot::Slot;
 use super::watch::{Port, Watch};
-use crate::batch::{Batch, Items};
-use crate::condition::Predicate;
+use crate::batch::{Batch, ItemKind, Items};
 use crate::duration::Duration;
 use crate::node::State;
 use crate::series::SeriesId;
 use crate::time::Timestamp;
 
-/// Where items go next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// To a transform of this island, at an input port.
-    Transform { slot: usize, port: usize },
-    /// Out, to a sink (a number of the runner's).
-    Sink(usize),
-}
-
 /// Where a source's items enter.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) address: Arc<str>,
-    pub(crate) targets: Vec<Target>,
+    pub(crate) fan: Fan,
     /// Some node is reached from here along two ways: items must go one by one, or the order there would depend on the batches.
     pub(crate) meets_again: bool,
-}
-
-/// A sink, as the island sees it.
-#[derive(Debug)]
-pub(crate) struct Exit {
-    pub(crate) address: Arc<str>,
-    /// The condition under which an item goes there (`when`).
-    pub(crate) when: Option<Box<Predicate>>,
-    /// What its offsets count in.
-    pub(crate) stream: Uuid,
-    /// How many items went there since its stream began.
-    pub(crate) sent: u64,
-    /// The name of its spool, where it has one.
-    pub(crate) spool: Option<String>,
-    /// Up to which offset the sink has the items of each kind already: what a replay repeats up to there goes nowhere.
-    pub(crate) known: [u64; 3],
-    /// The largest offset of which the sink has anything: what is new after a replay is counted from behind it.
-    pub(crate) reach: u64,
-}
-
-/// What left an island.
-#[derive(Debug, Default)]
-pub(crate) struct Outbox {
-    /// Items per sink, gathered: neighbours of one kind are one batch.
-    pub(crate) sinks: BTreeMap<usize, VecDeque<Batch>>,
-    /// What was refused.
-    pub(crate) dead: Vec<DeadLetter>,
-}
-
-impl Outbox {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sinks.is_empty() && self.dead.is_empty()
-    }
-
-    /// The next batch for a sink, in the order of the sinks.
-    pub(crate) fn next(&mut self) -> Option<(usize, Batch)> {
-        loop {
-            let mut first = self.sinks.first_entry()?;
-            match first.get_mut().pop_front() {
-                Some(batch) => return Some((*first.key(), batch)),
-                None => drop(first.remove()),
-            }
-        }
-    }
 }
 
 /// How much of a batch was taken.
@@ -97,8 +45,8 @@ pub(crate) enum Pushed {
 #[derive(Debug, Default)]
 pub(crate) struct Island {
     pub(super) slots: Vec<Slot>,
-    /// Targets per slot and output port.
-    pub(super) targets: Vec<Vec<Vec<Target>>>,
+    /// Where it goes from there, per slot and output port.
+    fans: Vec<Vec<Fan>>,
     pub(super) entries: Vec<Entry>,
     /// The sinks it feeds.
     pub(super) sinks: Vec<Exit>,
@@ -122,7 +70,7 @@ pub(crate) struct Island {
 impl Island {
     pub(super) fn new(
         slots: Vec<Slot>,
-        targets: Vec<Vec<Vec<Target>>>,
+        fans: Vec<Vec<Fan>>,
         entries: Vec<Entry>,
         sinks: Vec<Exit>,
         watch: Option<Arc<dyn Watch>>,
@@ -134,16 +82,21 @@ impl Island {
             lead: slots.iter().filter_map(Slot::tick_lead).min(),
             inboxes: slots.iter().map(|_| Vec::new()).collect(),
             slots,
-            targets,
+            fans,
             entries,
             ..Island::default()
         };
         (0..island.slots.len()).for_each(|slot| island.ask_tick(slot));
+        island.index();
         island
     }
 
     /// Its nodes and its sinks, to be put together anew.
-    pub(super) fn into_pieces(self) -> (Vec<Slot>, Vec<Exit>) {
+    pub(super) fn into_pieces(mut self) -> (Vec<Slot>, Vec<Exit>) {
+        let entries = self.entries.iter_mut().map(|entry| &mut entry.fan);
+        for fan in entries.chain(self.fans.iter_mut().flatten()) {
+            fan.drop_index(&self.slots);
+        }
         (self.slots, self.sinks)
     }
 
@@ -266,6 +219,8 @@ impl Island {
         for when in self.sinks.iter_mut().filter_map(|exit| exit.when.as_mut()) {
             when.forget(silent);
         }
+        let entries = self.entries.iter_mut().map(|entry| &mut entry.fan);
+        entries.chain(self.fans.iter_mut().flatten()).for_each(|fan| fan.forget(silent));
     }
 
     /// The states of all nodes, by address, as they are.
@@ -339,11 +294,21 @@ impl Island {
     /// Fills the ports that somebody looks at, and no others that nobody reads.
     pub(crate) fn look(&mut self) {
         let Some(watch) = &self.watch else { return };
-        for (slot, targets) in self.slots.iter_mut().zip(&self.targets) {
-            for (port, targets) in targets.iter().enumerate() {
-                let wanted = !targets.is_empty() || watch.wants(&slot.address, Port::Output(port));
+        for (slot, fans) in self.slots.iter_mut().zip(&self.fans) {
+            for (port, fan) in fans.iter().enumerate() {
+                let wanted =
+                    !fan.targets().is_empty() || watch.wants(&slot.address, Port::Output(port));
                 slot.outputs.want(port, wanted);
             }
+        }
+        self.index();
+    }
+
+    /// Finds out which node picks which series, where many are fed by one port.
+    fn index(&mut self) {
+        let entries = self.entries.iter_mut().map(|entry| &mut entry.fan);
+        for fan in entries.chain(self.fans.iter_mut().flatten()) {
+            fan.index(&self.slots, &self.sinks);
         }
     }
 
@@ -385,15 +350,37 @@ impl Island {
 
     fn enter(&mut self, entry: usize, now: Timestamp, batch: Batch) {
         self.show(&self.entries[entry].address, Port::Output(0), &batch.items);
-        if let [Target::Sink(sink)] = self.entries[entry].targets[..] {
+        let mut fan = std::mem::take(&mut self.entries[entry].fan);
+        self.spread(&mut fan, batch);
+        self.entries[entry].fan = fan;
+        self.drain(now);
+    }
+
+    /// Hands a batch to all that it goes to.
+    fn spread(&mut self, fan: &mut Fan, batch: Batch) {
+        if let [Target::Sink(sink)] = *fan.targets() {
             self.send_out(sink, batch);
             return;
         }
-        let index = self.keep(batch);
-        for position in 0..self.entries[entry].targets.len() {
-            self.deliver(self.entries[entry].targets[position], index);
+        let divided = match &batch.items {
+            Items::Readings(readings) => {
+                fan.divide(readings, !self.primes, &self.slots, &self.sinks)
+            }
+            _ => false,
+        };
+        let whole = self.keep(batch);
+        if !divided {
+            for target in fan.targets() {
+                self.deliver(*target, whole);
+            }
+            return;
         }
-        self.drain(now);
+        for share in fan.shares() {
+            let part =
+                share.copy(&self.batches[whole], || spare(&mut self.spare, ItemKind::Readings));
+            let index = part.map_or(whole, |part| self.keep(part));
+            self.deliver(share.target, index);
+        }
     }
 
     fn show(&self, address: &Arc<str>, port: Port, items: &Items) {
@@ -422,39 +409,16 @@ impl Island {
         }
     }
 
-    fn send_out(&mut self, sink: usize, mut batch: Batch) {
+    fn send_out(&mut self, sink: usize, batch: Batch) {
         if self.primes {
             return;
         }
         let exit = &mut self.sinks[sink];
-        if let Some(when) = &mut exit.when {
-            batch.items = select(when, &batch.items);
-            if batch.items.is_empty() {
-                return;
-            }
-        }
-        exit.sent += batch.items.len() as u64;
-        batch.end = exit.sent;
-        let known = exit.known[batch.items.kind() as usize];
-        if known > 0 {
-            let new = usize::try_from(exit.sent.saturating_sub(known)).unwrap_or(usize::MAX);
-            match batch.items.len().checked_sub(new) {
-                _ if new == 0 => return,
-                Some(had) if had > 0 => batch.items = batch.items.slice(had..batch.items.len()),
-                _ => {}
-            }
-        }
+        let Some(batch) = exit.take(batch) else { return };
         if let Some(watch) = &self.watch {
             watch.saw(&exit.address, Port::Input, &batch.items);
         }
-        let gathered = self.outbox.sinks.entry(sink).or_default();
-        match gathered.back_mut() {
-            Some(last) if last.items.kind() == batch.items.kind() => {
-                (last.seq, last.received, last.end) = (batch.seq, batch.received, batch.end);
-                append(&mut last.items, batch.items);
-            }
-            _ => gathered.push_back(batch),
-        }
+        self.outbox.put(sink, batch);
     }
 
     /// Runs every node that has something waiting, the first of the graph first. Targets lie further on in the graph, so this ends.
@@ -482,7 +446,7 @@ impl Island {
         let selected = place.when.as_mut().map(|when| {
             let batch = &batches[index];
             Batch {
-                items: select(when, &batch.items),
+                items: when.select(&batch.items),
                 received: batch.received,
                 seq: batch.seq,
                 end: 0,
@@ -514,24 +478,16 @@ impl Island {
         for port in 0..self.slots[slot].outputs.ports() {
             let filled = self.slots[slot].outputs.items(port).filter(|items| !items.is_empty());
             let Some(kind) = filled.map(Items::kind) else { continue };
-            let spare = match self.spare.iter().position(|spare| spare.kind() == kind) {
-                Some(index) => self.spare.swap_remove(index),
-                None => Items::none(kind),
-            };
+            let spare = spare(&mut self.spare, kind);
             let Some(items) = self.slots[slot].outputs.swap(port, spare) else { continue };
             self.show(&self.slots[slot].address, Port::Output(port), &items);
             if !self.primes {
                 self.slots[slot].stats.add_emitted(port, items.len());
             }
             let batch = Batch { items, received: now, seq: self.seq, end: 0 };
-            if let [Target::Sink(sink)] = self.targets[slot][port][..] {
-                self.send_out(sink, batch);
-                continue;
-            }
-            let index = self.keep(batch);
-            for position in 0..self.targets[slot][port].len() {
-                self.deliver(self.targets[slot][port][position], index);
-            }
+            let mut fan = std::mem::take(&mut self.fans[slot][port]);
+            self.spread(&mut fan, batch);
+            self.fans[slot][port] = fan;
         }
         let rejects = self.slots[slot].outputs.take_rejects();
         for reject in rejects {
@@ -564,26 +520,10 @@ impl Island {
     }
 }
 
-fn append(into: &mut Items, from: Items) {
-    match (into, from) {
-        (Items::Readings(into), Items::Readings(mut from)) => into.append(&mut from),
-        (Items::Windows(into), Items::Windows(mut from)) => into.append(&mut from),
-        (Items::Observations(into), Items::Observations(mut from)) => into.append(&mut from),
-        _ => debug_assert!(false, "the checker lets one kind through"),
-    }
-}
-
-/// The items that meet a condition.
-fn select(when: &mut Predicate, items: &Items) -> Items {
-    match items {
-        Items::Readings(items) => {
-            Items::Readings(items.iter().filter(|item| when.reading(item)).cloned().collect())
-        }
-        Items::Windows(items) => {
-            Items::Windows(items.iter().filter(|item| when.window(item)).cloned().collect())
-        }
-        Items::Observations(items) => Items::Observations(
-            items.iter().filter(|item| when.observation(item)).cloned().collect(),
-        ),
+/// An empty list of items whose memory was used before, if there is one.
+fn spare(spare: &mut Vec<Items>, kind: ItemKind) -> Items {
+    match spare.iter().position(|spare| spare.kind() == kind) {
+        Some(index) => spare.swap_remove(index),
+        None => Items::none(kind),
     }
 }

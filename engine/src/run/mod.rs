@@ -7,6 +7,8 @@ mod census;
 mod change;
 mod command;
 mod dead_letter;
+mod exits;
+mod fan;
 mod give_back;
 mod heritage;
 mod inbox;

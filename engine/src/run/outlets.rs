@@ -6,7 +6,7 @@ use futures::FutureExt;
 
 use super::command::Wires;
 use super::dead_letter::DeadLetters;
-use super::island::Outbox;
+use super::exits::Outbox;
 use super::queue::Giver;
 use crate::batch::Batch;
 

@@ -87,6 +87,16 @@ impl Slot {
         None
     }
 
+    /// The condition under which a reading does anything here, as far as one is known.
+    pub(super) fn picks(&self) -> Option<&Predicate> {
+        if self.when.is_some() {
+            return self.when.as_deref();
+        }
+        let node = &self.node;
+        let picks = catch_unwind(AssertUnwindSafe(|| node.picks())).ok()??;
+        (!self.outputs.wants(picks.rest)).then_some(picks.by)
+    }
+
     pub(super) fn tick_lead(&self) -> Option<Duration> {
         let node = &self.node;
         // Zero is always right.

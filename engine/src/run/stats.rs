@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Default)]
 pub struct NodeStats {
     received: AtomicU64,
+    /// What came by and was counted for several nodes at once, and how much of that was not for this one.
+    passed: Mutex<Vec<(Arc<AtomicU64>, u64)>>,
     emitted: Box<[AtomicU64]>,
     rejected: AtomicU64,
     dropped: AtomicU64,
@@ -40,6 +42,29 @@ impl NodeStats {
     }
     pub(crate) fn add_received(&self, items: usize) {
         self.received.fetch_add(items as u64, Ordering::Relaxed);
+    }
+    /// From now on what `passed` counts came in here, too.
+    pub(crate) fn count_in(&self, passed: &Arc<AtomicU64>) {
+        let one = (passed.clone(), passed.load(Ordering::Relaxed));
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+    }
+    /// Items that come in were counted in `passed` already.
+    pub(crate) fn counted_already(&self, items: usize) {
+        // It may go below zero until they are added, which wraps.
+        self.received.fetch_sub(items as u64, Ordering::Relaxed);
+    }
+    /// Takes over what `passed` counted, and counts by itself again.
+    pub(crate) fn settle(&self, passed: &Arc<AtomicU64>) {
+        let mut all = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = all.iter().position(|(other, _)| Arc::ptr_eq(other, passed)) else { return };
+        let (passed, before) = all.swap_remove(at);
+        let new = passed.load(Ordering::Relaxed) - before;
+        self.received.fetch_add(new, Ordering::Relaxed);
+    }
+    /// In how many places what comes in is counted elsewhere.
+    #[cfg(test)]
+    pub(crate) fn counted_elsewhere(&self) -> usize {
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
     pub(crate) fn add_emitted(&self, port: usize, items: usize) {
         if let Some(counter) = self.emitted.get(port) {
@@ -83,7 +108,10 @@ impl NodeStats {
     /// How many items came in.
     #[must_use]
     pub fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
+        let passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = passed.iter().map(|(passed, before)| passed.load(Ordering::Relaxed) - before);
+        let own = self.received.load(Ordering::Relaxed);
+        passed.fold(own, u64::wrapping_add)
     }
     /// How many items left by a port.
     #[must_use]

@@ -8,6 +8,7 @@ mod crashed_applies;
 mod crowd;
 mod equality;
 mod failed_applies;
+mod fan;
 mod faults;
 mod lag;
 mod leaving_sinks;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use smollama_engine::batch::{Batch, Items};
 use smollama_engine::condition::{Condition, Predicate};
 use smollama_engine::context::Context;
-use smollama_engine::node::{MAIN, Node, NodeError, Outputs, Transform};
+use smollama_engine::node::{MAIN, Node, NodeError, Outputs, Picks, Transform};
 use smollama_engine::registry::{
     Carries, InputPort, NodeConfig, OutputPort, Problem, Profile, Section,
 };
@@ -75,6 +75,10 @@ impl Transform for Filter {
             out.copy(port, &batch.items, index);
         }
         Ok(())
+    }
+
+    fn picks(&self) -> Option<Picks<'_>> {
+        Some(Picks { by: &self.keep, rest: DROPPED })
     }
 
     fn prime(
