@@ -12,7 +12,7 @@ use smollama_engine::control::{
     SOURCES_SHOWN, SpoolStatus, Status, Warning, hours_left,
 };
 use smollama_engine::duration::Duration;
-use smollama_engine::plan::PlannedPipeline;
+use smollama_engine::plan::{PlannedPipeline, by_pipeline};
 use smollama_engine::run::{CheckpointState, Journal, NodeGauge};
 use smollama_engine::time::Timestamp;
 use smollama_store::log::Durability;
@@ -132,13 +132,14 @@ impl Overview {
         let age = state.checkpoint.at.map(|at| now.since(at).as_secs_f64());
         let nodes: Vec<NodeStatus> =
             state.nodes.iter().map(|gauge| node_status(gauge, &state.rates, now, age)).collect();
+        let by_pipeline = by_pipeline(&nodes, |node| node.names().0);
         let pipelines = state.pipelines.iter().map(|pipeline| {
-            let own = nodes.iter().filter(|node| node.names().0 == &*pipeline.name);
+            let own = by_pipeline.get(&*pipeline.name).map_or(&[][..], Vec::as_slice);
             PipelineStatus {
                 name: pipeline.name.to_string(),
                 file: pipeline.file.display().to_string(),
-                nodes: own.clone().count(),
-                state: own.map(|node| node.state).max().unwrap_or(NodeState::Running),
+                nodes: own.len(),
+                state: own.iter().map(|node| node.state).max().unwrap_or(NodeState::Running),
             }
         });
         let durability = match self.kept.settings.durability {

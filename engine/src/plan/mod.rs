@@ -33,6 +33,7 @@ mod test_nodes;
 mod trials;
 mod units;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 pub use candidate::{Scope, candidate};
@@ -46,6 +47,18 @@ pub use resolve::{Resolved, resolve};
 use crate::config::{self, Loaded, Lookup, ReadFile, Templates};
 use crate::diagnostic::{Diagnostics, Files};
 use crate::registry::{NodeConfig as _, Registry};
+
+/// Things by the pipeline each belongs to, in their order: there may be thousands of pipelines, so nobody looks through all things for each.
+pub fn by_pipeline<'a, T>(
+    things: impl IntoIterator<Item = T>,
+    pipeline: impl Fn(&T) -> &'a str,
+) -> HashMap<&'a str, Vec<T>> {
+    let mut found: HashMap<&str, Vec<T>> = HashMap::new();
+    for thing in things {
+        found.entry(pipeline(&thing)).or_default().push(thing);
+    }
+    found
+}
 
 /// What became of a set of files.
 #[derive(Debug)]

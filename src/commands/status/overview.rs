@@ -3,6 +3,7 @@
 use smollama_engine::control::{
     NodeState, NodeStatus, QueueStatus, ReadingsStatus, SpoolStatus, Status,
 };
+use smollama_engine::plan::by_pipeline;
 
 use crate::text::{
     Cell, Column, Paint, Table, Tone, bytes, count, cut, percent, plain, rate, short, span,
@@ -130,12 +131,13 @@ fn pipelines(status: &Status, width: Option<usize>, paint: Paint) -> String {
         Column::text("SPOOL").rank(2),
     ];
     let mut table = Table::new(&columns).indented(2);
+    let by_pipeline = by_pipeline(&status.nodes, |node| node.names().0);
     for (position, pipeline) in status.pipelines.iter().enumerate() {
         if position > 0 {
             table.line("");
         }
         table.line(format!("{}  {}", paint.strong(&pipeline.name), plain(&pipeline.file)));
-        for node in status.nodes.iter().filter(|node| node.names().0 == pipeline.name) {
+        for node in by_pipeline.get(&*pipeline.name).into_iter().flatten() {
             table.row(row(node));
             if let Some(trouble) = trouble(node) {
                 let text = format!("! {trouble}");

@@ -1,6 +1,6 @@
 //! What happens to pipelines as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,22 +36,26 @@ pub enum PipelineFate {
     Changed,
 }
 
-pub(super) fn changes(old: &Graph, new: &Graph, nodes: &[NodeChange]) -> Vec<PipelineChange> {
-    let named =
-        |graph: &'_ Graph, name: &str| graph.pipelines.iter().position(|one| &*one.name == name);
-    let renamed = renamed(old, new, nodes);
+pub(super) fn changes<'a>(
+    old: &Graph,
+    new: &Graph,
+    nodes: &'a [NodeChange],
+) -> Vec<PipelineChange> {
+    let (before, after) = (by_name(old), by_name(new));
+    let renamed = renamed(nodes, (old, &before), (new, &after));
+    let goes_on: HashSet<&Arc<str>> = renamed.values().collect();
+    let pipelines = |nodes: &mut dyn Iterator<Item = &'a NodeChange>| -> HashSet<&'a str> {
+        nodes.map(NodeChange::pipeline).collect()
+    };
+    let changed = pipelines(&mut nodes.iter().filter(|node| !node.is_nothing()));
+    let left = pipelines(&mut nodes.iter().filter(|node| node.new.is_none()));
     let mut found = Vec::new();
     for pipeline in &new.pipelines {
         let renamed_from = renamed.get(&pipeline.name);
-        let before =
-            named(old, renamed_from.unwrap_or(&pipeline.name)).map(|at| &old.pipelines[at]);
+        let before = before.get(&**renamed_from.unwrap_or(&pipeline.name)).copied();
         let what = before.map(|before| differences(before, pipeline)).unwrap_or_default();
-        let goes_from_here = |node: &NodeChange| {
-            node.new.is_none() && Some(node.pipeline()) == before.map(|before| &*before.name)
-        };
-        let touched = nodes.iter().any(|node| {
-            (node.pipeline() == &*pipeline.name && !node.is_nothing()) || goes_from_here(node)
-        });
+        let touched = changed.contains(&*pipeline.name)
+            || before.is_some_and(|before| left.contains(&*before.name));
         found.push(PipelineChange {
             name: pipeline.name.clone(),
             renamed_from: renamed_from.cloned(),
@@ -65,8 +69,7 @@ pub(super) fn changes(old: &Graph, new: &Graph, nodes: &[NodeChange]) -> Vec<Pip
         });
     }
     for pipeline in &old.pipelines {
-        let goes_on = renamed.values().any(|from| *from == pipeline.name);
-        if named(new, &pipeline.name).is_none() && !goes_on {
+        if !after.contains_key(&*pipeline.name) && !goes_on.contains(&pipeline.name) {
             found.push(PipelineChange {
                 name: pipeline.name.clone(),
                 renamed_from: None,
@@ -79,14 +82,25 @@ pub(super) fn changes(old: &Graph, new: &Graph, nodes: &[NodeChange]) -> Vec<Pip
     found
 }
 
+/// The pipelines of a graph by their names.
+type ByName<'a> = HashMap<&'a str, &'a PlannedPipeline>;
+
+fn by_name(graph: &Graph) -> ByName<'_> {
+    graph.pipelines.iter().map(|pipeline| (&*pipeline.name, pipeline)).collect()
+}
+
 /// New pipelines by the name they had: all nodes of the old one that stay are in the new one, and all nodes of the new one that
 /// were there before come from the old one.
-fn renamed(old: &Graph, new: &Graph, nodes: &[NodeChange]) -> BTreeMap<Arc<str>, Arc<str>> {
+fn renamed(
+    nodes: &[NodeChange],
+    (old, before): (&Graph, &ByName<'_>),
+    (new, after): (&Graph, &ByName<'_>),
+) -> BTreeMap<Arc<str>, Arc<str>> {
     let mut to: BTreeMap<Arc<str>, Option<Arc<str>>> = BTreeMap::new();
     let mut from: BTreeMap<Arc<str>, Option<Arc<str>>> = BTreeMap::new();
     for node in nodes {
-        let (Some(before), Some(after)) = (node.old, node.new) else { continue };
-        let (before, after) = (&old.dag[before].pipeline, &new.dag[after].pipeline);
+        let (Some(from_node), Some(to_node)) = (node.old, node.new) else { continue };
+        let (before, after) = (&old.dag[from_node].pipeline, &new.dag[to_node].pipeline);
         let one =
             |map: &mut BTreeMap<Arc<str>, Option<Arc<str>>>, key: &Arc<str>, value: &Arc<str>| {
                 let known = map.entry(key.clone()).or_insert_with(|| Some(value.clone()));
@@ -97,8 +111,8 @@ fn renamed(old: &Graph, new: &Graph, nodes: &[NodeChange]) -> BTreeMap<Arc<str>,
         one(&mut to, before, after);
         one(&mut from, after, before);
     }
-    let gone = |name: &Arc<str>| !new.pipelines.iter().any(|one| one.name == *name);
-    let fresh = |name: &Arc<str>| !old.pipelines.iter().any(|one| one.name == *name);
+    let gone = |name: &Arc<str>| !after.contains_key(&**name);
+    let fresh = |name: &Arc<str>| !before.contains_key(&**name);
     from.into_iter()
         .filter_map(|(after, before)| Some((after, before?)))
         .filter(|(after, before)| gone(before) && fresh(after))

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use super::Difference;
 use super::show::{PipelineRow, Plan, Row, RowChange, RowState, Summary, Undone, Waiting};
 use crate::diagnostic::shortened;
+use crate::plan::by_pipeline;
 
 /// What colours a text, or nothing.
 #[derive(Clone, Copy)]
@@ -50,9 +51,13 @@ impl Plan {
             shown.iter().map(|row| of(row).chars().count()).max().unwrap_or(0)
         };
         let widths = (width(|row| row.names().1), width(|row| &row.type_name));
+        let by_pipeline = by_pipeline(shown.iter().copied(), |row| row.names().0);
+        let of = |name: &str| by_pipeline.get(name).into_iter().flatten().copied();
         for pipeline in &self.pipelines {
-            let own = |row: &&&Row| row.names().0 == pipeline.name || row.comes_from(pipeline);
-            let rows: Vec<&&Row> = shown.iter().filter(own).collect();
+            // What goes with the name that a pipeline had before goes from it.
+            let before = pipeline.renamed_from.iter().flat_map(|before| of(before));
+            let gone = before.filter(|row| row.change == RowChange::Remove);
+            let rows: Vec<&Row> = of(&pipeline.name).chain(gone).collect();
             if rows.is_empty() && pipeline.change == RowChange::Keep {
                 continue;
             }
@@ -92,13 +97,6 @@ fn nodes(number: usize, one: &str, more: &str) -> String {
     match number {
         1 => format!("1 node {one}"),
         _ => format!("{number} nodes {more}"),
-    }
-}
-
-impl Row {
-    /// Whether it goes with what a pipeline was called before.
-    fn comes_from(&self, pipeline: &PipelineRow) -> bool {
-        self.change == RowChange::Remove && pipeline.renamed_from.as_deref() == Some(self.names().0)
     }
 }
 

@@ -16,7 +16,7 @@ pub use svg::svg;
 
 use petgraph::stable_graph::NodeIndex;
 
-use super::Graph;
+use super::{Graph, by_pipeline};
 use crate::batch::ItemKind;
 
 /// The name of the port that is not written.
@@ -53,8 +53,9 @@ fn lines(graph: &Graph) -> Vec<Line> {
 
 /// The pipelines, each with its nodes in the order of the graph.
 fn clusters(graph: &Graph) -> Vec<(&str, Vec<NodeIndex>)> {
-    let of = |name: &str| {
-        graph.nodes().filter(|(_, node)| &*node.pipeline == name).map(|(index, _)| index).collect()
+    let mut nodes = by_pipeline(graph.nodes(), |(_, node)| &*node.pipeline);
+    let mut of = |name: &str| -> Vec<NodeIndex> {
+        nodes.remove(name).into_iter().flatten().map(|(index, _)| index).collect()
     };
     graph.pipelines.iter().map(|pipeline| (&*pipeline.name, of(&pipeline.name))).collect()
 }
