@@ -8,6 +8,8 @@ mod tests;
 
 pub use self::settings::{LabelChanges, MapConfig, Override};
 
+use std::collections::BTreeSet;
+
 use smollama_engine::batch::{Batch, ItemKind};
 use smollama_engine::context::Context;
 use smollama_engine::node::{MAIN, Node, NodeError, Outputs, Reject, Transform};
@@ -75,11 +77,6 @@ impl Map {
         });
         self.series.insert(id, mapped);
     }
-
-    /// Whether readings of another series that is known become this one.
-    fn is_made(&self, made: SeriesId) -> bool {
-        self.series.iter().any(|(_, one)| matches!(one, Mapped::To(to, _) if *to == made))
-    }
 }
 
 /// Emits a reading as one of another series.
@@ -133,13 +130,17 @@ impl Transform for Map {
         for id in silent.iter() {
             self.series.remove(*id);
         }
+        // Several series can be brought under one name.
+        let mut stay: BTreeSet<SeriesId> = silent.iter().copied().collect();
+        stay.extend(self.series.iter().filter_map(|(_, one)| match one {
+            Mapped::To(made, _) => Some(*made),
+            Mapped::Refused => None,
+        }));
         for at in 0..silent.len() {
             // Also what was made before a restart, since when nothing came.
             let Ok(shape) = self.rules.shape(silent[at]) else { continue };
             let made = self.rules.context().host.series.find(&shape.series);
-            // Several series can be brought under one name.
-            let made = made.filter(|made| !silent.contains(made) && !self.is_made(*made));
-            silent.extend(made);
+            silent.extend(made.filter(|made| stay.insert(*made)));
         }
         Ok(())
     }
