@@ -82,6 +82,21 @@ impl Template {
         strange.filter(|name| !fields.contains(&name.as_str()) && !global(name)).min()
     }
 
+    /// What is wrong with a text that may speak of these fields. `whose`: how a message begins, such as "an alarm knows no".
+    #[must_use]
+    pub fn problem(field: &str, text: &str, fields: &[&str], whose: &str) -> Option<Problem> {
+        let template = match Template::new(field, text) {
+            Ok(template) => template,
+            Err(problem) => return Some(problem),
+        };
+        let unknown = template.first_but(fields)?;
+        let problem = Problem::at(field, format!("{whose} `{unknown}`"));
+        Some(match nearest(&unknown, fields.iter().copied()) {
+            Some(known) => problem.help(format!("did you mean `{known}`?")),
+            None => problem.help(format!("there are {}", all_of(fields.iter().copied()))),
+        })
+    }
+
     /// Whether it speaks of nothing but these fields.
     #[must_use]
     pub fn speaks_only_of(&self, fields: &[&str]) -> bool {

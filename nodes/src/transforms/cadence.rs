@@ -1,6 +1,11 @@
 //! How long the pauses of a source usually are: what `alarm` and `watchdog` learn of silence.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use smollama_engine::duration::Duration;
 
 /// Pauses that are seen before anything is said.
@@ -35,6 +40,45 @@ impl Cadence {
     /// After how long without a reading it is silent; `None` while too little is known.
     pub(super) fn missing_after(&self) -> Option<Duration> {
         (self.seen >= WARM_UP).then(|| self.longest.mul_f64(TIMES).max(SHORTEST))
+    }
+}
+
+/// After how long without a reading a series counts as silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingAfter {
+    /// After this long.
+    After(Duration),
+    /// After a few times what is usual for it.
+    Learned,
+}
+
+impl<'de> Deserialize<'de> for MissingAfter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl Visitor<'_> for Form {
+            type Value = MissingAfter;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration such as 30m, or `learned`")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<MissingAfter, E> {
+                if text.trim() == "learned" {
+                    return Ok(MissingAfter::Learned);
+                }
+                let span = text.parse().map(MissingAfter::After);
+                span.map_err(|error| E::custom(format!("{error}, or `learned`")))
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+impl JsonSchema for MissingAfter {
+    fn schema_name() -> Cow<'static, str> {
+        "MissingAfter".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let span = generator.subschema_for::<Duration>();
+        json_schema!({ "anyOf": [span, { "const": "learned" }], "examples": ["30m", "learned"] })
     }
 }
 

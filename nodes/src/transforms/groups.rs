@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use smollama_engine::context::Context;
-use smollama_engine::node::{Outputs, Reject};
 use smollama_engine::registry::Problem;
-use smollama_engine::series::{Series, SeriesId, SourceKey, TooManySeries};
+use smollama_engine::series::{Series, SourceKey};
 
 /// The values of the labels that series are told apart by.
 pub(super) type Key = Vec<Arc<str>>;
@@ -95,44 +94,6 @@ impl<G> Groups<G> {
         self.by_key.remove(&gone.key);
         self.free.push(number);
         Some(gone)
-    }
-}
-
-/// The series of a group's readings on port `main`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Made {
-    /// Not made yet.
-    New,
-    /// Made.
-    Known(SeriesId),
-    /// There were too many.
-    Refused,
-}
-
-impl Made {
-    /// Its number, given by `make` where it has none yet. Where there is none to give, the dead letters say so once.
-    #[inline]
-    pub(super) fn id(
-        &mut self,
-        context: &Context,
-        out: &mut Outputs,
-        make: impl FnOnce() -> Result<SeriesId, TooManySeries>,
-    ) -> Option<SeriesId> {
-        if *self == Made::New {
-            *self = match make() {
-                Ok(made) => Made::Known(made),
-                Err(error) => {
-                    let origin = context.address.to_string();
-                    let reason = format!("a series of `{origin}` does not come out: {error}");
-                    out.reject(Reject { reason, origin, bytes: Vec::new() });
-                    Made::Refused
-                }
-            };
-        }
-        match *self {
-            Made::Known(made) => Some(made),
-            Made::New | Made::Refused => None,
-        }
     }
 }
 

@@ -1,10 +1,10 @@
-//! The series that a node makes from another.
+//! The series that a node makes from others.
 
 use smollama_engine::context::Context;
 use smollama_engine::node::{Outputs, Reject};
-use smollama_engine::series::{Series, SeriesId};
+use smollama_engine::series::{Series, SeriesId, TooManySeries};
 
-/// A series that is made from another, once somebody wants it.
+/// A series that is made from others, once somebody wants it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Made {
     /// Not made yet.
@@ -17,7 +17,7 @@ pub(super) enum Made {
 }
 
 impl Made {
-    /// Its number; what stands in the way goes to the dead letters, once.
+    /// Its number, where it is made from one other; what stands in the way goes to the dead letters, once.
     #[inline]
     pub(super) fn id(
         &mut self,
@@ -26,29 +26,56 @@ impl Made {
         out: &mut Outputs,
         describe: impl FnOnce(Series) -> Series,
     ) -> Option<SeriesId> {
+        self.or_make(out, || {
+            let made = context.derived_series(from, describe);
+            made.map_err(|error| {
+                let origin = context.series(from).source.name().to_owned();
+                Reject { reason: error.to_string(), origin, bytes: Vec::new() }
+            })
+        })
+    }
+
+    /// Its number, where `make` makes it from several.
+    #[inline]
+    pub(super) fn id_of_several(
+        &mut self,
+        context: &Context,
+        out: &mut Outputs,
+        make: impl FnOnce() -> Result<SeriesId, TooManySeries>,
+    ) -> Option<SeriesId> {
+        self.or_make(out, || {
+            make().map_err(|error| {
+                let origin = context.address.to_string();
+                let reason = format!("a series of `{origin}` does not come out: {error}");
+                Reject { reason, origin, bytes: Vec::new() }
+            })
+        })
+    }
+
+    /// Its number, made by `make`, which is asked once: what it refuses goes to the dead letters.
+    #[inline]
+    pub(super) fn or_make(
+        &mut self,
+        out: &mut Outputs,
+        make: impl FnOnce() -> Result<SeriesId, Reject>,
+    ) -> Option<SeriesId> {
         if let Made::New = self {
-            *self = make(context, from, out, describe);
+            self.make(out, make);
         }
         match self {
             Made::Known(id) => Some(*id),
-            _ => None,
+            Made::New | Made::Refused => None,
         }
     }
-}
 
-#[cold]
-fn make(
-    context: &Context,
-    from: SeriesId,
-    out: &mut Outputs,
-    describe: impl FnOnce(Series) -> Series,
-) -> Made {
-    match context.derived_series(from, describe) {
-        Ok(id) => Made::Known(id),
-        Err(error) => {
-            let origin = context.series(from).source.name().to_owned();
-            out.reject(Reject { reason: error.to_string(), origin, bytes: Vec::new() });
-            Made::Refused
-        }
+    #[cold]
+    fn make(&mut self, out: &mut Outputs, make: impl FnOnce() -> Result<SeriesId, Reject>) {
+        *self = match make() {
+            Ok(id) => Made::Known(id),
+            Err(reject) => {
+                out.reject(reject);
+                Made::Refused
+            }
+        };
     }
 }

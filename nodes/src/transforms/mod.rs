@@ -2,7 +2,8 @@
 
 pub mod adaptive_rate;
 pub mod alarm;
-mod cadence;
+mod amount;
+pub mod cadence;
 pub mod combine;
 mod counter;
 pub mod dedup;

@@ -27,7 +27,7 @@ use smollama_engine::registry::Problem;
 
 use crate::io::rows::form::Refused;
 use crate::io::rows::time::settings as time_settings;
-use crate::io::rows::{Cell, REJECTED_BYTES, number};
+use crate::io::rows::{Cell, number};
 use edge::Edge;
 use found::Found;
 use objects::Objects;
@@ -111,8 +111,7 @@ impl Decoder {
         rejects: &mut Vec<Reject>,
     ) {
         if let Some(reason) = self.read(topic, payload, readings) {
-            let bytes = payload.get(..REJECTED_BYTES).unwrap_or(payload).to_vec();
-            rejects.push(Reject { reason, origin: format!("topic {topic}"), bytes });
+            rejects.push(rejected(reason, format!("topic {topic}"), payload));
         }
     }
 

@@ -1,5 +1,6 @@
 //! When a value rings, and when it clears.
 
+use crate::transforms::amount::Suffix;
 use smollama_engine::condition::Literal;
 use smollama_engine::reading::Value;
 
@@ -82,7 +83,7 @@ impl Level {
     }
 
     /// The condition in words: `above -15 °C`.
-    pub(super) fn in_words(&self, unit: &str) -> String {
+    pub(super) fn in_words(&self, unit: Suffix<'_>) -> String {
         match self {
             Level::Above { rings, .. } => format!("above {rings}{unit}"),
             Level::Below { rings, .. } => format!("below {rings}{unit}"),

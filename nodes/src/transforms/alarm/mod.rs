@@ -11,7 +11,7 @@ mod watch;
 
 use std::collections::BTreeSet;
 
-pub use self::settings::{AlarmConfig, Flapping, MissingAfter};
+pub use self::settings::{AlarmConfig, Flapping};
 
 use smollama_engine::batch::{Batch, ItemKind};
 use smollama_engine::context::Context;
@@ -26,7 +26,7 @@ use self::level::Verdict;
 use self::news::{Event, Voice};
 use self::quiet::Quiet;
 use self::rules::Rules;
-use self::watch::{Main, Watch};
+use self::watch::Watch;
 use crate::fnv::fnv1a;
 
 const NEWS: usize = 1;
@@ -232,21 +232,13 @@ fn main_series(
     id: SeriesId,
     out: &mut Outputs,
 ) -> Option<SeriesId> {
-    if watch.main == Main::New {
-        watch.main = match context.derived_series(id, on_or_off) {
-            Ok(made) => Main::Known(made),
-            Err(error) => {
-                let origin = context.series(id).source.name().to_owned();
-                let reason = format!("its alarm is only told on port `news`: {error}");
-                out.reject(Reject { reason, origin, bytes: Vec::new() });
-                Main::Refused
-            }
-        };
-    }
-    match watch.main {
-        Main::Known(made) => Some(made),
-        Main::New | Main::Refused => None,
-    }
+    watch.main.or_make(out, || {
+        context.derived_series(id, on_or_off).map_err(|error| {
+            let origin = context.series(id).source.name().to_owned();
+            let reason = format!("its alarm is only told on port `news`: {error}");
+            Reject { reason, origin, bytes: Vec::new() }
+        })
+    })
 }
 
 impl Transform for Alarm {

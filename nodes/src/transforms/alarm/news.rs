@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value as Json, json};
 use smollama_engine::context::Context;
-use smollama_engine::diagnostic::{all_of, nearest};
 use smollama_engine::observation::{Evidence, Observation, ObservationKind, Rung};
 use smollama_engine::registry::Problem;
 use smollama_engine::series::{Series, SeriesId};
@@ -12,6 +11,7 @@ use super::level::Level;
 use super::rules::Rules;
 use super::watch::Watch;
 use crate::io::template::Template;
+use crate::transforms::amount::{amount, suffix};
 use crate::transforms::text_id::text_id;
 
 /// What a template can speak of.
@@ -58,16 +58,7 @@ impl Event {
 
 /// What is wrong with a text before anything came.
 pub(super) fn problems(field: &str, text: &str) -> Option<Problem> {
-    let template = match Template::new(field, text) {
-        Ok(template) => template,
-        Err(problem) => return Some(problem),
-    };
-    let unknown = template.first_but(&FIELDS)?;
-    let problem = Problem::at(field, format!("an alarm knows no `{unknown}`"));
-    Some(match nearest(&unknown, FIELDS) {
-        Some(known) => problem.help(format!("did you mean `{known}`?")),
-        None => problem.help(format!("there are {}", all_of(FIELDS))),
-    })
+    Template::problem(field, text, &FIELDS, "an alarm knows no")
 }
 
 /// Who writes the texts.
@@ -164,14 +155,10 @@ impl Voice {
 
 /// What happened, in words that fit behind the source.
 fn says(rules: &Rules, event: Event, watch: &Watch, series: &Series, at: Timestamp) -> String {
-    let unit = match series.unit.as_deref() {
-        None => String::new(),
-        Some("%") => "%".to_owned(),
-        Some(unit) => format!(" {unit}"),
-    };
+    let unit = series.unit.as_deref();
     let number =
         matches!(rules.level, Level::Above { .. } | Level::Below { .. } | Level::Outside { .. });
-    let value = format!("{}{}{unit}", if number { "at " } else { "" }, watch.value());
+    let value = format!("{}{}", if number { "at " } else { "" }, amount(watch.value(), unit));
     let lasted = watch.lasted(at);
     match event {
         Event::Ring => {
@@ -182,7 +169,7 @@ fn says(rules: &Rules, event: Event, watch: &Watch, series: &Series, at: Timesta
             match &rules.level {
                 Level::Changed => format!("changed to {value}"),
                 Level::Equals(_) | Level::Nothing => format!("is {value}{hold}"),
-                level => format!("is {value}, {}{hold}", level.in_words(&unit)),
+                level => format!("is {value}, {}{hold}", level.in_words(suffix(unit))),
             }
         }
         Event::Remind if watch.wanted().silent => {

@@ -3,8 +3,9 @@
 use smollama_engine::duration::Duration;
 
 use super::level::Level;
-use super::settings::{AlarmConfig, Flapping, MissingAfter};
+use super::settings::{AlarmConfig, Flapping};
 use crate::transforms::cadence;
+use crate::transforms::cadence::MissingAfter;
 
 /// What a series is judged by.
 #[derive(Debug)]

@@ -1,11 +1,7 @@
 //! What users set, and what is wrong with it.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use smollama_engine::condition::{Literal, TimeOfDay};
 use smollama_engine::duration::Duration;
 use smollama_engine::one_or_many::OneOrMany;
@@ -13,6 +9,7 @@ use smollama_engine::registry::Problem;
 
 use super::news;
 use super::quiet;
+use crate::transforms::cadence::MissingAfter;
 
 /// Rings when a value is where it should not be for too long, and when a source falls silent. Each series has a state of its own.
 ///
@@ -90,15 +87,6 @@ pub struct Flapping {
     pub changes: u32,
     /// In so long.
     pub within: Duration,
-}
-
-/// After how long without a reading a series counts as silent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MissingAfter {
-    /// After this long.
-    After(Duration),
-    /// After a few times what is usual for it.
-    Learned,
 }
 
 /// How long a `changed` value must stay the same where nothing else is said.
@@ -251,35 +239,5 @@ impl AlarmConfig {
                 wrong("flapping.within", "nothing changes in no time", "write `30m`");
             }
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for MissingAfter {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Form;
-        impl Visitor<'_> for Form {
-            type Value = MissingAfter;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration such as 30m, or `learned`")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<MissingAfter, E> {
-                if text.trim() == "learned" {
-                    return Ok(MissingAfter::Learned);
-                }
-                let span = text.parse().map(MissingAfter::After);
-                span.map_err(|error| E::custom(format!("{error}, or `learned`")))
-            }
-        }
-        deserializer.deserialize_any(Form)
-    }
-}
-
-impl JsonSchema for MissingAfter {
-    fn schema_name() -> Cow<'static, str> {
-        "MissingAfter".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let span = generator.subschema_for::<Duration>();
-        json_schema!({ "anyOf": [span, { "const": "learned" }], "examples": ["30m", "learned"] })
     }
 }

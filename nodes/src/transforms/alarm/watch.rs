@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use smollama_engine::duration::Duration;
 use smollama_engine::reading::{Reading, Value};
-use smollama_engine::series::SeriesId;
 use smollama_engine::time::Timestamp;
 
 use super::level::{Level, Verdict};
 use super::rules::Rules;
-use super::settings::{Flapping, MissingAfter};
-use crate::transforms::cadence::Cadence;
+use super::settings::Flapping;
+use crate::transforms::cadence::{Cadence, MissingAfter};
+use crate::transforms::made::Made;
 
 /// A deadline that is noticed so much later was not waited for: the host was away, or its clock was set.
 const AWAY: Duration = Duration::from_mins(1);
@@ -86,19 +86,7 @@ pub(super) struct Watch {
     pub(super) queued: Option<Timestamp>,
     /// Its series on port `main`.
     #[serde(skip)]
-    pub(super) main: Main,
-}
-
-/// The series on port `main` that belongs to an input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Main {
-    /// Not made yet.
-    #[default]
-    New,
-    /// Made.
-    Known(SeriesId),
-    /// There were too many.
-    Refused,
+    pub(super) main: Made,
 }
 
 impl Watch {
@@ -127,7 +115,7 @@ impl Watch {
             texts: 0,
             anew: false,
             queued: None,
-            main: Main::New,
+            main: Made::New,
         }
     }
 

@@ -10,7 +10,7 @@ use smollama_engine::time::Timestamp;
 
 use super::settings::{CombineConfig, Function};
 use crate::transforms::expression::Expression;
-use crate::transforms::groups::Made;
+use crate::transforms::made::Made;
 
 /// The place of a value.
 #[derive(Debug, Clone, Copy)]

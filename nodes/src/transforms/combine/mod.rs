@@ -150,7 +150,7 @@ impl Combine {
         let Some(value) = recipe.make(group, common, clock) else { return };
         let unit = &group.unit;
         let make = || context.host.series.intern_derived(&series_of(config, context, key, unit));
-        let Some(made) = group.made.id(context, out, make) else { return };
+        let Some(made) = group.made.id_of_several(context, out, make) else { return };
         group.latest = group.latest.max(at);
         out.reading(MAIN, Reading::new(group.latest, made, value));
     }

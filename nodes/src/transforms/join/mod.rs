@@ -22,6 +22,7 @@ pub use self::settings::JoinConfig;
 use self::sides::{LEFT_MAX, Left, Right, Said, Sides, Stored, Waiting};
 use crate::transforms::expression::Expression;
 use crate::transforms::groups::{self, Groups};
+use crate::transforms::made::Made;
 
 /// The input port of the right side.
 const RIGHT: usize = 1;
@@ -128,7 +129,7 @@ impl Join {
         let id = reading.series;
         if self.lefts.get(id).is_none() {
             let place = self.place(id);
-            self.lefts.insert(id, Left { last: Timestamp::MIN, place, made: groups::Made::New });
+            self.lefts.insert(id, Left { last: Timestamp::MIN, place, made: Made::New });
         }
         let usable = self.is_usable(&reading.value);
         let Some(left) = self.lefts.get_mut(id) else { return };
@@ -183,7 +184,7 @@ impl Join {
         let Some(left) = lefts.get_mut(reading.series) else { return };
         let unit = config.unit.as_deref();
         let make = || context.derived_series(reading.series, |series| described(series, unit));
-        if let Some(made) = left.made.id(context, out, make) {
+        if let Some(made) = left.made.id_of_several(context, out, make) {
             out.reading(MAIN, Reading::new(reading.time, made, value));
         }
     }
@@ -297,7 +298,7 @@ impl Transform for Join {
         for (id, one) in stored.iter() {
             if let Some(last) = one.left {
                 let place = self.place(id);
-                self.lefts.insert(id, Left { last, place, made: groups::Made::New });
+                self.lefts.insert(id, Left { last, place, made: Made::New });
                 let sides = place.and_then(|place| self.sides.get_mut(place));
                 if let Some((place, sides)) = place.zip(sides) {
                     sides.of.restore_left(id, one);

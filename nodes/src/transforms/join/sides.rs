@@ -8,7 +8,7 @@ use smollama_engine::reading::{Reading, Value};
 use smollama_engine::series::{SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 
-use crate::transforms::groups::Made;
+use crate::transforms::made::Made;
 
 /// How many readings of the right side are remembered.
 pub(super) const RIGHT_MAX: usize = 64;

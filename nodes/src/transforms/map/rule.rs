@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 use smollama_engine::context::Context;
-use smollama_engine::diagnostic::{all_of, nearest};
 use smollama_engine::glob::Glob;
 use smollama_engine::registry::Problem;
 use smollama_engine::series::{Series, SeriesId, SourceKey};
@@ -59,16 +58,7 @@ pub(super) struct Shape {
 
 /// What is wrong with the template of a name before anything came.
 pub(super) fn name_problem(field: &str, text: &str) -> Option<Problem> {
-    let template = match Template::new(field, text) {
-        Ok(template) => template,
-        Err(problem) => return Some(problem),
-    };
-    let unknown = template.first_but(&FIELDS)?;
-    let problem = Problem::at(field, format!("a series has no `{unknown}`"));
-    Some(match nearest(&unknown, FIELDS) {
-        Some(known) => problem.help(format!("did you mean `{known}`?")),
-        None => problem.help(format!("there are {}", all_of(FIELDS))),
-    })
+    Template::problem(field, text, &FIELDS, "a series has no")
 }
 
 impl Rules {

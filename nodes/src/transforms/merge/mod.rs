@@ -17,7 +17,8 @@ use smollama_engine::time::Timestamp;
 
 pub use self::settings::MergeConfig;
 use crate::fnv::fnv1a;
-use crate::transforms::groups::{self, Groups, Key, Made};
+use crate::transforms::groups::{self, Groups, Key};
+use crate::transforms::made::Made;
 
 const DROPPED: usize = 1;
 const LATE: usize = 2;
@@ -144,7 +145,7 @@ impl Merge {
         }
         let unit = &group.unit;
         let make = || context.host.series.intern_derived(&series_of(config, context, key, unit));
-        let Some(made) = group.made.id(context, out, make) else { return };
+        let Some(made) = group.made.id_of_several(context, out, make) else { return };
         group.latest = reading.time;
         group.value = Some(reading.value.clone());
         if let Some(passed) = out.pass(MAIN, reading) {

@@ -6,8 +6,8 @@ use smollama_engine::reading::{Reading, Value};
 use smollama_engine::time::Timestamp;
 
 use super::settings::Rule;
-use crate::transforms::alarm::MissingAfter;
 use crate::transforms::cadence::Cadence;
+use crate::transforms::cadence::MissingAfter;
 
 /// A deadline that is noticed so much later was not waited for: the host was away, or its clock was set.
 const AWAY: Duration = Duration::from_mins(1);

@@ -22,8 +22,7 @@ use smollama_engine::time::Timestamp;
 
 use self::guard::{Fault, Faults, Guard};
 use self::settings::Rule;
-use super::alarm::MissingAfter;
-use super::cadence;
+use super::cadence::{self, MissingAfter};
 
 const NEWS: usize = 1;
 const DROPPED: usize = 2;

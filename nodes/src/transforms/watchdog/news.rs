@@ -8,6 +8,7 @@ use smollama_engine::time::Timestamp;
 
 use super::guard::{Fault, Guard};
 use super::settings::Rule;
+use crate::transforms::amount::{amount, suffix};
 use crate::transforms::text_id::text_id;
 
 /// That something has begun, or is over, as an observation. The same event has the same id whenever it is made again.
@@ -39,18 +40,10 @@ pub(super) fn tell(
     }
 }
 
-/// A value with its unit.
-fn with_unit(value: impl std::fmt::Display, series: &Series) -> String {
-    match series.unit.as_deref() {
-        None => value.to_string(),
-        Some("%") => format!("{value}%"),
-        Some(unit) => format!("{value} {unit}"),
-    }
-}
-
 /// What has begun, in words that fit behind the source.
 fn begun(rule: &Rule, fault: Fault, one: &Guard, series: &Series, at: Timestamp) -> String {
-    let value = with_unit(&one.value, series);
+    let unit = series.unit.as_deref();
+    let value = amount(&one.value, unit);
     match fault {
         Fault::Silent => {
             format!("is silent for {}; it was {value}", at.since(one.heard).rounded())
@@ -59,14 +52,14 @@ fn begun(rule: &Rule, fault: Fault, one: &Guard, series: &Series, at: Timestamp)
             format!("is stuck: it has been {value} for {}", one.last.since(one.since).rounded())
         }
         Fault::Jump => {
-            let from = Value::Float(one.believed.unwrap_or(0.0));
-            let jump = with_unit(rule.jump.unwrap_or(0.0), series);
-            format!("jumped from {} to {value}, further than {jump}", with_unit(from, series))
+            let number = |number: Option<f64>| amount(&Value::Float(number.unwrap_or(0.0)), unit);
+            let (from, jump) = (number(one.believed), number(rule.jump));
+            format!("jumped from {from} to {value}, further than {jump}")
         }
         Fault::Impossible => {
             let range = rule.possible.unwrap_or_default();
             let end = |end: Option<f64>, word: &str| {
-                end.map(|end| format!("{word} {}", with_unit(end, series)))
+                end.map(|end| format!("{word} {end}{}", suffix(unit)))
             };
             let number = one.value.as_f64().unwrap_or(0.0);
             let below = range.min.filter(|min| number < *min);
@@ -78,7 +71,8 @@ fn begun(rule: &Rule, fault: Fault, one: &Guard, series: &Series, at: Timestamp)
 
 /// What is over.
 fn over(fault: Fault, one: &Guard, series: &Series) -> String {
-    let value = with_unit(&one.value, series);
+    let unit = series.unit.as_deref();
+    let value = amount(&one.value, unit);
     match fault {
         Fault::Silent => format!("speaks again, and is {value}"),
         Fault::Stuck => format!("moves again, and is {value}"),

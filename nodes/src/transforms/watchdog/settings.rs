@@ -7,7 +7,7 @@ use smollama_engine::duration::Duration;
 use smollama_engine::glob::Glob;
 use smollama_engine::registry::Problem;
 
-use crate::transforms::alarm::MissingAfter;
+use crate::transforms::cadence::MissingAfter;
 
 /// Tells when a source cannot be believed: when it is silent, stuck, jumps, or says what cannot be, and keeps from others what cannot be.
 ///

@@ -4,6 +4,7 @@ use allocation_counter::measure;
 use proptest::prelude::*;
 
 use super::*;
+use crate::io::rows::REJECTED_BYTES;
 
 fn formats() -> Vec<Json> {
     vec![
