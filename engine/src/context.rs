@@ -245,7 +245,7 @@ impl Context {
     /// Whether `as` says another type part for what this transform makes than the usual one.
     #[must_use]
     pub fn is_named(&self) -> bool {
-        *self.type_part != *self.address.replace('/', ".")
+        *self.type_part != *self.address.replacen('/', ".", 1)
     }
 
     /// What a series is.

@@ -76,6 +76,11 @@ fn pipeline_names(specs: &[PipelineSpec], files: &Files, diagnostics: &mut Diagn
     }
 }
 
+/// Nodes that could not be read, which was reported, by pipeline and name.
+pub(crate) fn unread(specs: &[PipelineSpec]) -> BTreeSet<(&str, &str)> {
+    specs.iter().flat_map(|spec| spec.unread.iter().map(|name| (&**spec.name, &**name))).collect()
+}
+
 /// An edge, and where it was written.
 #[derive(Clone, Debug)]
 struct Written {
@@ -105,9 +110,7 @@ impl<'a> Checker<'a> {
             let outputs = node.plan.as_ref().map_or(0, |plan| plan.profile.outputs.len());
             vec![None; outputs]
         });
-        let unread =
-            specs.iter().flat_map(|spec| spec.unread.iter().map(|name| (&**spec.name, &**name)));
-        Checker { nodes, by_address, unread: unread.collect(), edges, carries: carries.collect() }
+        Checker { nodes, by_address, unread: unread(specs), edges, carries: carries.collect() }
     }
 
     fn node(&self, index: NodeIndex) -> &'a Resolved<'a> {

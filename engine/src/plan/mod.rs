@@ -37,6 +37,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 pub use candidate::{Scope, candidate};
+pub(crate) use check::unread;
 pub use check::{check, mixed_time};
 pub use cost::{Cost, DiskBudget, JournalCost, Listens, cost};
 pub use diff::{Changes, diff};

@@ -29,6 +29,17 @@ pub(crate) enum Command {
     Close { finish: bool },
 }
 
+impl Command {
+    /// Whether whoever asked for a cut, or gave items again, waits no more: they were told that nothing came of it.
+    fn is_given_up(&self) -> bool {
+        match self {
+            Command::Barrier { reply, .. } => reply.is_closed(),
+            Command::Again(again) => again.reply.is_closed(),
+            _ => false,
+        }
+    }
+}
+
 /// Items for a node that is to take them once more.
 #[derive(Debug)]
 pub(crate) struct Again {
@@ -85,9 +96,7 @@ impl Wires {
     /// What was said, if anything was.
     pub(crate) fn heard(&mut self) -> Option<Command> {
         let command = self.held.take().or_else(|| self.commands.try_recv().ok())?;
-        // Whoever asked for a cut may have given it up.
-        let given_up = matches!(&command, Command::Barrier { reply, .. } if reply.is_closed());
-        (!given_up).then_some(command)
+        (!command.is_given_up()).then_some(command)
     }
 
     /// Waits until something was said, for [`Wires::heard`]. False when nobody is left to say anything. Cancel-safe.
@@ -102,6 +111,7 @@ impl Wires {
     pub(crate) async fn interrupted(&mut self) -> Option<Command> {
         loop {
             match self.commands.recv().await.ok()? {
+                command if command.is_given_up() => {}
                 barrier @ Command::Barrier { .. } => self.held = Some(barrier),
                 command => return Some(command),
             }

@@ -8,7 +8,7 @@ use super::spec::{ExpectSpec, FaultSpec, GivenSpec, TestSpec};
 use crate::batch::ItemKind;
 use crate::config::{self, Address, Node as Tree, PipelineSpec, Section, Spanned, Value};
 use crate::diagnostic::{Diagnostic, Diagnostics, Rule, Span, nearest, quoted, rules};
-use crate::plan::{Graph, Resolved};
+use crate::plan::{Graph, Resolved, unread};
 use crate::registry::{Pace, Profile};
 use crate::run::Port;
 
@@ -23,9 +23,7 @@ pub(crate) fn check(
         return;
     }
     let by_address = nodes.iter().map(|one| ((&**one.pipeline.name, &**one.spec.name), one));
-    let unread =
-        specs.iter().flat_map(|spec| spec.unread.iter().map(|name| (&**spec.name, &**name)));
-    let checker = Checker { by_address: by_address.collect(), unread: unread.collect(), graph };
+    let checker = Checker { by_address: by_address.collect(), unread: unread(specs), graph };
     for spec in specs {
         let mut names: HashMap<String, Span> = HashMap::new();
         for (span, test) in read(spec.tests.as_ref(), diagnostics) {
