@@ -1,4 +1,5 @@
-//! What is kept: history in Parquet, the log of journal and spools, checkpoints, revisions, and dead letters. Plain Rust types outside.
+//! What is kept: history in Parquet, the log of journal and spools, checkpoints, revisions, and dead letters; and what
+//! a Python Smollama kept. Plain Rust types outside.
 
 pub mod checkpoints;
 pub mod dead_letters;
@@ -7,4 +8,5 @@ pub mod formats;
 pub mod history;
 pub mod lock;
 pub mod log;
+pub mod original;
 pub mod revisions;
