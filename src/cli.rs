@@ -84,6 +84,8 @@ pub(crate) enum Colour {
 pub(crate) enum Command {
     /// Look at this machine, and write settings and a first pipeline for it
     Init(setup::Init),
+    /// Take over what a Python Smollama was told and what it kept, and change nothing of it
+    Import(setup::Import),
     /// Check pipelines, show the plan, and make it so: in the engine that runs, or in one that starts here
     Apply(commands::Apply),
     /// Run pipelines in the foreground, as a service or over recordings

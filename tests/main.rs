@@ -23,6 +23,8 @@ mod home_assistant;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod import_command;
+#[cfg(test)]
 mod init_command;
 #[cfg(test)]
 mod kill;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
@@ -21,6 +22,30 @@ pub(crate) struct Init {
     /// Where to look for an Ollama
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:11434")]
     pub(crate) ollama: HostPort,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Its config.yaml, or the folder of that or of its memory.db [default: where it looks itself: here, then in ~/.smollama]
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    /// Where to write the files; not into the old program's folder
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) to: PathBuf,
+    /// The zone of the machine it ran on, whose times do not say it, such as `Europe/Berlin` [default: this system's]
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    pub(crate) timezone: Option<TimeZone>,
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write files anew that are there already
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+fn zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name)
+        .map_err(|_| format!("there is no time zone `{name}`; write it like Europe/Berlin or UTC"))
 }
 
 /// A host and its port.

@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod graph;
 mod history;
+mod import;
 mod init;
 mod junit;
 mod logs;
@@ -44,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let global = &cli.global;
     match cli.command {
         Command::Init(args) => init::init(global, &args),
+        Command::Import(args) => import::import(global, &args),
         Command::Apply(args) => apply::apply(global, &args),
         Command::Plan(args) => plan::plan(global, &args),
         Command::History => history::history(global),

@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use serde::Serialize;
 use smollama_engine::config::pipelines_in;
@@ -15,16 +16,24 @@ use crate::host;
 
 /// A file to write.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(in crate::commands) struct Draft {
     /// Below the folder.
-    pub(super) path: &'static str,
-    pub(super) text: String,
+    pub(in crate::commands) path: &'static str,
+    pub(in crate::commands) text: String,
+    /// Whether nobody else may read it.
+    pub(in crate::commands) is_secret: bool,
+}
+
+impl Draft {
+    pub(in crate::commands) fn new(path: &'static str, text: String) -> Draft {
+        Draft { path, text, is_secret: false }
+    }
 }
 
 /// What became of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Outcome {
+pub(in crate::commands) enum Outcome {
     /// It was not there.
     Written,
     /// It was there, and is another one now.
@@ -39,20 +48,29 @@ pub(super) enum Outcome {
     NotNeeded,
 }
 
-const CONFIG: &str = "config.yaml";
-const PIPELINE: &str = "pipelines/home.yaml";
-pub(super) const CONFIG_SCHEMA: &str = "schema/config.schema.json";
-pub(super) const PIPELINE_SCHEMA: &str = "schema/pipeline.schema.json";
+pub(in crate::commands) const CONFIG: &str = "config.yaml";
+pub(in crate::commands) const PIPELINE: &str = "pipelines/home.yaml";
+pub(in crate::commands) const CONFIG_SCHEMA: &str = "schema/config.schema.json";
+pub(in crate::commands) const PIPELINE_SCHEMA: &str = "schema/pipeline.schema.json";
 
 /// The files for what was found. `place` is where a broker was looked for.
 pub(super) fn drafts(found: &Surroundings, place: &HostPort) -> Vec<Draft> {
+    let [config_schema, pipeline_schema] = schemas();
+    vec![
+        Draft::new(CONFIG, config(found, place)),
+        Draft::new(PIPELINE, pipeline(found)),
+        config_schema,
+        pipeline_schema,
+    ]
+}
+
+/// What makes an editor check both kinds of file.
+pub(in crate::commands) fn schemas() -> [Draft; 2] {
     let registry = smollama_nodes::registry();
     let json = |schema: &serde_json::Value| format!("{schema:#}\n");
-    vec![
-        Draft { path: CONFIG, text: config(found, place) },
-        Draft { path: PIPELINE, text: pipeline(found) },
-        Draft { path: CONFIG_SCHEMA, text: json(&schema::config_schema()) },
-        Draft { path: PIPELINE_SCHEMA, text: json(&schema::pipeline_schema(&registry)) },
+    [
+        Draft::new(CONFIG_SCHEMA, json(&schema::config_schema())),
+        Draft::new(PIPELINE_SCHEMA, json(&schema::pipeline_schema(&registry))),
     ]
 }
 
@@ -60,7 +78,7 @@ pub(super) fn drafts(found: &Surroundings, place: &HostPort) -> Vec<Draft> {
 ///
 /// # Errors
 /// Whatever the file system says.
-pub(super) fn write(
+pub(in crate::commands) fn write(
     folder: &Path,
     draft: &Draft,
     force: bool,
@@ -78,21 +96,27 @@ pub(super) fn write(
     if is_there && !force {
         return Ok(Outcome::Kept);
     }
-    if !is_there && draft.path == PIPELINE && !others(&path).is_empty() {
-        return Ok(Outcome::NotNeeded);
-    }
     if plan_only {
         return Ok(Outcome::Planned);
     }
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    if is_there {
+    if is_there && !draft.is_secret {
         write_atomically(&RealDisk, &path, draft.text.as_bytes())?;
         return Ok(Outcome::Replaced);
     }
+    if is_there {
+        // Made anew: whoever had the old one open does not see what comes.
+        fs::remove_file(&path)?;
+    }
     // Whoever makes it at this very moment keeps it.
-    let mut file = match File::create_new(&path) {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    if draft.is_secret {
+        options.mode(0o600);
+    }
+    let mut file = match options.open(&path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(Outcome::Kept),
         file => file?,
     };
@@ -101,12 +125,14 @@ pub(super) fn write(
         // Half a file would be kept the next time.
         let _ = fs::remove_file(&path);
     }
-    written.map(|()| Outcome::Written)
+    written.map(|()| if is_there { Outcome::Replaced } else { Outcome::Written })
 }
 
-/// The pipelines beside this one.
-fn others(path: &Path) -> Vec<PathBuf> {
-    path.parent().and_then(|folder| pipelines_in(folder).ok()).unwrap_or_default()
+/// Whether a first pipeline is not needed, since there are others.
+pub(super) fn has_pipelines(folder: &Path) -> bool {
+    let path = folder.join(PIPELINE);
+    let others = path.parent().and_then(|folder| pipelines_in(folder).ok()).unwrap_or_default();
+    !others.is_empty() && !others.contains(&path)
 }
 
 fn config(found: &Surroundings, place: &HostPort) -> String {

@@ -1,6 +1,6 @@
 //! `init`: looks at this machine and writes what a host begins with. It asks nothing, and leaves alone what is there.
 
-mod files;
+pub(super) mod files;
 mod surroundings;
 
 use std::path::{Path, PathBuf};
@@ -51,14 +51,17 @@ pub(crate) fn init(global: &Global, args: &Init) -> Result<ExitCode, Failure> {
     let drafts = files::drafts(&found, &place);
     let mut files = Vec::new();
     for draft in &drafts {
-        let outcome =
-            files::write(&folder, draft, args.force, args.dry_run).map_err(|error| {
-                let path = folder.join(draft.path);
-                Failure::Failed(format!(
-                    "cannot write {}: {error}\n  help: choose a folder that you may write to: smollama init DIR",
-                    path.display()
-                ))
-            })?;
+        let outcome = match draft.path == files::PIPELINE && files::has_pipelines(&folder) {
+            true => Ok(Outcome::NotNeeded),
+            false => files::write(&folder, draft, args.force, args.dry_run),
+        };
+        let outcome = outcome.map_err(|error| {
+            let path = folder.join(draft.path);
+            Failure::Failed(format!(
+                "cannot write {}: {error}\n  help: choose a folder that you may write to: smollama init DIR",
+                path.display()
+            ))
+        })?;
         let text = args.dry_run.then(|| draft.text.clone());
         files.push(FileReport { path: draft.path, outcome, text });
     }
@@ -194,7 +197,7 @@ fn found(found: &Surroundings) -> Vec<(&'static str, String)> {
             found.original.iter().map(|path| path.display().to_string()).collect();
         lines.push((
             "original",
-            format!("a Python Smollama, which is left as it is: {}", paths.join(", ")),
+            format!("a Python Smollama, which `smollama import` takes over: {}", paths.join(", ")),
         ));
     }
     lines
