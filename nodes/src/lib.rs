@@ -45,4 +45,5 @@ pub fn registry() -> Registry {
         .with::<sinks::http::HttpConfig>()
         .with::<sinks::mqtt::MqttConfig>()
         .with::<sinks::parquet::ParquetConfig>()
+        .with::<sinks::sqlite::SqliteConfig>()
 }

@@ -69,7 +69,8 @@ pub enum Field {
     Rung,
 }
 
-const WORDS: [(&str, Field); 27] = [
+/// The words for them; beside these there is `label.NAME`.
+pub(crate) const WORDS: [(&str, Field); 27] = [
     ("time", Field::Time),
     ("source", Field::Source),
     ("type", Field::Type),
@@ -100,7 +101,8 @@ const WORDS: [(&str, Field); 27] = [
 ];
 
 impl Field {
-    fn parse(word: &str) -> Option<Field> {
+    /// What a word stands for.
+    pub(crate) fn parse(word: &str) -> Option<Field> {
         if let Some(label) = word.strip_prefix("label.").filter(|label| !label.is_empty()) {
             return Some(Field::Label(label.into()));
         }
@@ -110,11 +112,11 @@ impl Field {
 
 /// The columns of a row, in order: each has a name and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Fields(pub(super) Vec<(String, Field)>);
+pub struct Fields(pub(crate) Vec<(String, Field)>);
 
 impl Fields {
     /// The columns a row has where the user chose none.
-    pub(super) fn usual(kind: ItemKind, table: bool) -> Fields {
+    pub(crate) fn usual(kind: ItemKind, table: bool) -> Fields {
         let words: &[&str] = match kind {
             // Labels and the counter's mark come with JSON only: there they cost nothing where they are absent.
             ItemKind::Readings if table => &["time", "source", "value", "unit", "score", "count"],

@@ -1,7 +1,7 @@
 //! Appends what comes to a file: JSON lines or CSV, with the columns the user chose, rotated and compressed.
 
 mod appender;
-mod fields;
+pub(crate) mod fields;
 mod rotate;
 mod row;
 
