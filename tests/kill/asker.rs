@@ -50,7 +50,8 @@ impl Asker {
              sinks:\n  \
              out: {{ inputs: [scored], file: {{ path: out.jsonl, sync: {sync}{out} }} }}\n  \
              news: {{ inputs: [sparse], file: {{ path: news.jsonl }} }}\n  \
-             kept: {{ inputs: [in], parquet: {{ finalize: {finalize} }} }}\n"
+             kept: {{ inputs: [in], parquet: {{ finalize: {finalize} }} }}\n  \
+             db: {{ inputs: [in], sqlite: {{ path: db.sqlite }} }}\n"
         );
         if spare > 0 {
             text += &format!("  spare_{spare}: {{ inputs: [scored], discard: {{}} }}\n");

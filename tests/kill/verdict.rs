@@ -40,8 +40,12 @@ pub(super) fn check(field: &Field) {
     if kept.doubled > 0 {
         kept.wrong.push(format!("kept: {} readings are there twice", kept.doubled));
     }
-    let mut wrong = [out.wrong, kept.wrong].concat();
-    let (mut missing, mut sent) = (out.missing + kept.missing, 0);
+    let mut table = count(field, "db", &rows(field, &table(&field.place)), true);
+    if table.doubled > 0 {
+        table.wrong.push(format!("db: {} readings are there twice", table.doubled));
+    }
+    let mut wrong = [out.wrong, kept.wrong, table.wrong].concat();
+    let (mut missing, mut sent) = (out.missing + kept.missing + table.missing, 0);
     if field.situation.away {
         let taken = field.receiver.taken();
         let items: Vec<&str> = taken.items.values().map(String::as_str).collect();
@@ -56,11 +60,12 @@ pub(super) fn check(field: &Field) {
     wrong.extend(check_state(field));
     let acknowledged: usize = field.senders.iter().map(super::Sender::acknowledged).sum();
     println!(
-        "| {} | {} | {acknowledged} | {missing} | {} in `file`, {} in `parquet`, {sent} by `http` | {:.0} s |",
+        "| {} | {} | {acknowledged} | {missing} | {} in `file`, {} in `parquet`, {} in `sqlite`, {sent} by `http` | {:.0} s |",
         field.situation.name,
         field.kills,
         out.doubled,
         kept.doubled,
+        table.doubled,
         field.began.elapsed().as_secs_f64()
     );
     println!(
@@ -156,6 +161,19 @@ pub(crate) fn listed(place: &Place, folder: &str) -> Vec<PathBuf> {
 
 fn name(path: &std::path::Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The rows of the database as JSON lines; it has to be whole.
+fn table(place: &Place) -> String {
+    let database = rusqlite::Connection::open(place.path("data/db.sqlite")).expect("a database");
+    let check: String = database
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .expect("an answer of SQLite");
+    assert_eq!(check, "ok");
+    let sql = "SELECT json_object('time', time, 'source', source, 'value', value) FROM readings ORDER BY rowid";
+    let mut rows = database.prepare(sql).expect("a table of readings");
+    let rows = rows.query_map([], |row| row.get(0)).expect("rows");
+    rows.collect::<Result<Vec<String>, _>>().expect("lines").join("\n")
 }
 
 /// Files of a sink as JSON lines, read by the engine itself: each has to open, and no row may be torn.
