@@ -38,6 +38,22 @@ fn rows_go_when_they_are_too_old() {
     }
 }
 
+/// Many that are too old at once go a few hundred at a time, and without a minute between.
+#[test]
+fn rows_that_are_too_old_go_in_steps() {
+    let mut bench = Bench::new(json!({ "keep": "1h" }));
+    let items = bench.values(0..700);
+    bench.put(items);
+    bench.now = START + Duration::from_hours(3);
+    let left: Vec<i64> = (0..4)
+        .map(|_| {
+            bench.flush().unwrap();
+            bench.number("SELECT count(*) FROM readings")
+        })
+        .collect();
+    assert_eq!(left, [500, 300, 100, 0]);
+}
+
 /// In a table of others, what is no such time is left alone.
 #[test]
 fn rows_whose_time_is_of_another_sort_stay() {
@@ -95,7 +111,7 @@ fn a_table_of_current_values_stays_beside_one_that_grows() {
     let log = std::mem::replace(&mut bench.settings, now);
     let mut now = bench.build().unwrap();
     bench.settings = log;
-    let sources: Vec<_> = (0..50)
+    let mut sources: Vec<_> = (0..50)
         .map(|n| bench.reading(n, Series::new(SourceKey::parse(&format!("t:{n}"))), n))
         .collect();
     for step in 0..25 {
@@ -104,6 +120,8 @@ fn a_table_of_current_values_stays_beside_one_that_grows() {
         let batch = Batch::new(Items::Readings(sources.clone()), bench.now);
         block_on(now.write(&batch)).unwrap();
         block_on(now.flush(bench.now)).unwrap();
+        // The others say nothing more.
+        sources.truncate(1);
         assert_eq!(bench.number("SELECT count(*) FROM now"), 50);
     }
     assert!(bench.number("SELECT count(*) FROM readings") < 5_000, "some have gone");
