@@ -42,6 +42,9 @@ pub trait Source: Send {
         Ok(())
     }
 
+    /// The last call, once it has ended or is told to stop: lets go of what it holds outside, within a few seconds. Dropped, it does so at once.
+    async fn close(&mut self) {}
+
     /// Where it says what keeps it from its work while [`Source::read`] only waits. Asked once, before the first read.
     fn trouble(&self) -> Option<Trouble> {
         None
@@ -293,8 +296,7 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// What it took and will never get through, where the rest did: asked for after each call. It goes to the dead letters, and
-    /// counts as done.
+    /// What it took and will never get through, where the rest did: asked for after each call. It goes to the dead letters, and counts as done.
     fn take_refused(&mut self) -> Vec<Refused> {
         Vec::new()
     }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -40,6 +40,19 @@ pub trait NodeConfig:
 
     /// What is wrong with settings whose fields are each fine.
     fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// What is wrong with settings beside the word `every` of their node.
+    fn problems_with(&self, every: Option<Duration>) -> Vec<Problem> {
+        let _ = every;
+        Vec::new()
+    }
+
+    /// What they name and this machine has not: a program, a folder. Paths are relative to `folder`, that of the pipeline file. It is a
+    /// warning: the node may be meant for another machine, or what it needs may come later.
+    fn missing(&self, folder: &Path) -> Vec<Problem> {
+        let _ = folder;
         Vec::new()
     }
 
@@ -84,6 +97,8 @@ pub struct Profile {
     pub outputs: Vec<OutputPort>,
     /// When a source speaks; `None` for other kinds.
     pub pace: Option<Pace>,
+    /// Whether a live source is polled instead where the pipeline file says `every`.
+    pub takes_every: bool,
     /// What only one node on the host may hold.
     pub claims: Vec<Claim>,
     /// Whether a source comes to an end by itself. Recordings do.
@@ -182,6 +197,13 @@ impl Profile {
     #[must_use]
     pub fn waits(mut self) -> Profile {
         self.waits = true;
+        self
+    }
+
+    /// A live source that is polled instead where the pipeline file says `every`: then it has no end.
+    #[must_use]
+    pub fn takes_every(mut self) -> Profile {
+        self.takes_every = true;
         self
     }
 
@@ -417,6 +439,16 @@ pub trait Settings: Any + fmt::Debug + Send + Sync {
     fn profile(&self) -> Profile;
     /// See [`NodeConfig::problems`].
     fn problems(&self) -> Vec<Problem>;
+    /// See [`NodeConfig::problems_with`].
+    fn problems_with(&self, every: Option<Duration>) -> Vec<Problem> {
+        let _ = every;
+        Vec::new()
+    }
+    /// See [`NodeConfig::missing`].
+    fn missing(&self, folder: &Path) -> Vec<Problem> {
+        let _ = folder;
+        Vec::new()
+    }
     /// See [`NodeConfig::build`].
     ///
     /// # Errors
@@ -432,6 +464,12 @@ impl<C: NodeConfig> Settings for C {
     }
     fn problems(&self) -> Vec<Problem> {
         NodeConfig::problems(self)
+    }
+    fn problems_with(&self, every: Option<Duration>) -> Vec<Problem> {
+        NodeConfig::problems_with(self, every)
+    }
+    fn missing(&self, folder: &Path) -> Vec<Problem> {
+        NodeConfig::missing(self, folder)
     }
     fn build(&self, context: &Context) -> Result<Node, Problem> {
         NodeConfig::build(self, context)

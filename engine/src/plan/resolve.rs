@@ -43,11 +43,19 @@ pub fn resolve<'a>(
             let settings = settings(spec, registry, diagnostics);
             let words = words(spec, diagnostics);
             let plan = settings.zip(words).map(|(settings, words)| {
-                let profile = settings.0.profile();
+                let profile = paced(settings.0.profile(), words.every);
+                for problem in settings.0.problems_with(words.every) {
+                    diagnostics.push(problem_at(spec, problem));
+                }
+                for Problem { field, message, help } in settings.0.missing(&folder) {
+                    let span = span_of(&spec.settings, &field).unwrap_or(spec.type_name.span);
+                    let warning = Diagnostic::warning(&rules::NOT_HERE, span, message);
+                    diagnostics.push(with_help(warning, help));
+                }
                 check_every(spec, &profile, diagnostics);
                 check_spool(spec, &profile, diagnostics);
                 brokers::check_name(spec, &profile, registry, diagnostics);
-                planned(pipeline, spec, settings, words, &folder, tables)
+                planned(pipeline, spec, settings, profile, words, &folder, tables)
             });
             nodes.push(Resolved { pipeline, spec, plan });
         }
@@ -171,6 +179,16 @@ fn words(spec: &NodeSpec, diagnostics: &mut Diagnostics) -> Option<Words> {
 /// A source is not polled more often than this.
 const EVERY_MIN: Duration = Duration::from_millis(1);
 
+/// A source of which `every` decides whether it is polled.
+fn paced(profile: Profile, every: Option<Duration>) -> Profile {
+    match every {
+        Some(every) if profile.takes_every => {
+            Profile { pace: Some(Pace::Polled(every)), ends: false, ..profile }
+        }
+        _ => profile,
+    }
+}
+
 fn check_every(spec: &NodeSpec, profile: &Profile, diagnostics: &mut Diagnostics) {
     let polled = matches!(profile.pace, Some(Pace::Polled(_) | Pace::Simulated(_)));
     if let Some(every) = spec.every.as_ref().filter(|_| !polled) {
@@ -198,6 +216,7 @@ fn planned(
     pipeline: &PipelineSpec,
     spec: &NodeSpec,
     (settings, shown): (Arc<dyn Settings>, Tree),
+    profile: Profile,
     words: Words,
     folder: &Path,
     tables: &Tables,
@@ -215,7 +234,7 @@ fn planned(
         name: text(&spec.name),
         section: spec.section,
         type_name: text(&spec.type_name),
-        profile: settings.profile(),
+        profile,
         settings,
         written: Written { settings: shown, when: spec.when.clone() },
         carries: Vec::new(),

@@ -56,7 +56,7 @@ impl NodePage {
             kind: node_type.section.singular().to_owned(),
             name: node_type.name.to_owned(),
             text: schemas.text(&schema),
-            pace: profile.as_ref().and_then(|profile| profile.pace).map(pace),
+            pace: profile.as_ref().and_then(pace),
             inputs: profile.as_ref().map(inputs).unwrap_or_default(),
             outputs: profile.as_ref().map(outputs).unwrap_or_default(),
             settings: schemas.settings(&schema),
@@ -135,12 +135,15 @@ fn outputs(profile: &Profile) -> Vec<Port> {
     profile.outputs.iter().map(port).collect()
 }
 
-fn pace(pace: Pace) -> String {
-    match pace {
+fn pace(profile: &Profile) -> Option<String> {
+    Some(match profile.pace? {
         Pace::Polled(every) | Pace::Simulated(every) => {
             format!("asked every {every}, unless `every` says otherwise")
         }
+        Pace::Live if profile.takes_every => {
+            "speaks when something happens, or is asked as often as `every` says".into()
+        }
         Pace::Live => "speaks when something happens".into(),
         Pace::Recorded => "a recording: as fast as it is read".into(),
-    }
+    })
 }

@@ -163,6 +163,10 @@ impl SourceRun {
         self.asked.listen();
         self.go_on().await;
         let done = self.ask().await;
+        if let Err(panic) = AssertUnwindSafe(self.asked.source.close()).catch_unwind().await {
+            let why = panic_text(&*panic);
+            tracing::error!(node = %self.asked.address, "it could not be closed: it panicked: {why}");
+        }
         if self.stop.is_cancelled() {
             return done;
         }

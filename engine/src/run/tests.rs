@@ -4,6 +4,7 @@ mod applies;
 mod applies_in_a_row;
 mod barriers;
 mod blueprint;
+mod closing;
 mod crashed_applies;
 mod crowd;
 mod equality;

@@ -25,6 +25,7 @@ pub(super) static ALL: &[&Rule] = &[
     &UNKNOWN_BROKER,
     &MESSAGE_LOOP,
     &UNITS_DO_NOT_FIT,
+    &NOT_HERE,
 ];
 
 /// There is no such type of node.
@@ -403,5 +404,29 @@ transforms:
   mean: { inputs: [indoor, outdoor], combine: { function: mean } }
 sinks:
   screen: { inputs: [mean], console: {} }",
+    ),
+};
+
+/// A node names something that this machine has not.
+pub static NOT_HERE: Rule = Rule {
+    id: "SM0091",
+    name: "not-here",
+    title: "a node names something that this machine has not",
+    meaning: "A program that a node starts, or a folder it works in, is not here, or must not be used. That is a \
+        warning: the file may be meant for another machine, and what is missing may come later. A node that \
+        runs without it says so in `smollama status`, and tries again.",
+    example: "\
+pipeline: home
+sources:
+  radio: { exec: { command: [no-such-program-433] } }
+sinks:
+  show: { inputs: [radio], console: {} }",
+    fix: Fix::Yaml(
+        "\
+pipeline: home
+sources:
+  radio: { exec: { command: [sh, /opt/radio/read.sh] } }
+sinks:
+  show: { inputs: [radio], console: {} }",
     ),
 };

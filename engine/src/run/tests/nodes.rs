@@ -158,6 +158,9 @@ impl Source for FeedSource {
             retained: false,
         }))
     }
+    async fn close(&mut self) {
+        self.world.lock().senders.entry(self.from.clone()).or_default().closed += 1;
+    }
     fn trouble(&self) -> Option<Trouble> {
         Some(self.trouble.clone())
     }

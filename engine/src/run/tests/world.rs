@@ -35,6 +35,8 @@ pub(super) struct Sender {
     pub(super) ended: bool,
     /// It was asked, and had nothing.
     pub(super) made: u32,
+    /// How many of those that were made were closed.
+    pub(super) closed: u32,
 }
 
 /// Where a `stash` puts things.
