@@ -3,6 +3,7 @@
 pub mod http;
 pub mod message;
 pub mod mqtt;
+pub mod outbound;
 pub mod rows;
 pub mod template;
 pub mod tls;

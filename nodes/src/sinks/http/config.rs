@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use smollama_engine::bytes::ByteSize;
 use smollama_engine::config::Secret;
 use smollama_engine::duration::Duration;
 use smollama_engine::registry::Problem;
 
 use crate::io::http::{self, Auth, Tls};
-use crate::io::template;
+use crate::io::outbound::{BatchSpec, Body};
 
 /// Sends readings, windows and observations to a web server, several in one request.
 ///
@@ -72,42 +71,6 @@ pub enum Method {
     Put,
 }
 
-/// What a request carries.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Body {
-    /// A JSON object a line.
-    #[default]
-    JsonLines,
-    /// A JSON array of objects.
-    Json,
-    /// What this makes of each item, a line for each. It knows the fields of the JSON form: `time`, `source`, `value`, `unit`, `labels`,
-    /// `score`, `count` of a reading, `start`, `end`, `cause`, `summaries` of a window, `author`, `kind`, `text`, `confidence`, `sources`, `evidence`
-    /// and more of an observation; `item`, all of them as one; `host`, the name of this one; and `time_s`, `time_ms`, `time_us`, `time_ns`, the
-    /// time since 1970. The language is Jinja's: `{{ value|round(1) }}`, `{% if unit %}..{% endif %}`; `|tojson` makes a text
-    /// safe for JSON. An item that it fails on goes to the dead letters.
-    Template(String),
-}
-
-/// How much goes into a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct BatchSpec {
-    /// Items of a request. 1 for receivers that take one at a time. Default: 500.
-    pub items: usize,
-    /// Bytes of its body, before compression; one item may be larger. Default: `256KiB`.
-    pub bytes: ByteSize,
-    /// How long items wait for more of them while nothing comes; what is full goes at once. Five seconds at most, and while items keep coming
-    /// those that wait go every five seconds. Default: `0s`, everything goes at once.
-    pub wait: Duration,
-}
-
-impl Default for BatchSpec {
-    fn default() -> BatchSpec {
-        BatchSpec { items: 500, bytes: ByteSize::kib(256), wait: Duration::ZERO }
-    }
-}
-
 /// How bodies are compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -123,28 +86,11 @@ const fn timeout() -> Duration {
     Duration::from_secs(10)
 }
 
-/// The engine flushes as often while items keep coming.
-const WAIT_MAX: Duration = Duration::from_secs(5);
-const ITEMS_MAX: usize = 10_000;
-const BYTES_MAX: ByteSize = ByteSize::mib(16);
-
 impl HttpConfig {
     pub(super) fn all_problems(&self) -> Vec<Problem> {
         let mut problems = http::problems(&self.url, &self.headers, self.auth.as_ref());
-        if let Body::Template(text) = &self.body {
-            problems.extend(template::problems("body.template", text));
-        }
-        if !(1..=ITEMS_MAX).contains(&self.batch.items) {
-            let message = format!("it must lie between 1 and {ITEMS_MAX}");
-            problems.push(Problem::at("batch.items", message));
-        }
-        if self.batch.bytes.0 == 0 || self.batch.bytes > BYTES_MAX {
-            let message = format!("it must lie between 1B and {BYTES_MAX}");
-            problems.push(Problem::at("batch.bytes", message));
-        }
-        if self.batch.wait > WAIT_MAX {
-            problems.push(Problem::at("batch.wait", format!("it can be {WAIT_MAX} at most")));
-        }
+        problems.extend(self.body.problems());
+        problems.extend(self.batch.problems());
         if self.timeout.is_zero() {
             let problem = Problem::at("timeout", "no answer comes in no time");
             problems.push(problem.help("leave it out for ten seconds"));

@@ -9,12 +9,16 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::json;
-use smollama_engine::batch::Items;
+use smollama_engine::batch::{Batch, Items};
 use smollama_engine::context::Host;
+use smollama_engine::duration::Duration;
+use smollama_engine::node::{NodeError, Sink};
 use smollama_engine::observation::{Evidence, Observation, ObservationKind, Rung};
 use smollama_engine::reading::Reading;
 use smollama_engine::series::{Series, SourceKey};
 use smollama_engine::testing::START;
+use smollama_engine::time::Timestamp;
+use uuid::Uuid;
 
 use super::*;
 use crate::io::http::server::{Reply, Request, Server};
@@ -40,7 +44,7 @@ impl Bench {
         settings["url"] = url.into();
         let host = Arc::new(Host::for_tests(std::path::Path::new("/nonexistent")));
         let context = Context::new(host.clone(), "p/out", "http");
-        let mut sink = Http::new(&config(settings), &context).unwrap();
+        let mut sink = sink(&config(settings), &context).unwrap();
         for kind in ItemKind::ALL {
             assert_eq!(sink.position(STREAM, kind), None);
         }

@@ -61,7 +61,7 @@ fn a_file_of_authorities_must_hold_some() {
     std::fs::write(folder.path().join("empty.pem"), "").unwrap();
     for (name, what) in [("none.pem", "cannot be read"), ("empty.pem", "holds no certificates")] {
         let settings = json!({ "url": "https://example.org", "tls": { "ca": name } });
-        let problem = Http::new(&config(settings), &context).err().unwrap();
+        let problem = sink(&config(settings), &context).err().unwrap();
         assert_eq!(problem.field, "tls.ca");
         assert!(problem.message.contains(what), "{}", problem.message);
     }

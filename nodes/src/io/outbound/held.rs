@@ -1,16 +1,14 @@
-//! Items on their way out, each with the text that a request carries of it.
+//! Items on their way out, each with the text that goes out of it.
 
-use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use flate2::Compression as Level;
-use flate2::write::GzEncoder;
 use smollama_engine::batch::{ItemKind, Items};
 use smollama_engine::context::Host;
 use smollama_engine::json;
+use smollama_engine::registry::Problem;
 
-use super::config::{Body, Compression};
+use super::settings::Body;
 use crate::io::template::{Template, fields};
 
 /// How items become a body.
@@ -19,7 +17,6 @@ pub(super) struct Form {
     host: Arc<Host>,
     body: Body,
     template: Option<Template>,
-    compression: Compression,
     scratch: Vec<u8>,
 }
 
@@ -34,21 +31,14 @@ pub(super) struct Held {
 }
 
 impl Form {
-    pub(super) fn new(
-        host: Arc<Host>,
-        body: Body,
-        template: Option<Template>,
-        compression: Compression,
-    ) -> Form {
-        Form { host, body, template, compression, scratch: Vec::new() }
-    }
-
-    pub(super) fn content_type(&self) -> &'static str {
-        match self.body {
-            Body::JsonLines => "application/x-ndjson",
-            Body::Json => "application/json",
-            Body::Template(_) => "text/plain; charset=utf-8",
-        }
+    /// # Errors
+    /// The body is a template that cannot be read.
+    pub(super) fn new(host: Arc<Host>, body: Body) -> Result<Form, Problem> {
+        let template = match &body {
+            Body::Template(text) => Some(Template::new("body.template", text)?),
+            Body::JsonLines | Body::Json => None,
+        };
+        Ok(Form { host, body, template, scratch: Vec::new() })
     }
 
     /// Appends the text of an item, which ends with what separates it from the next.
@@ -65,7 +55,7 @@ impl Form {
         Ok(())
     }
 
-    /// The body of a request with these texts.
+    /// These texts as one.
     pub(super) fn body(&self, texts: &[u8]) -> Vec<u8> {
         // A template decides about its last line break itself.
         let whole = match self.body {
@@ -78,21 +68,8 @@ impl Form {
             Body::Json => [&b"["[..], b"]"],
             _ => [&b""[..], b""],
         };
-        let parts = [before, whole, behind];
-        match self.compression {
-            Compression::None => parts.concat(),
-            Compression::Gzip => gzip(&parts),
-        }
+        [before, whole, behind].concat()
     }
-}
-
-fn gzip(parts: &[&[u8]]) -> Vec<u8> {
-    let mut out = GzEncoder::new(Vec::new(), Level::fast());
-    for part in parts {
-        // Writing to memory cannot fail.
-        let _ = out.write_all(part);
-    }
-    out.finish().unwrap_or_default()
 }
 
 impl Held {
@@ -153,7 +130,7 @@ impl Held {
         Ok(())
     }
 
-    /// How many of the first make a request: so many items and bytes at most, but one at least. And whether it is full.
+    /// How many of the first go out at once: so many items and bytes at most, but one at least. And whether it is full.
     pub(super) fn first(&self, items: usize, bytes: usize) -> (usize, bool) {
         let by_bytes = self.ends.partition_point(|end| *end <= bytes).max(1);
         let many = items.min(by_bytes).min(self.len());
@@ -164,6 +141,13 @@ impl Held {
         let end_of = |index: usize| index.checked_sub(1).and_then(|it| self.ends.get(it)).copied();
         let (start, end) = (end_of(range.start).unwrap_or(0), end_of(range.end).unwrap_or(0));
         self.texts.get(start..end).unwrap_or_default()
+    }
+
+    /// Where the texts of a range end, counted from its beginning.
+    pub(super) fn ends(&self, range: &Range<usize>) -> Vec<usize> {
+        let before = range.start.checked_sub(1).and_then(|last| self.ends.get(last)).copied();
+        let ends = self.ends.get(range.clone()).unwrap_or_default();
+        ends.iter().map(|end| end - before.unwrap_or(0)).collect()
     }
 
     pub(super) fn items(&self, range: Range<usize>) -> Items {
