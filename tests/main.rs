@@ -17,6 +17,8 @@ mod doctor_command;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
+mod exec;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod home_assistant;

@@ -12,6 +12,7 @@ use smollama_engine::registry::Registry;
 #[must_use]
 pub fn registry() -> Registry {
     Registry::new()
+        .with::<sources::exec::ExecConfig>()
         .with::<sources::file_watch::FileWatchConfig>()
         .with::<sources::http::HttpConfig>()
         .with::<sources::mqtt::MqttConfig>()
@@ -41,6 +42,7 @@ pub fn registry() -> Registry {
         .with::<transforms::window::WindowConfig>()
         .with::<sinks::console::ConsoleConfig>()
         .with::<sinks::discard::DiscardConfig>()
+        .with::<sinks::exec::ExecConfig>()
         .with::<sinks::file::FileConfig>()
         .with::<sinks::http::HttpConfig>()
         .with::<sinks::mqtt::MqttConfig>()

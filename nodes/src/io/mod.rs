@@ -1,5 +1,6 @@
 //! The only code that touches the outside, shared by nodes.
 
+pub mod child;
 pub mod http;
 pub mod message;
 pub mod mqtt;

@@ -2,6 +2,7 @@
 
 pub mod console;
 pub mod discard;
+pub mod exec;
 pub mod file;
 pub mod http;
 pub mod mqtt;

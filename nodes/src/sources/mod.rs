@@ -1,5 +1,6 @@
 //! What makes readings.
 
+pub mod exec;
 pub mod file_watch;
 pub mod http;
 pub mod mqtt;
