@@ -133,10 +133,10 @@ impl Alarm {
         }
         let Alarm { rules, quiet, voice, series, .. } = self;
         let Some(watch) = series.get_mut(id) else { return };
-        if let Some(end) = watch.held
+        if let Some(end) = watch.rest.held
             && end <= now
         {
-            watch.held = None;
+            watch.rest.held = None;
             self.speak(id, end, now, out);
         } else if let Some(at) = watch.reminds(rules, now, quiet.end(now)) {
             let at = watch.not_before(at);
@@ -155,13 +155,13 @@ impl Alarm {
             let at = watch.not_before(at);
             out.reading(MAIN, Reading::new(at, main, shows));
         }
-        if watch.told == watch.wanted() {
+        if watch.rest.told == watch.wanted() {
             return;
         }
-        if watch.held.is_none_or(|end| end <= clock) {
-            watch.held = quiet.end(clock);
+        if watch.rest.held.is_none_or(|end| end <= clock) {
+            watch.rest.held = quiet.end(clock);
         }
-        if watch.held.is_none() {
+        if watch.rest.held.is_none() {
             self.tell(id, at, clock, out);
         }
     }
@@ -171,7 +171,7 @@ impl Alarm {
     fn tell(&mut self, id: SeriesId, at: Timestamp, clock: Timestamp, out: &mut Outputs) {
         let Alarm { rules, voice, series, .. } = self;
         let Some(watch) = series.get_mut(id) else { return };
-        let (told, wanted) = (watch.told, watch.wanted());
+        let (told, wanted) = (watch.rest.told, watch.wanted());
         let at = watch.not_before(at);
         let rises = |was: bool, is: bool| is && !was;
         let events = [
@@ -194,8 +194,8 @@ impl Alarm {
         let Some(watch) = series.get_mut(id) else { return };
         watch.settle(rules);
         let Some(due) = watch.due(rules) else { return };
-        if watch.queued.is_none_or(|queued| due < queued) {
-            if let Some(queued) = watch.queued.replace(due) {
+        if watch.rest.queued.is_none_or(|queued| due < queued) {
+            if let Some(queued) = watch.rest.queued.replace(due) {
                 agenda.remove(&(queued, id));
             }
             agenda.insert((due, id));
@@ -210,7 +210,7 @@ impl Alarm {
         while let Some((_, id)) = agenda.first().copied().filter(|(due, _)| *due == first) {
             agenda.pop_first();
             if let Some(watch) = series.get_mut(id) {
-                watch.queued = None;
+                watch.rest.queued = None;
                 ids.push(id);
             }
         }
@@ -232,7 +232,7 @@ fn main_series(
     id: SeriesId,
     out: &mut Outputs,
 ) -> Option<SeriesId> {
-    watch.main.or_make(out, || {
+    watch.rest.main.or_make(out, || {
         context.derived_series(id, on_or_off).map_err(|error| {
             let origin = context.series(id).source.name().to_owned();
             let reason = format!("its alarm is only told on port `news`: {error}");
@@ -302,11 +302,11 @@ impl Transform for Alarm {
         for at in 0..silent.len() {
             let id = silent[at];
             // There is no morning on which it could be told.
-            if self.series.get(id).is_some_and(|watch| watch.told != watch.wanted()) {
+            if self.series.get(id).is_some_and(|watch| watch.rest.told != watch.wanted()) {
                 self.tell(id, now, now, out);
             }
             let Some(watch) = self.series.remove(id) else { continue };
-            if let Some(queued) = watch.queued {
+            if let Some(queued) = watch.rest.queued {
                 self.agenda.remove(&(queued, id));
             }
             silent.extend(self.voice.context().known_derived_series(id, on_or_off));
@@ -325,7 +325,7 @@ impl Transform for Alarm {
         let ids: Vec<SeriesId> = self.series.iter().map(|(id, _)| id).collect();
         for id in ids {
             if let Some(watch) = self.series.get_mut(id) {
-                watch.anew = settings != self.settings && !watch.is_unheard();
+                watch.rest.anew = settings != self.settings && !watch.is_unheard();
             }
             self.plan(id);
         }

@@ -106,9 +106,9 @@ impl Voice {
             }
         };
         let source: std::sync::Arc<str> = series.source.name().into();
-        watch.texts += 1;
+        watch.rest.texts += 1;
         Observation {
-            id: text_id(&self.context, &source, watch.texts, at),
+            id: text_id(&self.context, &source, watch.rest.texts, at),
             time: at,
             author: self.context.address.clone(),
             kind: event.kind(),

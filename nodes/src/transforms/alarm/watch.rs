@@ -41,9 +41,8 @@ impl Told {
     }
 }
 
-/// One series. What most readings touch lies together, in its first cache line.
+/// One series: what most readings touch, apart from the rest, so that the caches hold it for thousands of series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[repr(C)]
 pub(super) struct Watch {
     /// The last reading: its time, when it took effect, its value.
     last: Timestamp,
@@ -52,6 +51,12 @@ pub(super) struct Watch {
     /// Where nothing changes but by a verdict: that verdict.
     #[serde(skip)]
     steady_but: Option<Verdict>,
+    pub(super) rest: Box<Rest>,
+}
+
+/// What changes where something happens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Rest {
     cadence: Cadence,
     /// The condition holds, but not yet long enough to ring.
     pending: Option<Since>,
@@ -96,26 +101,28 @@ impl Watch {
             heard: clock,
             value: reading.value.clone(),
             steady_but: None,
-            cadence: Cadence::default(),
-            pending: None,
-            clearing: None,
-            rings: false,
-            silent: false,
-            raw: false,
-            since: reading.time,
-            until: reading.time,
-            changes: VecDeque::new(),
-            flapping: false,
-            shown: None,
-            told: Told::default(),
-            held: None,
-            remind: None,
-            reminders: 0,
-            latest: reading.time,
-            texts: 0,
-            anew: false,
-            queued: None,
-            main: Made::New,
+            rest: Box::new(Rest {
+                cadence: Cadence::default(),
+                pending: None,
+                clearing: None,
+                rings: false,
+                silent: false,
+                raw: false,
+                since: reading.time,
+                until: reading.time,
+                changes: VecDeque::new(),
+                flapping: false,
+                shown: None,
+                told: Told::default(),
+                held: None,
+                remind: None,
+                reminders: 0,
+                latest: reading.time,
+                texts: 0,
+                anew: false,
+                queued: None,
+                main: Made::New,
+            }),
         }
     }
 
@@ -128,7 +135,7 @@ impl Watch {
 
     /// Whether no reading has come yet: with the first, port `main` has its first word.
     pub(super) fn is_unheard(&self) -> bool {
-        self.shown.is_none()
+        self.rest.shown.is_none()
     }
 
     pub(super) fn last(&self) -> Timestamp {
@@ -138,11 +145,11 @@ impl Watch {
         &self.value
     }
     pub(super) fn since(&self) -> Timestamp {
-        self.since
+        self.rest.since
     }
     /// How long it has rung, or did when it last rang.
     pub(super) fn lasted(&self, at: Timestamp) -> Duration {
-        if self.raw { at } else { self.until }.since(self.since).rounded()
+        if self.rest.raw { at } else { self.rest.until }.since(self.rest.since).rounded()
     }
     pub(super) fn heard(&self) -> Timestamp {
         self.heard
@@ -150,7 +157,11 @@ impl Watch {
 
     /// What port `news` should have said.
     pub(super) fn wanted(&self) -> Told {
-        Told { rings: self.rings || self.flapping, silent: self.silent, flapping: self.flapping }
+        Told {
+            rings: self.rest.rings || self.rest.flapping,
+            silent: self.rest.silent,
+            flapping: self.rest.flapping,
+        }
     }
 
     /// Takes a reading that changes nothing, if it is one: of a series that has long been where it is, and stays there.
@@ -164,44 +175,49 @@ impl Watch {
         let goes_on = self.steady_but.is_some_and(|ends| ends != verdict);
         if goes_on {
             (self.last, self.heard) = (reading.time, self.heard.max(clock));
-            self.value.clone_from(&reading.value);
+            match (&mut self.value, &reading.value) {
+                (Value::Float(last), Value::Float(value)) => *last = *value,
+                (last, value) => last.clone_from(value),
+            }
         }
         goes_on
     }
 
     /// Notes whether the next readings may change nothing. Silence that is learnt is learnt from each of them.
     pub(super) fn settle(&mut self, rules: &Rules) {
-        let moves = self.pending.is_some()
-            || self.clearing.is_some()
-            || self.silent
-            || self.flapping
+        let moves = self.rest.pending.is_some()
+            || self.rest.clearing.is_some()
+            || self.rest.silent
+            || self.rest.flapping
             || self.is_unsaid()
             || rules.missing == Some(MissingAfter::Learned);
-        let ends = if self.rings { Verdict::Clears } else { Verdict::Rings };
+        let ends = if self.rest.rings { Verdict::Clears } else { Verdict::Rings };
         self.steady_but = (!moves).then_some(ends);
     }
 
     /// Whether there is something that a port has not said.
     #[inline]
     pub(super) fn is_unsaid(&self) -> bool {
-        let raw = self.rings || self.silent;
-        self.raw != raw || self.shown != Some(raw || self.flapping) || self.told != self.wanted()
+        let raw = self.rest.rings || self.rest.silent;
+        self.rest.raw != raw
+            || self.rest.shown != Some(raw || self.rest.flapping)
+            || self.rest.told != self.wanted()
     }
 
     /// What comes out no earlier than this is in order.
     pub(super) fn not_before(&mut self, at: Timestamp) -> Timestamp {
-        self.latest = self.latest.max(at);
-        self.latest
+        self.rest.latest = self.rest.latest.max(at);
+        self.rest.latest
     }
 
     /// What the last value led to before a reading of this time came, by the readings' own times: when it began to ring or cleared.
     pub(super) fn outlasted(&mut self, rules: &Rules, time: Timestamp) -> Option<Timestamp> {
         let due = |since: Since, hold| after(since.own, hold).filter(|due| *due <= time);
-        if let Some(at) = self.pending.and_then(|since| due(since, rules.hold)) {
+        if let Some(at) = self.rest.pending.and_then(|since| due(since, rules.hold)) {
             self.ring();
             return Some(at);
         }
-        let at = self.clearing.and_then(|since| due(since, rules.clear_hold))?;
+        let at = self.rest.clearing.and_then(|since| due(since, rules.clear_hold))?;
         self.clear();
         Some(at)
     }
@@ -216,9 +232,9 @@ impl Watch {
         clock: Timestamp,
     ) {
         if rules.missing == Some(MissingAfter::Learned) && !self.is_unheard() {
-            self.cadence.note(clock.since(self.heard));
+            self.rest.cadence.note(clock.since(self.heard));
         }
-        self.silent = false;
+        self.rest.silent = false;
         (self.last, self.heard) = (reading.time, self.heard.max(clock));
         self.value.clone_from(&reading.value);
         self.judge(rules, verdict, clock);
@@ -230,56 +246,59 @@ impl Watch {
             // A change is over at once, and what follows is calm.
             Verdict::Rings if rules.level == Level::Changed => {
                 self.ring();
-                self.clearing = Some(since);
+                self.rest.clearing = Some(since);
             }
-            Verdict::Rings if self.rings => self.clearing = None,
+            Verdict::Rings if self.rest.rings => self.rest.clearing = None,
             Verdict::Rings if rules.hold.is_zero() => self.ring(),
-            Verdict::Rings => self.pending = self.pending.or(Some(since)),
-            Verdict::Clears if self.rings && rules.clear_hold.is_zero() => self.clear(),
-            Verdict::Clears if self.rings => self.clearing = self.clearing.or(Some(since)),
-            Verdict::Between if self.rings => self.clearing = None,
-            Verdict::Clears | Verdict::Between => self.pending = None,
+            Verdict::Rings => self.rest.pending = self.rest.pending.or(Some(since)),
+            Verdict::Clears if self.rest.rings && rules.clear_hold.is_zero() => self.clear(),
+            Verdict::Clears if self.rest.rings => {
+                self.rest.clearing = self.rest.clearing.or(Some(since))
+            }
+            Verdict::Between if self.rest.rings => self.rest.clearing = None,
+            Verdict::Clears | Verdict::Between => self.rest.pending = None,
         }
     }
 
     fn ring(&mut self) {
-        (self.rings, self.pending, self.clearing) = (true, None, None);
+        (self.rest.rings, self.rest.pending, self.rest.clearing) = (true, None, None);
     }
 
     fn clear(&mut self) {
-        (self.rings, self.pending, self.clearing) = (false, None, None);
+        (self.rest.rings, self.rest.pending, self.rest.clearing) = (false, None, None);
     }
 
     /// When something happens without a reading.
     pub(super) fn due(&self, rules: &Rules) -> Option<Timestamp> {
-        if self.anew {
+        if self.rest.anew {
             return Some(self.heard);
         }
-        let holds = [(self.pending, rules.hold), (self.clearing, rules.clear_hold)];
+        let holds = [(self.rest.pending, rules.hold), (self.rest.clearing, rules.clear_hold)];
         let holds = holds.into_iter().filter_map(|(since, hold)| after(since?.clock, hold));
-        let rest = [self.silence_due(rules), self.calm_due(rules), self.held, self.remind];
+        let rest =
+            [self.silence_due(rules), self.calm_due(rules), self.rest.held, self.rest.remind];
         holds.chain(rest.into_iter().flatten()).min()
     }
 
     #[inline]
     fn silence_due(&self, rules: &Rules) -> Option<Timestamp> {
-        if self.silent || self.is_unheard() {
+        if self.rest.silent || self.is_unheard() {
             return None;
         }
         match rules.missing? {
             MissingAfter::After(span) => after(self.heard, span),
-            MissingAfter::Learned => after(self.heard, self.cadence.missing_after()?),
+            MissingAfter::Learned => after(self.heard, self.rest.cadence.missing_after()?),
         }
     }
 
     fn calm_due(&self, rules: &Rules) -> Option<Timestamp> {
-        let within = rules.flapping.filter(|_| self.flapping)?.within;
-        after(*self.changes.back()?, within)
+        let within = rules.flapping.filter(|_| self.rest.flapping)?.within;
+        after(*self.rest.changes.back()?, within)
     }
 
     /// Does what is due at `now` without a reading, one thing at a time, and says when it happened; `None` when there is no more.
     pub(super) fn elapse(&mut self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
-        if std::mem::take(&mut self.anew) {
+        if std::mem::take(&mut self.rest.anew) {
             self.judge_anew(rules, now);
             return Some(now);
         }
@@ -289,17 +308,17 @@ impl Watch {
             (due <= now).then_some(at)
         };
         let held = |since: Option<Since>, hold| reached(after(since?.clock, hold)?);
-        if let Some(at) = held(self.pending, rules.hold) {
+        if let Some(at) = held(self.rest.pending, rules.hold) {
             self.ring();
             return Some(at);
         }
-        if let Some(at) = held(self.clearing, rules.clear_hold) {
+        if let Some(at) = held(self.rest.clearing, rules.clear_hold) {
             self.clear();
             return Some(at);
         }
         if let Some(at) = self.calm_due(rules).and_then(reached) {
-            self.flapping = false;
-            self.changes.clear();
+            self.rest.flapping = false;
+            self.rest.changes.clear();
             return Some(at);
         }
         let due = self.silence_due(rules).filter(|due| *due <= now)?;
@@ -308,27 +327,27 @@ impl Watch {
             self.heard = now;
             return None;
         }
-        self.silent = true;
+        self.rest.silent = true;
         Some(due)
     }
 
     /// Judges the last value by other settings.
     fn judge_anew(&mut self, rules: &Rules, now: Timestamp) {
-        self.silent &= rules.missing.is_some();
+        self.rest.silent &= rules.missing.is_some();
         if rules.flapping.is_none() {
-            self.flapping = false;
-            self.changes.clear();
+            self.rest.flapping = false;
+            self.rest.changes.clear();
         }
         if rules.remind.is_none() {
-            self.remind = None;
-        } else if self.told.alarms() && self.remind.is_none() {
-            self.remind = rules.remind.and_then(|span| after(now, span));
+            self.rest.remind = None;
+        } else if self.rest.told.alarms() && self.rest.remind.is_none() {
+            self.rest.remind = rules.remind.and_then(|span| after(now, span));
         }
         if rules.level == Level::Changed {
             // The last value has stayed the same for as long as it is the last.
-            self.pending = None;
-            if self.rings && self.clearing.is_none() {
-                self.clearing = Some(Since { own: self.last, clock: self.heard });
+            self.rest.pending = None;
+            if self.rest.rings && self.rest.clearing.is_none() {
+                self.rest.clearing = Some(Since { own: self.last, clock: self.heard });
             }
         } else if let Some(verdict) = rules.level.judge(&self.value, &self.value) {
             self.judge(rules, verdict, now);
@@ -340,38 +359,39 @@ impl Watch {
     /// What port `main` has to say now, if that is something else than before. Counts how often it went on and off.
     #[inline]
     pub(super) fn show(&mut self, rules: &Rules, at: Timestamp, clock: Timestamp) -> Option<bool> {
-        let raw = self.rings || self.silent;
-        if raw != self.raw {
-            self.raw = raw;
-            *(if raw { &mut self.since } else { &mut self.until }) = at;
+        let raw = self.rest.rings || self.rest.silent;
+        if raw != self.rest.raw {
+            self.rest.raw = raw;
+            *(if raw { &mut self.rest.since } else { &mut self.rest.until }) = at;
             if let Some(flapping) = rules.flapping {
                 self.note_change(flapping, clock);
             }
         }
-        let shows = raw || self.flapping;
-        (self.shown != Some(shows)).then(|| {
-            self.shown = Some(shows);
+        let shows = raw || self.rest.flapping;
+        (self.rest.shown != Some(shows)).then(|| {
+            self.rest.shown = Some(shows);
             shows
         })
     }
 
     fn note_change(&mut self, Flapping { changes, within }: Flapping, clock: Timestamp) {
-        self.changes.push_back(clock);
+        self.rest.changes.push_back(clock);
         let many = changes as usize;
-        while self.changes.len() > many
-            || self.changes.front().is_some_and(|first| clock.since(*first) > within)
+        while self.rest.changes.len() > many
+            || self.rest.changes.front().is_some_and(|first| clock.since(*first) > within)
         {
-            self.changes.pop_front();
+            self.rest.changes.pop_front();
         }
-        self.flapping |= self.changes.len() >= many;
+        self.rest.flapping |= self.rest.changes.len() >= many;
     }
 
     /// Notes that something was told at `clock`: what alarms is told again later.
     pub(super) fn note_told(&mut self, rules: &Rules, told: Told, clock: Timestamp) {
-        self.told = told;
-        self.held = None;
-        self.reminders = 0;
-        self.remind = rules.remind.filter(|_| told.alarms()).and_then(|span| after(clock, span));
+        self.rest.told = told;
+        self.rest.held = None;
+        self.rest.reminders = 0;
+        self.rest.remind =
+            rules.remind.filter(|_| told.alarms()).and_then(|span| after(clock, span));
     }
 
     /// Whether it is to be told again at `clock`. In quiet hours, which end at `quiet`, that waits.
@@ -381,15 +401,15 @@ impl Watch {
         clock: Timestamp,
         quiet: Option<Timestamp>,
     ) -> Option<Timestamp> {
-        let due = self.remind.filter(|due| *due <= clock)?;
+        let due = self.rest.remind.filter(|due| *due <= clock)?;
         if quiet.is_some() {
-            self.remind = quiet;
+            self.rest.remind = quiet;
             return None;
         }
         let at = if clock.since(due) > AWAY { clock } else { due };
-        self.reminders += 1;
-        let more = self.reminders < REMINDERS_MAX;
-        self.remind = rules.remind.filter(|_| more).and_then(|span| after(at, span));
+        self.rest.reminders += 1;
+        let more = self.rest.reminders < REMINDERS_MAX;
+        self.rest.remind = rules.remind.filter(|_| more).and_then(|span| after(at, span));
         Some(at)
     }
 }

@@ -179,30 +179,29 @@ fn of_all(
     at_least: usize,
     kept: &mut Vec<f64>,
 ) -> Option<Value> {
-    let (mut count, mut sum, mut on) = (0usize, 0.0, 0usize);
-    let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
-    kept.clear();
-    for value in values {
-        count += 1;
-        match function {
-            Function::Min => least = least.min(value),
-            Function::Max => most = most.max(value),
-            Function::Any | Function::All => on += usize::from(value != 0.0),
-            Function::Median => kept.push(value),
-            _ => sum += value,
+    // What a function does with each value is chosen once, and not for each.
+    let mut count = 0usize;
+    let values = values.inspect(|_| count += 1);
+    let made = match function {
+        Function::Mean | Function::Sum => values.fold(0.0, |sum, value| sum + value),
+        Function::Min => values.fold(f64::INFINITY, f64::min),
+        Function::Max => values.fold(f64::NEG_INFINITY, f64::max),
+        Function::Any | Function::All => values.filter(|value| *value != 0.0).count() as f64,
+        Function::Median => {
+            kept.clear();
+            kept.extend(values);
+            middle(kept)
         }
-    }
+        Function::Count | Function::Difference | Function::Ratio => values.count() as f64,
+    };
     if count < at_least.max(1) {
         return None;
     }
     match function {
-        Function::Mean => Value::float(sum / count as f64),
-        Function::Sum => Value::float(sum),
-        Function::Min => Value::float(least),
-        Function::Max => Value::float(most),
-        Function::Median => Value::float(middle(kept)),
-        Function::Any => Some(Value::Bool(on > 0)),
-        Function::All => Some(Value::Bool(on == count)),
+        Function::Mean => Value::float(made / count as f64),
+        Function::Sum | Function::Min | Function::Max | Function::Median => Value::float(made),
+        Function::Any => Some(Value::Bool(made > 0.0)),
+        Function::All => Some(Value::Bool(made >= count as f64)),
         Function::Count => i64::try_from(count).ok().map(Value::Int),
         Function::Difference | Function::Ratio => None,
     }

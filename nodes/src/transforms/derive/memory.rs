@@ -124,6 +124,14 @@ impl Memory {
                 if seconds <= 0.0 {
                     return None;
                 }
+                // Most numbers are these, and need not be told apart from whole ones and from counters.
+                if let (Value::Float(before), Value::Float(after), false) =
+                    (&mut *value, next, counter)
+                {
+                    let by = *after - std::mem::replace(before, *after);
+                    *time = at;
+                    return Value::float(by / seconds * *per);
+                }
                 let grown = grown(value, next, counter);
                 if grown == Grown::Stumbled {
                     return None;
