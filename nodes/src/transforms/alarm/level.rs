@@ -56,7 +56,7 @@ impl Level {
     }
 
     /// What a value says, given the one before it. `None` where a number is asked for and it is none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn judge(&self, value: &Value, before: &Value) -> Option<Verdict> {
         let of = |rings: bool, clears: bool| match (rings, clears) {
             (true, _) => Verdict::Rings,

@@ -22,7 +22,7 @@ use smollama_engine::registry::{Carries, NodeConfig, Problem, Profile, Section};
 use smollama_engine::series::{Series, SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 
-use self::level::Verdict;
+use self::level::{Level, Verdict};
 use self::news::{Event, Voice};
 use self::quiet::Quiet;
 use self::rules::Rules;
@@ -92,9 +92,6 @@ impl Alarm {
             out.reading(DROPPED, reading.clone());
             return;
         };
-        if watch.goes_on(reading, verdict, clock) {
-            return;
-        }
         if let Some(at) = watch.outlasted(rules, reading.time) {
             self.speak(id, at, clock, out);
         }
@@ -219,6 +216,27 @@ impl Alarm {
     }
 }
 
+/// Takes the readings from the front that change nothing, and says how many these are. Apart from the rest, so that what is the same for all
+/// of them is looked up once.
+#[inline(never)]
+fn go_on(
+    level: &Level,
+    series: &mut SeriesMap<Watch>,
+    readings: &[Reading],
+    clock: &mut Timestamp,
+) -> usize {
+    let changes = readings.iter().position(|reading| {
+        let Some(watch) = series.get_mut(reading.series) else { return true };
+        let at = (*clock).max(reading.time);
+        let goes_on = watch.goes_on(level, reading, at);
+        if goes_on {
+            *clock = at;
+        }
+        !goes_on
+    });
+    changes.unwrap_or(readings.len())
+}
+
 /// What port `main` says has no unit.
 fn on_or_off(mut series: Series) -> Series {
     series.unit = None;
@@ -249,12 +267,14 @@ impl Transform for Alarm {
         batch: &Batch,
         out: &mut Outputs,
     ) -> Result<(), NodeError> {
-        let mut clock = now;
-        for reading in batch.readings() {
+        let (mut clock, mut readings) = (now, batch.readings());
+        loop {
+            let gone_on = go_on(&self.rules.level, &mut self.series, readings, &mut clock);
+            let Some((reading, more)) = readings[gone_on..].split_first() else { return Ok(()) };
             clock = clock.max(reading.time);
             self.take(reading, clock, out);
+            readings = more;
         }
-        Ok(())
     }
 
     fn prime(

@@ -166,21 +166,19 @@ impl Watch {
 
     /// Takes a reading that changes nothing, if it is one: of a series that has long been where it is, and stays there.
     #[inline]
-    pub(super) fn goes_on(
-        &mut self,
-        reading: &Reading,
-        verdict: Verdict,
-        clock: Timestamp,
-    ) -> bool {
-        let goes_on = self.steady_but.is_some_and(|ends| ends != verdict);
-        if goes_on {
-            (self.last, self.heard) = (reading.time, self.heard.max(clock));
-            match (&mut self.value, &reading.value) {
-                (Value::Float(last), Value::Float(value)) => *last = *value,
-                (last, value) => last.clone_from(value),
-            }
+    pub(super) fn goes_on(&mut self, level: &Level, reading: &Reading, clock: Timestamp) -> bool {
+        let Some(ends) = self.steady_but.filter(|_| reading.time >= self.last) else {
+            return false;
+        };
+        if level.judge(&reading.value, &self.value).is_none_or(|verdict| verdict == ends) {
+            return false;
         }
-        goes_on
+        (self.last, self.heard) = (reading.time, self.heard.max(clock));
+        match (&mut self.value, &reading.value) {
+            (Value::Float(last), Value::Float(value)) => *last = *value,
+            (last, value) => last.clone_from(value),
+        }
+        true
     }
 
     /// Notes whether the next readings may change nothing. Silence that is learnt is learnt from each of them.

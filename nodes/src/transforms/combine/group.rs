@@ -146,11 +146,10 @@ impl Recipe {
         clock: Timestamp,
     ) -> Option<Value> {
         let Recipe { how, named, at_least, stale_after, numbers, stack, .. } = self;
-        let stale_after = *stale_after;
-        let fresh = |slot: &Slot| {
-            slot.series.is_some()
-                && stale_after.is_none_or(|span| clock < slot.heard.saturating_add(span))
-        };
+        // What was heard at this time or before is stale.
+        let stale = stale_after.map_or(Timestamp::MIN, |span| clock.saturating_sub(span));
+        let forever = stale == Timestamp::MIN;
+        let fresh = |slot: &Slot| slot.series.is_some() && (slot.heard > stale || forever);
         if !*named {
             let values = group.slots.iter().filter(|slot| fresh(slot)).map(|slot| slot.value);
             let How::Function(function) = how else { return None };
