@@ -17,9 +17,6 @@ type ThreeDays = fn(number: usize) -> (String, String);
 
 /// Runs ten tests of three days each, with a hundred restarts in each.
 fn thirty_days(pipeline: &str, restarts: &[&str], three_days: ThreeDays) {
-    let path = root().join(format!("pipelines/examples/{pipeline}.yaml"));
-    let shipped = std::fs::read_to_string(&path).unwrap();
-    let (shipped, _) = shipped.split_once("\ntests:\n").unwrap();
     let tests: String = (0..10)
         .map(|number| {
             let (given, expect) = three_days(number);
@@ -34,12 +31,20 @@ fn thirty_days(pipeline: &str, restarts: &[&str], three_days: ThreeDays) {
             )
         })
         .collect();
+    run_tests(pipeline, &tests, 10);
+}
+
+/// Runs so many tests on a shipped pipeline, in place of its own.
+fn run_tests(pipeline: &str, tests: &str, count: usize) {
+    let path = root().join(format!("pipelines/examples/{pipeline}.yaml"));
+    let shipped = std::fs::read_to_string(&path).unwrap();
+    let (shipped, _) = shipped.split_once("\ntests:\n").unwrap();
     let yaml = format!("{shipped}\ntests:\n{tests}");
     let planned = plan_loaded(text(&path, &yaml), &smollama_nodes::registry());
     let found = planned.diagnostics.render(&planned.files, false);
     let graph = planned.graph.unwrap_or_else(|| panic!("{found}"));
     let cases = testing::tests(&graph);
-    assert_eq!(cases.len(), 10);
+    assert_eq!(cases.len(), count);
     for case in cases {
         let failures = testing::run(&graph, &case);
         assert!(failures.is_empty(), "{pipeline}: {}: {failures:#?}", case.name());
@@ -158,4 +163,47 @@ fn a_thousand_kills_lose_no_alarm_of_the_zigbee_sensors_and_tell_none_twice() {
         // It is low at ten, and well at midnight, which is told in the morning; after the last one there is none.
         (given, count("batteries.news", 5 + 1) + NOTHING_LOST)
     });
+}
+
+/// Fifty in each of four rooms, 192,000 readings. One battery becomes low after ten days, and one sensor dies in a night.
+#[test]
+fn two_hundred_zigbee_sensors_for_thirty_days_tell_of_two() {
+    let mut given = String::new();
+    let mut says = |sensor: &str, field: &str, rest: &str| {
+        let series = format!("node: sensors, source: \"zigbee:{sensor}/{field}\"");
+        given.push_str(&format!("      - {{ {series}, {rest} }}\n"));
+    };
+    for room in ["kitchen", "bath", "bedroom", "cellar"] {
+        for number in 1..=50 {
+            let sensor = format!("{room}-{number}");
+            let warmth =
+                format!("unit: °C, from: 0s, every: 1h, count: 720, value: {}", 18 + number % 5);
+            says(&sensor, "temperature", &warmth);
+            let battery = |count, value, from| {
+                format!("unit: \"%\", from: {from}h, every: 3h, count: {count}, value: {value}")
+            };
+            match (room, number) {
+                ("bedroom", 7) => {
+                    says(&sensor, "battery", &battery(80, 80, 0));
+                    says(&sensor, "battery", &battery(160, 12, 240));
+                }
+                ("bath", 9) => says(&sensor, "battery", &battery(160, 80, 0)),
+                _ => says(&sensor, "battery", &battery(240, 80, 0)),
+            }
+        }
+    }
+    let told = |text: &str| {
+        format!(
+            "      - {{ node: batteries.news, observation: {{ text: \"{text}\" }}, count: 1 }}\n"
+        )
+    };
+    let tests = format!(
+        "  - name: thirty days\n    given:\n{given}    until: 719h\n    expect:\n{}{}{}{}{}",
+        told("bedroom-7/battery (bedroom) is at 12%"),
+        told("bath-9/battery (bath) is silent for 11h"),
+        count("batteries.news", 2),
+        count("temperature", 4 * 720),
+        "      - { node: screen, at: 1m, reading: { source: \"room:bath/temperature\", value: 20, unit: °C } }\n",
+    );
+    run_tests("zigbee", &tests, 1);
 }

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use smollama_engine::batch::ItemKind;
+use smollama_engine::diagnostic::nearest;
 
 use crate::sinks::file::fields::WORDS;
 use crate::sinks::file::{Field, Fields, TimeForm};
@@ -149,8 +150,10 @@ impl<'de> Visitor<'de> for ContentVisitor {
         Content::parse(word).ok_or_else(|| {
             let words: Vec<&str> = WORDS.iter().map(|(word, _)| *word).collect();
             let known = words.join(", ");
+            let meant = nearest(word, words.iter().copied().chain([NUMBER, JSON]));
+            let meant = meant.map_or(String::new(), |meant| format!(" (did you mean `{meant}`?)"));
             E::custom(format!(
-                "`{word}` is nothing a column can hold; it can hold {known}, {NUMBER}, {JSON}, label.NAME and {{ fixed: a text }}"
+                "`{word}` is nothing a column can hold{meant}; it can hold {known}, {NUMBER}, {JSON}, label.NAME and {{ fixed: a text }}"
             ))
         })
     }

@@ -130,7 +130,10 @@ fn settings_that_make_no_sense_are_named() {
         assert!(said.len() == 1 && said[0].starts_with(expected), "{said:?}\n{expected}");
     }
     for (columns, expected) in [
-        (json!({ "a": "vlaue" }), "`vlaue` is nothing a column can hold; it can hold time, source"),
+        (
+            json!({ "a": "vlaue" }),
+            "`vlaue` is nothing a column can hold (did you mean `value`?); it can hold time, source",
+        ),
         (json!({ "a": "time", "A": "value" }), "two columns are named `A`"),
         (json!({ "a": { "fix": "x" } }), "unknown field `fix`, expected `fixed`"),
     ] {
