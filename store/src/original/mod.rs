@@ -32,7 +32,7 @@ pub struct Database {
     path: PathBuf,
     tables: Tables,
     /// Removed with this; after the connection is closed, since fields are dropped in their order.
-    _copy: Option<Copy>,
+    copy: Option<Copy>,
 }
 
 /// The columns of its tables; none where there is no such table.
@@ -76,13 +76,13 @@ impl Database {
         connection.busy_timeout(PATIENCE).map_err(failed)?;
         let tables = Tables::of(&connection).map_err(failed)?;
         tables.check(path)?;
-        Ok(Database { connection, path: path.to_owned(), tables, _copy: copy })
+        Ok(Database { connection, path: path.to_owned(), tables, copy })
     }
 
     /// Whether it had to be copied to be read.
     #[must_use]
     pub fn is_copy(&self) -> bool {
-        self._copy.is_some()
+        self.copy.is_some()
     }
 
     /// How many rows of each table there are, as far as they can be counted.
