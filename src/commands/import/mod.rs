@@ -19,7 +19,7 @@ use self::history::{Data, Tally, Target};
 use self::left::Left;
 use self::old::Old;
 use self::settings::Role;
-use super::init::files::{self, Draft, Outcome};
+use super::init::files::{self, Draft, FileReport};
 use crate::cli::Global;
 use crate::cli::setup::Import;
 use crate::host;
@@ -70,15 +70,6 @@ struct HistoryReport {
     folder: PathBuf,
     #[serde(flatten)]
     tally: Tally,
-}
-
-#[derive(Debug, Serialize)]
-struct FileReport {
-    path: &'static str,
-    outcome: Outcome,
-    /// What would stand in it: with `--dry-run`, and not of a secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
 }
 
 pub(crate) fn import(global: &Global, args: &Import) -> Result<ExitCode, Failure> {

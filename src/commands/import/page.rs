@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::super::init::files::{Draft, Outcome};
-use super::{FileReport, HistoryReport, Report};
+use super::super::init::files::{Draft, FileReport, Outcome};
+use super::{HistoryReport, Report};
 use crate::text::{Paint, Tone, count, plain};
 
 /// The files that would be written; schemas and secrets are left out.
@@ -22,7 +22,7 @@ pub(super) fn page(report: &Report, dry_run: bool, paint: Paint) -> String {
     out += &format!("\n{}\n", paint.strong(&format!("{verb} {folder}")));
     let longest = report.files.iter().map(|file| file.path.len()).max().unwrap_or(0);
     for file in &report.files {
-        let (tone, word) = word(file.outcome);
+        let (tone, word) = file.outcome.word();
         let word = paint.tone(tone, &format!("{word:<8}"));
         out += format!("  {word}  {:<longest$}  {}", file.path, why(file)).trim_end();
         out.push('\n');
@@ -146,17 +146,6 @@ fn kept(history: &HistoryReport) -> Vec<(Tone, &'static str, String)> {
 
 fn shown(path: &Path) -> String {
     plain(&path.display().to_string()).into_owned()
-}
-
-fn word(outcome: Outcome) -> (Tone, &'static str) {
-    match outcome {
-        Outcome::Written => (Tone::Good, "written"),
-        Outcome::Replaced => (Tone::Good, "replaced"),
-        Outcome::Planned => (Tone::Plain, "new"),
-        Outcome::Same => (Tone::Faint, "as it is"),
-        Outcome::Kept => (Tone::Doubtful, "kept"),
-        Outcome::NotNeeded => (Tone::Faint, "left out"),
-    }
 }
 
 fn why(file: &FileReport) -> &'static str {

@@ -13,6 +13,7 @@ use smollama_engine::schema;
 use super::surroundings::{Found, Surroundings};
 use crate::cli::setup::HostPort;
 use crate::host;
+use crate::text::Tone;
 
 /// A file to write.
 #[derive(Debug)]
@@ -46,6 +47,30 @@ pub(in crate::commands) enum Outcome {
     Planned,
     /// There are pipelines already, so that a first one is not needed.
     NotNeeded,
+}
+
+impl Outcome {
+    /// The word for it, and how that is meant.
+    pub(in crate::commands) fn word(self) -> (Tone, &'static str) {
+        match self {
+            Outcome::Written => (Tone::Good, "written"),
+            Outcome::Replaced => (Tone::Good, "replaced"),
+            Outcome::Planned => (Tone::Plain, "new"),
+            Outcome::Same => (Tone::Faint, "as it is"),
+            Outcome::Kept => (Tone::Doubtful, "kept"),
+            Outcome::NotNeeded => (Tone::Faint, "left out"),
+        }
+    }
+}
+
+/// What is said of a file.
+#[derive(Debug, Serialize)]
+pub(in crate::commands) struct FileReport {
+    pub(in crate::commands) path: &'static str,
+    pub(in crate::commands) outcome: Outcome,
+    /// What stands in it, or would: with `--dry-run`, and not of a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::commands) text: Option<String>,
 }
 
 pub(in crate::commands) const CONFIG: &str = "config.yaml";

@@ -9,12 +9,12 @@ use std::process::ExitCode;
 use serde::Serialize;
 use smollama_engine::config::mqtt::{DEFAULT_BROKER, MqttBroker};
 
-use self::files::{Draft, Outcome};
+use self::files::{Draft, FileReport, Outcome};
 use self::surroundings::{Found, Surroundings};
 use crate::cli::Global;
 use crate::cli::setup::{HostPort, Init};
 use crate::terminal::{self, Failure};
-use crate::text::{Paint, Tone, plain};
+use crate::text::{Paint, plain};
 use crate::{client, host};
 
 /// How many sensors are named.
@@ -28,15 +28,6 @@ struct Report {
     files: Vec<FileReport>,
     /// What to type next.
     next: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct FileReport {
-    path: &'static str,
-    outcome: Outcome,
-    /// What stands in it, or would: with `--dry-run`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
 }
 
 pub(crate) fn init(global: &Global, args: &Init) -> Result<ExitCode, Failure> {
@@ -111,14 +102,7 @@ fn page(report: &Report, dry_run: bool, paint: Paint) -> String {
     out += &format!("\n{}\n", paint.strong(&format!("{verb} {folder}")));
     let longest = report.files.iter().map(|file| file.path.len()).max().unwrap_or(0);
     for file in &report.files {
-        let (tone, word) = match file.outcome {
-            Outcome::Written => (Tone::Good, "written"),
-            Outcome::Replaced => (Tone::Good, "replaced"),
-            Outcome::Planned => (Tone::Plain, "new"),
-            Outcome::Same => (Tone::Faint, "as it is"),
-            Outcome::Kept => (Tone::Doubtful, "kept"),
-            Outcome::NotNeeded => (Tone::Faint, "left out"),
-        };
+        let (tone, word) = file.outcome.word();
         let word = paint.tone(tone, &format!("{word:<8}"));
         let line = format!("  {word}  {:<longest$}  {}", file.path, why(file));
         out += &format!("{}\n", line.trim_end());
