@@ -16,7 +16,8 @@ use crate::run::blocking::{Permission, blocking_at_times};
 use crate::run::keep::{Event, Spool};
 use crate::run::queue::{Gauge, Giver, Parcel, queue};
 use crate::run::sink::{
-    Caller, DirectSink, Remains, Retire, Setup, Shelf, SinkCommand, SpooledSink, Ties, Unopened,
+    Caller, DirectSink, Remains, Retire, Setup, Shelf, SinkCommand, SpooledSink, Telling, Ties,
+    Unopened,
 };
 use crate::run::topology::Keep;
 use crate::time::Timestamp;
@@ -122,6 +123,9 @@ impl Yard<'_> {
             commands,
             passes: self.passes.clone(),
             journal: keep.map(|keep| keep.journal.clone()).filter(|_| notes),
+            telling: Telling::new(
+                keep.map(|keep| keep.journal.clone()).filter(|_| delivery != Delivery::Kept),
+            ),
             confirmed: confirmed.unwrap_or(0),
         };
         let run = match spool {

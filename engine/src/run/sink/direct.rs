@@ -186,6 +186,7 @@ impl DirectSink {
 
     /// Writes a batch. False when there is no more time for what the sink does not take.
     async fn write(&mut self, batch: Batch) -> bool {
+        self.ties.telling.before(&batch).await;
         match self.caller.write(&batch).await {
             Wrote::Taken => {
                 self.written = batch.end;
@@ -274,7 +275,7 @@ impl DirectSink {
         self.sure = self.written;
         self.retained.clear();
         self.retained_bytes = 0;
-        self.ties.confirm(&self.caller, self.written);
+        self.ties.confirm(self.caller.now(), self.written).await;
     }
 
     /// What a sink had that broke comes again, or goes to the dead letters where it is given up.

@@ -5,6 +5,7 @@ mod direct;
 mod passes;
 mod shelf;
 mod spooled;
+mod telling;
 mod unopened;
 
 use std::sync::Arc;
@@ -18,12 +19,14 @@ pub(crate) use direct::DirectSink;
 pub(crate) use passes::Passes;
 pub(crate) use shelf::Shelf;
 pub(crate) use spooled::SpooledSink;
+pub(crate) use telling::Telling;
 pub(crate) use unopened::Unopened;
 
 use super::keep::{Event, Journal, Spool};
 use super::queue::Taker;
 use crate::batch::Batch;
 use crate::duration::Duration;
+use crate::time::Timestamp;
 
 /// How often a sink is asked to flush while none come.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
@@ -68,13 +71,14 @@ pub(crate) struct Ties {
     pub(crate) passes: Arc<Passes>,
     /// Where confirmed offsets are noted; `None` where nothing is kept, or the sink knows itself what it has.
     pub(crate) journal: Option<Arc<dyn Journal>>,
+    pub(crate) telling: Telling,
     /// The offset confirmed last.
     pub(crate) confirmed: u64,
 }
 
 impl Ties {
     /// Notes that all up to an offset is with the sink.
-    fn confirm(&mut self, caller: &Caller, end: u64) {
+    async fn confirm(&mut self, now: Timestamp, end: u64) {
         if end <= self.confirmed {
             return;
         }
@@ -82,7 +86,8 @@ impl Ties {
         if let Some(journal) = &self.journal {
             let event = Event::Confirmed { stream: self.stream, end };
             // Without room for it, a replay repeats a little more.
-            let _ = journal.append(caller.now(), &event, None);
+            let _ = journal.append(now, &event, None);
+            self.telling.after().await;
         }
     }
 

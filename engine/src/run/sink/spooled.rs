@@ -7,7 +7,7 @@ use std::time::Duration as StdDuration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, FLUSH_EVERY, Remains, Shelf, SinkCommand, Ties, Wrote, told};
+use super::{Caller, FLUSH_EVERY, Passes, Remains, Shelf, SinkCommand, Ties, Wrote, told};
 use crate::batch::Batch;
 use crate::duration::Duration;
 use crate::time::Timestamp;
@@ -121,8 +121,13 @@ impl SpooledSink {
     async fn deliver(&mut self, batch: Batch) {
         let SpooledSink { caller, shelf, ties, .. } = self;
         let ending = caller.ending.clone();
-        let wrote = meanwhile(caller.address().clone(), shelf, ties, &ending, caller.write(&batch));
-        let wrote = wrote.await;
+        let Ties { passes, telling, .. } = ties;
+        let address = caller.address().clone();
+        let write = async {
+            telling.before(&batch).await;
+            caller.write(&batch).await
+        };
+        let wrote = meanwhile(address, shelf, passes, &ending, write).await;
         match wrote {
             Wrote::Taken | Wrote::Again => {}
             Wrote::Buried => self.shelf.is_buried(),
@@ -144,8 +149,8 @@ impl SpooledSink {
         self.flushed = self.caller.now();
         let SpooledSink { caller, shelf, ties, .. } = self;
         let ending = caller.ending.clone();
-        let flushed = meanwhile(caller.address().clone(), shelf, ties, &ending, caller.flush());
-        let flushed = flushed.await;
+        let address = caller.address().clone();
+        let flushed = meanwhile(address, shelf, &ties.passes, &ending, caller.flush()).await;
         self.look_after().await;
         if flushed {
             self.confirm().await;
@@ -171,7 +176,7 @@ impl SpooledSink {
             return;
         }
         if let Some(end) = self.shelf.confirm().await {
-            self.ties.confirm(&self.caller, end);
+            self.ties.confirm(self.caller.now(), end).await;
         }
     }
 
@@ -207,7 +212,7 @@ impl SpooledSink {
 async fn meanwhile<T>(
     sink: Arc<str>,
     shelf: &mut Shelf,
-    ties: &Ties,
+    passes: &Passes,
     ending: &CancellationToken,
     call: impl Future<Output = T>,
 ) -> T {
@@ -224,7 +229,7 @@ async fn meanwhile<T>(
             () = tokio::time::sleep(PATIENCE), if waiting => {}
         }
         for number in shelf.durable_barriers().await {
-            ties.passes.pass(&sink, number);
+            passes.pass(&sink, number);
         }
         shelf.tell();
     }

@@ -29,8 +29,7 @@ pub(super) fn put_in(graph: &mut Graph, world: &Arc<World>, end: Duration) {
         let stand_in = StandIn { node: real, world: world.clone(), end, real: settings };
         match node.section {
             Section::Sources => {
-                // Its own journal is what a recording is; here its sender repeats what was not kept.
-                node.profile.promises |= node.profile.pace == Some(Pace::Recorded);
+                node.profile.promises = is_sent_again(&node.profile);
                 node.profile.pace = Some(Pace::Live);
                 node.profile.ends = false;
                 node.every = None;
@@ -43,6 +42,12 @@ pub(super) fn put_in(graph: &mut Graph, world: &Arc<World>, end: Duration) {
             Section::Transforms | Section::Agents => {}
         }
     }
+}
+
+/// Whether what the host did not keep comes again: its sender was promised something, or it is read again of a recording or a file that grows.
+fn is_sent_again(profile: &Profile) -> bool {
+    let grows = profile.waits && !profile.reads.is_empty();
+    profile.promises || grows || profile.pace == Some(Pace::Recorded)
 }
 
 /// The settings of a stand-in.
@@ -72,7 +77,7 @@ impl Settings for StandIn {
         let pace = self.node.profile.pace;
         Ok(match self.node.section {
             Section::Sources => {
-                let promises = self.node.profile.promises || pace == Some(Pace::Recorded);
+                let promises = is_sent_again(&self.node.profile);
                 let polled = matches!(pace, Some(Pace::Polled(_) | Pace::Simulated(_)));
                 let next = world.begin_at(&address, promises);
                 let end = self.end;

@@ -84,6 +84,43 @@ fn a_power_cut_loses_nothing_that_was_promised() {
     }
 }
 
+/// What time alone brings about is journaled for nobody who waits, and nothing else comes before the power is cut.
+#[test]
+fn a_power_cut_right_after_news_does_not_tell_it_again() {
+    // The first is told that it arrived; to the second nobody answers, and it is journaled for another's sake.
+    let sinks = [
+        "post: { inputs: [words], ear: { delivery: sent } }",
+        "post: { inputs: [words], ear: {} }\n  file: { inputs: [door], ear: { delivery: kept } }",
+    ];
+    for (sinks, at) in sinks.iter().flat_map(|sinks| {
+        ["1h0m0.001s", "1h0m0.2s", "1h0m1s", "1h0m4s", "1h0m20s"].map(|at| (sinks, at))
+    }) {
+        let said = outcome(&format!(
+            "\
+pipeline: home
+sources:
+  door: {{ as: door, mouth: {{}} }}
+transforms:
+  hours: {{ inputs: [door], gather: {{ every: 1h }} }}
+  words: {{ inputs: [hours], tell: {{}} }}
+sinks:
+  {sinks}
+tests:
+  - name: test
+    given: [{{ node: door, from: 30s, every: 1m, count: 120, value: 1 }}]
+    faults: [{{ restart: power_cut, at: {at} }}]
+    expect:
+      - {{ node: words, at: 1h, count: 1 }}
+      - {{ node: words, count: 2 }}
+      - {{ node: post, lost: 0 }}
+      - {{ node: post, doubled: 0 }}
+      - {{ node: post, count: 2 }}
+"
+        ));
+        assert_eq!(said, OK, "{at}: {sinks}");
+    }
+}
+
 /// A full journal acknowledges nothing, so a sender that is promised something sends it again; what comes otherwise is gone.
 #[test]
 fn a_full_disk_loses_only_what_nobody_promised() {
