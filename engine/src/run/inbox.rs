@@ -58,6 +58,8 @@ pub(crate) struct Ledger {
     pub(crate) journal: Option<Arc<dyn Journal>>,
     counter: AtomicU64,
     refused: AtomicU64,
+    /// The number up to which the journal is known to be durable. Held while it is synced, so that one sync is for all who ask meanwhile.
+    durable: Arc<tokio::sync::Mutex<u64>>,
 }
 
 impl Ledger {
@@ -76,6 +78,25 @@ impl Ledger {
             Some(journal) => journal.last_seq(),
             None => self.counter.load(Ordering::Relaxed),
         }
+    }
+
+    /// Waits until what entered so far is durable, or the disk says no.
+    pub(crate) async fn make_durable(&self) {
+        let Some(journal) = self.journal.clone() else { return };
+        let wanted = journal.last_seq();
+        let mut durable = self.durable.clone().lock_owned().await;
+        if *durable >= wanted {
+            return;
+        }
+        let sync = move || {
+            let last = journal.last_seq();
+            // What the disk says stands in the status of the journal.
+            if journal.sync().is_ok() {
+                *durable = last;
+            }
+        };
+        // Fails where the runtime ends.
+        drop(tokio::task::spawn_blocking(sync).await);
     }
 
     /// A number for what is not journaled.

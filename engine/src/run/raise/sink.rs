@@ -123,9 +123,7 @@ impl Yard<'_> {
             commands,
             passes: self.passes.clone(),
             journal: keep.map(|keep| keep.journal.clone()).filter(|_| notes),
-            telling: Telling::new(
-                keep.map(|keep| keep.journal.clone()).filter(|_| delivery != Delivery::Kept),
-            ),
+            telling: Telling::new((delivery != Delivery::Kept).then(|| self.ledger.clone())),
             confirmed: confirmed.unwrap_or(0),
         };
         let run = match spool {
