@@ -22,7 +22,7 @@ use smollama_engine::registry::{Carries, NodeConfig, Problem, Profile, Section};
 use smollama_engine::series::{Series, SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 
-use self::level::{Level, Verdict};
+use self::level::{Bands, Verdict};
 use self::news::{Event, Voice};
 use self::quiet::Quiet;
 use self::rules::Rules;
@@ -92,6 +92,9 @@ impl Alarm {
             out.reading(DROPPED, reading.clone());
             return;
         };
+        if watch.stays(verdict, reading, clock) {
+            return;
+        }
         if let Some(at) = watch.outlasted(rules, reading.time) {
             self.speak(id, at, clock, out);
         }
@@ -220,21 +223,24 @@ impl Alarm {
 /// of them is looked up once.
 #[inline(never)]
 fn go_on(
-    level: &Level,
+    bands: &Bands,
     series: &mut SeriesMap<Watch>,
     readings: &[Reading],
     clock: &mut Timestamp,
 ) -> usize {
-    let changes = readings.iter().position(|reading| {
-        let Some(watch) = series.get_mut(reading.series) else { return true };
-        let at = (*clock).max(reading.time);
-        let goes_on = watch.goes_on(level, reading, at);
-        if goes_on {
-            *clock = at;
+    let mut gone_on = 0;
+    let mut at = *clock;
+    for reading in readings {
+        let Some(watch) = series.get_mut(reading.series) else { break };
+        let now = at.max(reading.time);
+        if !watch.goes_on(bands, reading, now) {
+            break;
         }
-        !goes_on
-    });
-    changes.unwrap_or(readings.len())
+        at = now;
+        gone_on += 1;
+    }
+    *clock = at;
+    gone_on
 }
 
 /// What port `main` says has no unit.
@@ -269,7 +275,7 @@ impl Transform for Alarm {
     ) -> Result<(), NodeError> {
         let (mut clock, mut readings) = (now, batch.readings());
         loop {
-            let gone_on = go_on(&self.rules.level, &mut self.series, readings, &mut clock);
+            let gone_on = go_on(&self.rules.bands, &mut self.series, readings, &mut clock);
             let Some((reading, more)) = readings[gone_on..].split_first() else { return Ok(()) };
             clock = clock.max(reading.time);
             self.take(reading, clock, out);

@@ -2,7 +2,7 @@
 
 use smollama_engine::duration::Duration;
 
-use super::level::Level;
+use super::level::{Bands, Level};
 use super::settings::{AlarmConfig, Flapping};
 use crate::transforms::cadence;
 use crate::transforms::cadence::MissingAfter;
@@ -11,6 +11,7 @@ use crate::transforms::cadence::MissingAfter;
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) level: Level,
+    pub(super) bands: Bands,
     pub(super) hold: Duration,
     pub(super) clear_hold: Duration,
     pub(super) remind: Option<Duration>,
@@ -20,8 +21,10 @@ pub(super) struct Rules {
 
 impl Rules {
     pub(super) fn new(config: &AlarmConfig) -> Rules {
+        let level = Level::new(config);
         Rules {
-            level: Level::new(config),
+            bands: Bands::new(&level),
+            level,
             hold: config.hold,
             clear_hold: config.clear_hold(),
             remind: config.remind,

@@ -7,7 +7,7 @@ use smollama_engine::duration::Duration;
 use smollama_engine::reading::{Reading, Value};
 use smollama_engine::time::Timestamp;
 
-use super::level::{Level, Verdict};
+use super::level::{Bands, Level, Steady, Verdict};
 use super::rules::Rules;
 use super::settings::Flapping;
 use crate::transforms::cadence::{Cadence, MissingAfter};
@@ -48,9 +48,8 @@ pub(super) struct Watch {
     last: Timestamp,
     heard: Timestamp,
     value: Value,
-    /// Where nothing changes but by a verdict: that verdict.
-    #[serde(skip)]
-    steady_but: Option<Verdict>,
+    #[serde(skip, default = "unsettled")]
+    steady: Steady,
     pub(super) rest: Box<Rest>,
 }
 
@@ -100,7 +99,7 @@ impl Watch {
             last: reading.time,
             heard: clock,
             value: reading.value.clone(),
-            steady_but: None,
+            steady: Steady::No,
             rest: Box::new(Rest {
                 cadence: Cadence::default(),
                 pending: None,
@@ -164,21 +163,33 @@ impl Watch {
         }
     }
 
-    /// Takes a reading that changes nothing, if it is one: of a series that has long been where it is, and stays there.
+    /// Takes a number that changes nothing, if it is one: of a series that has long been where it is, and stays there.
     #[inline]
-    pub(super) fn goes_on(&mut self, level: &Level, reading: &Reading, clock: Timestamp) -> bool {
-        let Some(ends) = self.steady_but.filter(|_| reading.time >= self.last) else {
+    pub(super) fn goes_on(&mut self, bands: &Bands, reading: &Reading, clock: Timestamp) -> bool {
+        let (Value::Float(x), Value::Float(last)) = (&reading.value, &mut self.value) else {
             return false;
         };
-        if level.judge(&reading.value, &self.value).is_none_or(|verdict| verdict == ends) {
+        if !bands.of(self.steady).holds(*x) || reading.time < self.last {
             return false;
         }
+        *last = *x;
         (self.last, self.heard) = (reading.time, self.heard.max(clock));
-        match (&mut self.value, &reading.value) {
-            (Value::Float(last), Value::Float(value)) => *last = *value,
-            (last, value) => last.clone_from(value),
-        }
         true
+    }
+
+    /// Takes a value that says this and changes nothing, if it is one.
+    pub(super) fn stays(&mut self, verdict: Verdict, reading: &Reading, clock: Timestamp) -> bool {
+        let stays = self.steady.goes_on(verdict);
+        if stays {
+            self.note(reading, clock);
+        }
+        stays
+    }
+
+    #[inline]
+    fn note(&mut self, reading: &Reading, clock: Timestamp) {
+        (self.last, self.heard) = (reading.time, self.heard.max(clock));
+        self.value.clone_from(&reading.value);
     }
 
     /// Notes whether the next readings may change nothing. Silence that is learnt is learnt from each of them.
@@ -189,8 +200,11 @@ impl Watch {
             || self.rest.flapping
             || self.is_unsaid()
             || rules.missing == Some(MissingAfter::Learned);
-        let ends = if self.rest.rings { Verdict::Clears } else { Verdict::Rings };
-        self.steady_but = (!moves).then_some(ends);
+        self.steady = match self.rest.rings {
+            _ if moves => Steady::No,
+            true => Steady::Rings,
+            false => Steady::Quiet,
+        };
     }
 
     /// Whether there is something that a port has not said.
@@ -233,8 +247,7 @@ impl Watch {
             self.rest.cadence.note(clock.since(self.heard));
         }
         self.rest.silent = false;
-        (self.last, self.heard) = (reading.time, self.heard.max(clock));
-        self.value.clone_from(&reading.value);
+        self.note(reading, clock);
         self.judge(rules, verdict, clock);
     }
 
@@ -410,6 +423,10 @@ impl Watch {
         self.rest.remind = rules.remind.filter(|_| more).and_then(|span| after(at, span));
         Some(at)
     }
+}
+
+fn unsettled() -> Steady {
+    Steady::No
 }
 
 /// An instant so much later; `None` where there is none.
