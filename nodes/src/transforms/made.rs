@@ -17,6 +17,15 @@ pub(super) enum Made {
 }
 
 impl Made {
+    /// Its number, where it is made already.
+    #[inline]
+    pub(super) fn known(self) -> Option<SeriesId> {
+        match self {
+            Made::Known(id) => Some(id),
+            Made::New | Made::Refused => None,
+        }
+    }
+
     /// Its number, where it is made from one other; what stands in the way goes to the dead letters, once.
     #[inline]
     pub(super) fn id(
@@ -62,10 +71,7 @@ impl Made {
         if let Made::New = self {
             self.make(out, make);
         }
-        match self {
-            Made::Known(id) => Some(*id),
-            Made::New | Made::Refused => None,
-        }
+        self.known()
     }
 
     #[cold]

@@ -52,13 +52,13 @@ pub(super) struct Summing {
     pub(super) max_gap: Option<Duration>,
 }
 
-/// What is remembered of one series.
+/// What is remembered of one series: small, so that the caches hold it for thousands of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Memory {
     /// The last number and its time: of a difference or a rate.
     Last { value: Value, time: Timestamp },
     /// The last readings.
-    Recent(Recent),
+    Recent(Box<Recent>),
     /// The average so far and when it was made.
     Average { mean: f64, time: Timestamp },
     /// The last number, and the sum so far with what it lost by rounding.
@@ -75,7 +75,7 @@ impl Memory {
         let number = value.as_f64().unwrap_or(0.0);
         match kind {
             Kind::Difference | Kind::Rate => Memory::Last { value: value.clone(), time },
-            Kind::MovingAverage => Memory::Recent(Recent::default()),
+            Kind::MovingAverage => Memory::Recent(Box::default()),
             Kind::ExponentialAverage => Memory::Average { mean: number, time },
             Kind::Integral => Memory::Sum { value: number, time, sum: 0.0, lost: 0.0 },
             Kind::TimeIn => {
@@ -103,16 +103,15 @@ impl Memory {
         }
     }
 
-    /// What follows from a number that is not older than the last one; `None` where that is nothing.
+    /// What follows from a value that is not older than the last one, and its number; `None` where that is nothing.
     #[inline]
     pub(super) fn step(
         &mut self,
         step: &mut Step,
         at: Timestamp,
-        next: &Value,
+        (next, number): (&Value, f64),
         counter: bool,
     ) -> Option<Value> {
-        let number = next.as_f64()?;
         match (self, step) {
             (Memory::Last { value, time }, Step::Difference) => {
                 let grown = grown(value, next, counter);

@@ -73,8 +73,16 @@ struct Derived {
 /// What follows from the settings and what the series is: looked up once.
 struct Fixed {
     counter: bool,
-    conversion: Option<Conversion>,
+    conversion: Option<Box<Conversion>>,
     made: Made,
+}
+
+impl Fixed {
+    /// The series that its values come out under as they are, where that is known.
+    #[inline]
+    fn plainly(&self) -> Option<SeriesId> {
+        self.made.known().filter(|_| self.conversion.is_none() && !self.counter)
+    }
 }
 
 impl Derived {
@@ -148,7 +156,9 @@ impl Rules {
                 None => Err(format!("it has no unit to be converted to `{to}`")),
             };
             match found {
-                Ok(found) => conversion = Some(found).filter(|found| !found.changes_nothing()),
+                Ok(found) => {
+                    conversion = (!found.changes_nothing()).then(|| Box::new(found));
+                }
                 Err(error) => (made, reason) = (Made::Refused, Some(error)),
             }
         }
@@ -258,10 +268,10 @@ impl Derive {
     fn first(&mut self, reading: &Reading, out: &mut Outputs) {
         let Derive { rules, step, series } = self;
         let id = reading.series;
-        if reading.value.as_f64().is_none() {
+        let Some(number) = reading.value.as_f64() else {
             out.reading(DROPPED, reading.clone());
             return;
-        }
+        };
         let fixed = rules.first(id, out);
         let memory = Memory::new(rules.kind, reading.time, &reading.value);
         let mut one = Derived { last: reading.time, memory, fixed };
@@ -269,11 +279,62 @@ impl Derive {
             out.reading(DROPPED, reading.clone());
         } else if Memory::says_at_once(rules.kind)
             && let Some(value) =
-                one.memory.step(step, reading.time, &reading.value, one.fixed.counter)
+                one.memory.step(step, reading.time, (&reading.value, number), one.fixed.counter)
         {
             rules.emit(&mut one.fixed, id, reading.time, value, out);
         }
         series.insert(id, one);
+    }
+}
+
+/// Takes the readings from the front that nothing is special about, and says how many these are. Apart from the rest, so that what is the same
+/// for all of them is looked up once.
+#[inline(never)]
+fn go_on(
+    step: &mut Step,
+    series: &mut SeriesMap<Derived>,
+    readings: &[Reading],
+    main: &mut Vec<Reading>,
+) -> usize {
+    for (at, reading) in readings.iter().enumerate() {
+        let (Some(one), Some(number)) = (series.get_mut(reading.series), reading.value.as_f64())
+        else {
+            return at;
+        };
+        let Some(made) = one.fixed.plainly().filter(|_| reading.time >= one.last) else {
+            return at;
+        };
+        one.last = reading.time;
+        let value = (&reading.value, number);
+        if let Some(value) = one.memory.step(step, reading.time, value, false) {
+            main.push(Reading::new(reading.time, made, value));
+        }
+    }
+    readings.len()
+}
+
+impl Derive {
+    fn take(&mut self, reading: &Reading, out: &mut Outputs) {
+        let Derive { rules, step, series } = self;
+        let (id, time) = (reading.series, reading.time);
+        let Some(one) = series.get_mut(id) else {
+            self.first(reading, out);
+            return;
+        };
+        if time < one.last {
+            out.reading(LATE, reading.clone());
+            return;
+        }
+        let number = reading.value.as_f64().filter(|_| one.fixed.made != Made::Refused);
+        let Some(number) = number else {
+            out.reading(DROPPED, reading.clone());
+            return;
+        };
+        one.last = time;
+        let value = (&reading.value, number);
+        if let Some(value) = one.memory.step(step, time, value, one.fixed.counter) {
+            rules.emit(&mut one.fixed, id, time, value, out);
+        }
     }
 }
 
@@ -285,27 +346,16 @@ impl Transform for Derive {
         batch: &Batch,
         out: &mut Outputs,
     ) -> Result<(), NodeError> {
-        for reading in batch.readings() {
-            let Derive { rules, step, series } = self;
-            let (id, time) = (reading.series, reading.time);
-            let Some(one) = series.get_mut(id) else {
-                self.first(reading, out);
-                continue;
-            };
-            if time < one.last {
-                out.reading(LATE, reading.clone());
-                continue;
+        let mut readings = batch.readings();
+        loop {
+            if let Some(main) = out.readings_mut(MAIN) {
+                let gone_on = go_on(&mut self.step, &mut self.series, readings, main);
+                readings = &readings[gone_on..];
             }
-            if one.fixed.made == Made::Refused || reading.value.as_f64().is_none() {
-                out.reading(DROPPED, reading.clone());
-                continue;
-            }
-            one.last = time;
-            if let Some(value) = one.memory.step(step, time, &reading.value, one.fixed.counter) {
-                rules.emit(&mut one.fixed, id, time, value, out);
-            }
+            let Some((reading, more)) = readings.split_first() else { return Ok(()) };
+            self.take(reading, out);
+            readings = more;
         }
-        Ok(())
     }
 
     fn forget(
