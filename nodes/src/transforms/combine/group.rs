@@ -146,15 +146,15 @@ impl Recipe {
         clock: Timestamp,
     ) -> Option<Value> {
         let Recipe { how, named, at_least, stale_after, numbers, stack, .. } = self;
-        // What was heard at this time or before is stale.
-        let stale = stale_after.map_or(Timestamp::MIN, |span| clock.saturating_sub(span));
-        let forever = stale == Timestamp::MIN;
-        let fresh = |slot: &Slot| slot.series.is_some() && (slot.heard > stale || forever);
+        // What was heard before this is stale.
+        let fresh = stale_after.map_or(Timestamp::MIN, |span| {
+            clock.saturating_sub(span).saturating_add(Duration::from_micros(1))
+        });
         if !*named {
-            let values = group.slots.iter().filter(|slot| fresh(slot)).map(|slot| slot.value);
             let How::Function(function) = how else { return None };
-            return of_all(*function, values, *at_least, numbers);
+            return of_all(*function, &group.slots, fresh, *at_least, numbers);
         }
+        let fresh = |slot: &Slot| slot.series.is_some() && slot.heard >= fresh;
         numbers.clear();
         for (own, shared) in group.slots.iter().zip(&common.slots) {
             let slot = if fresh(own) { own } else { Some(shared).filter(|slot| fresh(slot))? };
@@ -170,16 +170,18 @@ impl Recipe {
     }
 }
 
-/// What a function makes of any number of values, if these are enough.
+/// What a function makes of the values that were heard at a time or after it, if these are enough.
 #[inline]
 fn of_all(
     function: Function,
-    values: impl Iterator<Item = f64>,
+    slots: &[Slot],
+    fresh: Timestamp,
     at_least: usize,
     kept: &mut Vec<f64>,
 ) -> Option<Value> {
     // What a function does with each value is chosen once, and not for each.
     let mut count = 0usize;
+    let values = slots.iter().filter(|slot| slot.heard >= fresh).map(|slot| slot.value);
     let values = values.inspect(|_| count += 1);
     let made = match function {
         Function::Mean | Function::Sum => values.fold(0.0, |sum, value| sum + value),

@@ -90,16 +90,10 @@ impl Members {
         }
     }
 
-    /// Puts a value into a slot of its own, or into those of names; of the group, or of what is common.
+    /// Puts a value into the slots of some names; of the group, or of what is common.
     #[inline]
-    pub(super) fn set(&mut self, group: Option<u32>, names: u32, own: Option<u32>, value: Slot) {
+    pub(super) fn set(&mut self, group: Option<u32>, names: u32, value: Slot) {
         let Some(group) = self.group_mut(group) else { return };
-        if let Some(own) = own {
-            if let Some(slot) = group.slots.get_mut(own as usize) {
-                *slot = value;
-            }
-            return;
-        }
         let slots = group.slots.iter_mut().enumerate();
         slots.filter(|(at, _)| names & 1 << at != 0).for_each(|(_, slot)| *slot = value);
     }
@@ -266,13 +260,16 @@ impl Members {
             let slot = Slot { series: Some(id), value, heard };
             match place {
                 Place::Out => continue,
-                Place::Own { group, slot: at } => self.set(Some(group), 0, Some(at), slot),
-                Place::Named { group, .. } if same_settings => {
-                    self.set(group, one.holds, None, slot);
+                Place::Own { group, slot: at } => {
+                    let group = self.group_mut(Some(group));
+                    if let Some(own) = group.and_then(|group| group.slots.get_mut(at as usize)) {
+                        *own = slot;
+                    }
                 }
+                Place::Named { group, .. } if same_settings => self.set(group, one.holds, slot),
                 Place::Named { group, names } => {
                     let newer = self.newer(group, names, heard);
-                    self.set(group, newer, None, slot);
+                    self.set(group, newer, slot);
                 }
             }
             if let Some(group) = place.group().and_then(|group| self.group_mut(Some(group))) {

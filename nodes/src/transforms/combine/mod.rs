@@ -49,10 +49,8 @@ impl NodeConfig for CombineConfig {
         };
         let common = Group::new(recipe.slots());
         Ok(Node::Transform(Box::new(Combine {
-            config: self.clone(),
             settings: fnv1a(format!("{self:?}").as_bytes()),
-            context: context.clone(),
-            recipe,
+            maker: Maker { config: self.clone(), context: context.clone(), recipe },
             members: Members::new(common),
             due: None,
             turn: Vec::new(),
@@ -61,11 +59,9 @@ impl NodeConfig for CombineConfig {
 }
 
 struct Combine {
-    config: CombineConfig,
     /// A hash of the settings, by which those of a predecessor are known to be others.
     settings: u64,
-    context: Context,
-    recipe: Recipe,
+    maker: Maker,
     members: Members,
     /// With `every`: when what came in comes out.
     due: Option<Timestamp>,
@@ -77,7 +73,7 @@ impl Combine {
     /// Takes a reading, which takes effect at `clock`.
     #[inline]
     fn take(&mut self, reading: &Reading, clock: Timestamp, out: &mut Outputs) {
-        let Some(value) = self.recipe.number(&reading.value) else {
+        let Some(value) = self.maker.recipe.number(&reading.value) else {
             out.reading(DROPPED, reading.clone());
             return;
         };
@@ -95,18 +91,17 @@ impl Combine {
         match member.place {
             Place::Out => out.reading(DROPPED, reading.clone()),
             Place::Own { group, slot: at } => {
-                self.members.set(Some(group), 0, Some(at), slot);
-                self.came(group, reading.time, clock, out);
+                self.came(group, Some((at, slot)), reading.time, clock, out);
             }
             Place::Named { group: Some(group), names } => {
-                self.members.set(Some(group), names, None, slot);
-                self.came(group, reading.time, clock, out);
+                self.members.set(Some(group), names, slot);
+                self.came(group, None, reading.time, clock, out);
             }
             Place::Named { group: None, names } => {
-                self.members.set(None, names, None, slot);
+                self.members.set(None, names, slot);
                 let mut turn = std::mem::take(&mut self.turn);
                 turn.extend(self.members.groups.numbers());
-                turn.drain(..).for_each(|group| self.came(group, reading.time, clock, out));
+                turn.drain(..).for_each(|group| self.came(group, None, reading.time, clock, out));
                 self.turn = turn;
             }
         }
@@ -116,43 +111,40 @@ impl Combine {
     #[cold]
     fn first(&mut self, reading: &Reading, clock: Timestamp, out: &mut Outputs) {
         let id = reading.series;
-        let series = self.context.series(id);
-        if let Err(why) = self.members.admit(id, &series, &self.recipe, &self.config) {
+        let Maker { config, context, recipe } = &self.maker;
+        let series = context.series(id);
+        if let Err(why) = self.members.admit(id, &series, recipe, config) {
             let origin = series.source.name().to_owned();
-            let reason = format!("`{origin}` is left out of `{}`: {why}", self.context.address);
+            let reason = format!("`{origin}` is left out of `{}`: {why}", context.address);
             out.reject(Reject { reason, origin, bytes: Vec::new() });
         }
         self.take(reading, clock, out);
     }
 
-    /// Something came in for a group.
+    /// Something came in for a group: into a slot of its own, if that is given.
     #[inline]
-    fn came(&mut self, group: u32, at: Timestamp, clock: Timestamp, out: &mut Outputs) {
-        let Some(every) = self.config.every else {
-            self.emit(group, at, clock, out);
-            return;
-        };
-        if let Some(group) = self.members.groups.get_mut(group) {
-            group.of.pending = true;
+    fn came(
+        &mut self,
+        group: u32,
+        own: Option<(u32, Slot)>,
+        at: Timestamp,
+        clock: Timestamp,
+        out: &mut Outputs,
+    ) {
+        let Combine { maker, members: Members { groups, common, .. }, due, .. } = self;
+        let Some(group) = groups.get_mut(group) else { return };
+        if let Some((place, value)) = own
+            && let Some(slot) = group.of.slots.get_mut(place as usize)
+        {
+            *slot = value;
         }
-        if self.due.is_none() {
-            self.due = Some(clock.floor_to(every).saturating_add(every));
+        match maker.config.every {
+            None => maker.emit(group, common, at, clock, out),
+            Some(every) => {
+                group.of.pending = true;
+                due.get_or_insert_with(|| clock.floor_to(every).saturating_add(every));
+            }
         }
-    }
-
-    /// Emits what a group makes at `clock`, if it makes anything.
-    #[inline]
-    fn emit(&mut self, group: u32, at: Timestamp, clock: Timestamp, out: &mut Outputs) {
-        let Combine { config, context, recipe, members, .. } = self;
-        let Members { groups, common, .. } = members;
-        let Some(groups::Group { key, of: group, .. }) = groups.get_mut(group) else { return };
-        group.pending = false;
-        let Some(value) = recipe.make(group, common, clock) else { return };
-        let unit = &group.unit;
-        let make = || context.host.series.intern_derived(&series_of(config, context, key, unit));
-        let Some(made) = group.made.id_of_several(context, out, make) else { return };
-        group.latest = group.latest.max(at);
-        out.reading(MAIN, Reading::new(group.latest, made, value));
     }
 
     /// Emits what waits, by the keys of the groups: at a time, or when each heard something last.
@@ -165,12 +157,40 @@ impl Combine {
     }
 
     fn emit_if_pending(&mut self, group: u32, at: Option<Timestamp>, out: &mut Outputs) {
-        let common = self.members.common.heard();
-        let Some(pending) = self.members.groups.get(group).filter(|group| group.of.pending) else {
-            return;
-        };
-        let at = at.unwrap_or(pending.of.heard().max(common));
-        self.emit(group, at, at, out);
+        let Combine { maker, members: Members { groups, common, .. }, .. } = self;
+        let Some(group) = groups.get_mut(group).filter(|group| group.of.pending) else { return };
+        let at = at.unwrap_or_else(|| group.of.heard().max(common.heard()));
+        maker.emit(group, common, at, at, out);
+    }
+}
+
+/// Makes readings of groups.
+struct Maker {
+    config: CombineConfig,
+    context: Context,
+    recipe: Recipe,
+}
+
+impl Maker {
+    /// Emits what a group makes at `clock`, if it makes anything.
+    #[inline]
+    fn emit(
+        &mut self,
+        group: &mut groups::Group<Group>,
+        common: &Group,
+        at: Timestamp,
+        clock: Timestamp,
+        out: &mut Outputs,
+    ) {
+        let Maker { config, context, recipe } = self;
+        let groups::Group { key, of: group, .. } = group;
+        group.pending = false;
+        let Some(value) = recipe.make(group, common, clock) else { return };
+        let unit = &group.unit;
+        let make = || context.host.series.intern_derived(&series_of(config, context, key, unit));
+        let Some(made) = group.made.id_of_several(context, out, make) else { return };
+        group.latest = group.latest.max(at);
+        out.reading(MAIN, Reading::new(group.latest, made, value));
     }
 }
 
@@ -190,6 +210,43 @@ fn series_of(
     }
 }
 
+/// Takes the readings from the front that nothing is special about, and says how many these are. Apart from the rest, so that what is the same
+/// for all of them is looked up once.
+#[inline(never)]
+fn go_on(
+    recipe: &mut Recipe,
+    members: &mut Members,
+    readings: &[Reading],
+    clock: &mut Timestamp,
+    main: &mut Vec<Reading>,
+) -> usize {
+    let Members { of: members, groups, common, .. } = members;
+    for (at, reading) in readings.iter().enumerate() {
+        let (Some(member), Some(value)) =
+            (members.get_mut(reading.series), recipe.number(&reading.value))
+        else {
+            return at;
+        };
+        let Place::Own { group, slot } = member.place else { return at };
+        let Some(groups::Group { of: group, .. }) = groups.get_mut(group) else { return at };
+        let (Some(slot), Some(made)) = (group.slots.get_mut(slot as usize), group.made.known())
+        else {
+            return at;
+        };
+        if reading.time < member.last {
+            return at;
+        }
+        *clock = reading.time.max(*clock);
+        (member.last, member.heard, member.value) = (reading.time, *clock, value);
+        (slot.value, slot.heard) = (value, *clock);
+        if let Some(value) = recipe.make(group, common, *clock) {
+            group.latest = group.latest.max(reading.time);
+            main.push(Reading::new(group.latest, made, value));
+        }
+    }
+    readings.len()
+}
+
 impl Transform for Combine {
     fn apply(
         &mut self,
@@ -198,12 +255,20 @@ impl Transform for Combine {
         batch: &Batch,
         out: &mut Outputs,
     ) -> Result<(), NodeError> {
-        let mut clock = now;
-        for reading in batch.readings() {
+        let (mut clock, mut readings) = (now, batch.readings());
+        loop {
+            if self.maker.config.every.is_none()
+                && let Some(main) = out.readings_mut(MAIN)
+            {
+                let Combine { maker, members, .. } = self;
+                let gone_on = go_on(&mut maker.recipe, members, readings, &mut clock, main);
+                readings = &readings[gone_on..];
+            }
+            let Some((reading, more)) = readings.split_first() else { return Ok(()) };
             clock = clock.max(reading.time);
             self.take(reading, clock, out);
+            readings = more;
         }
-        Ok(())
     }
 
     fn next_tick(&self) -> Option<Timestamp> {
@@ -212,7 +277,7 @@ impl Transform for Combine {
 
     fn tick_lead(&self) -> Option<Duration> {
         // A reading can come an instant before all are due.
-        self.config.every.map(|_| Duration::ZERO)
+        self.maker.config.every.map(|_| Duration::ZERO)
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outputs) -> Result<(), NodeError> {
@@ -239,8 +304,9 @@ impl Transform for Combine {
                 self.emit_if_pending(group, None, out);
             }
             let Some(gone) = self.members.remove(id) else { continue };
-            let series = series_of(&self.config, &self.context, &gone.key, &gone.of.unit);
-            silent.extend(self.context.host.series.find(&series));
+            let Maker { config, context, .. } = &self.maker;
+            let series = series_of(config, context, &gone.key, &gone.of.unit);
+            silent.extend(context.host.series.find(&series));
         }
         Ok(())
     }
@@ -253,9 +319,10 @@ impl Transform for Combine {
         let (stored, (settings, due)) =
             state.read_series::<members::Stored, (u64, Option<Timestamp>)>(STATE_VERSION)?;
         let same = settings == self.settings;
-        self.members.restore(&stored, same, &self.context, &self.recipe, &self.config);
+        let Maker { config, context, recipe } = &self.maker;
+        self.members.restore(&stored, same, context, recipe, config);
         // By the multiples of now, and not before what waits was due.
-        self.due = due.zip(self.config.every).map(|(due, every)| {
+        self.due = due.zip(config.every).map(|(due, every)| {
             let whole = due.floor_to(every);
             if whole == due { due } else { whole.saturating_add(every) }
         });
