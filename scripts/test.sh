@@ -13,8 +13,11 @@ need() { # need COMMAND PACKAGE: has the package installed if there is no such c
 
 need cc build-essential
 need python3 python3
-# A broker, on the path of services.
+# A broker, on the path of services, and its clients.
 PATH="$PATH:/usr/sbin" need mosquitto mosquitto
+need mosquitto_pub mosquitto-clients
+need openssl openssl
+need ip iproute2
 python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-command python3-venv
 
 # Readers that others wrote open the history, and ours opens their files.
