@@ -100,7 +100,7 @@ pub struct MqttConfig {
     #[serde(default)]
     pub whole_sources: bool,
     /// What a retained message is, which the broker kept and sends when this host subscribes: it may be as old as it likes. `value`: the last
-    /// value of a series that has none yet, and no reading. `gate` knows by it whether it is open; `dedup` and an alarm for `changed` compare the first reading with it; it is not counted, goes to no
+    /// value of a series that has none yet, and no reading. `gate` knows by it whether it is open, and `combine` what else there is; `dedup` and an alarm for `changed` compare the first reading with it; it is not counted, goes to no
     /// sink, and rings no alarm. One that cannot be understood is left out. `reading`: a reading like any other. `ignore`: nothing. Default: `value`.
     #[serde(default)]
     pub retained: Retained,

@@ -90,12 +90,43 @@ impl Members {
         }
     }
 
-    /// Puts a value into the slots of some names; of the group, or of what is common.
+    /// Puts a value where the values of a series go.
     #[inline]
-    pub(super) fn set(&mut self, group: Option<u32>, names: u32, value: Slot) {
-        let Some(group) = self.group_mut(group) else { return };
+    pub(super) fn set(&mut self, place: Place, value: Slot) {
+        let Some(group) = self.group_mut(place.group()) else { return };
         let slots = group.slots.iter_mut().enumerate();
-        slots.filter(|(at, _)| names & 1 << at != 0).for_each(|(_, slot)| *slot = value);
+        match place {
+            Place::Out => {}
+            Place::Own { slot, .. } => {
+                let own = slots.skip(slot as usize).take(1);
+                own.for_each(|(_, slot)| *slot = value);
+            }
+            Place::Named { names, .. } => {
+                let named = slots.filter(|(at, _)| names & 1 << at != 0);
+                named.for_each(|(_, slot)| *slot = value);
+            }
+        }
+    }
+
+    /// Takes a last value that is no reading, of a series of which nothing is known. One that is refused is told of with its first reading.
+    pub(super) fn prime(
+        &mut self,
+        (id, series): (SeriesId, &Series),
+        (value, now): (f64, Timestamp),
+        recipe: &Recipe,
+        config: &CombineConfig,
+    ) {
+        if self.of.get(id).is_some() {
+            return;
+        }
+        if self.admit(id, series, recipe, config).is_err() {
+            self.of.remove(id);
+        } else if let Some(member) = self.of.get_mut(id) {
+            // Readings from before may still come.
+            (member.heard, member.value) = (now, value);
+            let place = member.place;
+            self.set(place, Slot { series: Some(id), value, heard: now });
+        }
     }
 
     /// Decides where a series belongs.
@@ -260,16 +291,11 @@ impl Members {
             let slot = Slot { series: Some(id), value, heard };
             match place {
                 Place::Out => continue,
-                Place::Own { group, slot: at } => {
-                    let group = self.group_mut(Some(group));
-                    if let Some(own) = group.and_then(|group| group.slots.get_mut(at as usize)) {
-                        *own = slot;
-                    }
-                }
-                Place::Named { group, .. } if same_settings => self.set(group, one.holds, slot),
+                Place::Own { .. } => self.set(place, slot),
                 Place::Named { group, names } => {
-                    let newer = self.newer(group, names, heard);
-                    self.set(group, newer, slot);
+                    let names =
+                        if same_settings { one.holds } else { self.newer(group, names, heard) };
+                    self.set(Place::Named { group, names }, slot);
                 }
             }
             if let Some(group) = place.group().and_then(|group| self.group_mut(Some(group))) {

@@ -93,12 +93,12 @@ impl Combine {
             Place::Own { group, slot: at } => {
                 self.came(group, Some((at, slot)), reading.time, clock, out);
             }
-            Place::Named { group: Some(group), names } => {
-                self.members.set(Some(group), names, slot);
+            place @ Place::Named { group: Some(group), .. } => {
+                self.members.set(place, slot);
                 self.came(group, None, reading.time, clock, out);
             }
-            Place::Named { group: None, names } => {
-                self.members.set(None, names, slot);
+            place @ Place::Named { group: None, .. } => {
+                self.members.set(place, slot);
                 let mut turn = std::mem::take(&mut self.turn);
                 turn.extend(self.members.groups.numbers());
                 turn.drain(..).for_each(|group| self.came(group, None, reading.time, clock, out));
@@ -269,6 +269,23 @@ impl Transform for Combine {
             self.take(reading, clock, out);
             readings = more;
         }
+    }
+
+    fn prime(
+        &mut self,
+        now: Timestamp,
+        _: usize,
+        batch: &Batch,
+        _: &mut Outputs,
+    ) -> Result<(), NodeError> {
+        let Combine { maker: Maker { config, context, recipe }, members, .. } = self;
+        for reading in batch.readings() {
+            if let Some(value) = recipe.number(&reading.value) {
+                let series = context.series(reading.series);
+                members.prime((reading.series, &series), (value, now), recipe, config);
+            }
+        }
+        Ok(())
     }
 
     fn next_tick(&self) -> Option<Timestamp> {

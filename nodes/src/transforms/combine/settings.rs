@@ -34,6 +34,8 @@ use crate::transforms::groups;
 ///
 /// **When its settings change** while it runs, the last values are kept, and combined by the new settings.
 ///
+/// A last value that is no reading (a retained message of MQTT) counts where a series has none yet, and nothing comes out because of it.
+///
 /// Ports: `main` what is made; `dropped` readings without a number (but `count` takes them), and those of series that are left out or refused; `late` those
 /// that are older than the last one of their series, which change nothing here.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]

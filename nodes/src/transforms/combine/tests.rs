@@ -441,3 +441,41 @@ proptest! {
         prop_assert_eq!(made(&mut rig), expected);
     }
 }
+
+/// As of windows whose contacts a broker had kept: they may not move for days.
+#[test]
+fn a_last_value_counts_where_there_is_none_and_says_nothing_itself() {
+    let windows = json!({ "function": "all", "at_least": 2 });
+    let named = json!({ "expression": "a - b", "names": { "a": "t:a", "b": "t:b" } });
+    for (settings, expected) in [(windows, Value::Bool(true)), (named, Value::Float(3.0))] {
+        let mut rig = rig(settings);
+        rig.prime(5.0, "t:a", 9.0);
+        rig.prime(5.5, "t:a", 1.0);
+        rig.restart();
+        assert_eq!(rig.readings("main"), []);
+        rig.send(6.0, "t:b", 6.0);
+        let made = rig.values("main");
+        assert_eq!(
+            made.iter().map(|(at, _, value)| (*at, value)).collect::<Vec<_>>(),
+            [(6.0, &expected)]
+        );
+        // A reading from before it is none that is late, and tells more.
+        rig.send(2.0, "t:a", 0.0);
+        rig.prime(7.0, "t:a", 9.0);
+        assert_eq!(rig.readings("late"), []);
+        rig.send(8.0, "t:b", 6.0);
+        assert_ne!(rig.values("main").pop().map(|(_, _, value)| value), Some(expected));
+    }
+}
+
+#[test]
+fn a_last_value_of_another_unit_counts_for_nothing() {
+    let mut rig = rig(json!({ "function": "mean" }));
+    let celsius = series(&rig, "t:a", "°C", "");
+    send(&mut rig, 0.0, celsius, 20.0);
+    rig.prime(1.0, "t:b", 50.0);
+    send(&mut rig, 2.0, celsius, 22.0);
+    assert_eq!(made(&mut rig), [(0.0, 20.0), (2.0, 22.0)]);
+    rig.send(3.0, "t:b", 50.0);
+    assert_eq!(rig.readings("dropped").len(), 1);
+}
