@@ -99,6 +99,19 @@ fn every_pipeline_that_is_shipped_passes_its_tests() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Who tries them tries them all.
+#[test]
+fn all_pipelines_that_are_shipped_run_beside_each_other() {
+    let nothing = |_: &str| None;
+    let mut loader = Loader::new(&nothing);
+    for path in yaml_under(&root().join("pipelines")) {
+        loader.text(&path, &fs::read_to_string(&path).unwrap());
+    }
+    let planned = plan_loaded(loader.finish(), &smollama_nodes::registry());
+    let found = planned.diagnostics.render(&planned.files, false);
+    assert!(found.is_empty(), "{found}");
+}
+
 #[test]
 fn the_example_of_the_guide_passes() {
     let guide = fs::read_to_string(root().join("docs/testing.md")).unwrap();
