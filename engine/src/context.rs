@@ -13,6 +13,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::duration::Duration;
 use crate::labels::LabelTable;
 use crate::lease::Leases;
+use crate::log_limit::LogLimit;
 use crate::running::Running;
 use crate::series::{Series, SeriesId, SeriesTable, SourceKey, TooManySeries};
 
@@ -126,6 +127,8 @@ pub struct Context {
     pub host: Arc<Host>,
     /// How many series a source node may give readings to.
     series_max: usize,
+    /// Which lines on series that another node gives readings to as well the log gets.
+    collided: LogLimit,
 }
 
 /// How many series one source node may make.
@@ -145,6 +148,7 @@ impl Context {
             folder: PathBuf::from("."),
             host,
             series_max: SERIES_PER_NODE_MAX,
+            collided: LogLimit::default(),
         }
     }
 
@@ -194,7 +198,9 @@ impl Context {
         }
         let series_table = &self.host.series;
         let (id, other) = series_table.intern_given(&series, &self.address, self.series_max)?;
-        if let Some(other) = other {
+        if let Some(other) = other
+            && self.collided.admits(Some(&self.address), &other)
+        {
             let source = series.source.name();
             tracing::error!(node = %self.address, "`{source}` also comes from `{other}`; tell the two apart with `as`");
         }

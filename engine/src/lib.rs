@@ -19,6 +19,7 @@ pub mod glob;
 pub mod json;
 pub mod labels;
 pub mod lease;
+pub mod log_limit;
 pub mod node;
 pub mod observation;
 pub mod one_or_many;

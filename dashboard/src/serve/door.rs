@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use rustix::net::sockopt;
+use smollama_engine::log_limit::LogLimit;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -39,12 +40,12 @@ pub(super) struct Door {
 impl Door {
     /// Accepts on the control socket until the server stops.
     pub(super) async fn unix(self, listener: UnixListener) {
-        let seats = Arc::new(Semaphore::new(SEATS));
+        let (seats, limit) = (Arc::new(Semaphore::new(SEATS)), LogLimit::default());
         while let Some(accepted) = self.app.closing.run_until_cancelled(listener.accept()).await {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    pause("the control socket", &error).await;
+                    pause("the control socket", &error, &limit).await;
                     continue;
                 }
             };
@@ -59,7 +60,7 @@ impl Door {
 
     /// Accepts on a port until the server stops.
     pub(super) async fn tcp(self, listener: TcpListener) {
-        let seats = Arc::new(Semaphore::new(SEATS));
+        let (seats, limit) = (Arc::new(Semaphore::new(SEATS)), LogLimit::default());
         while let Some(accepted) = self.app.closing.run_until_cancelled(listener.accept()).await {
             let peer = accepted.and_then(|(stream, remote)| {
                 let local = stream.local_addr()?;
@@ -68,7 +69,7 @@ impl Door {
             let (stream, peer) = match peer {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    pause("the port", &error).await;
+                    pause("the port", &error, &limit).await;
                     continue;
                 }
             };
@@ -113,7 +114,10 @@ fn watch(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-async fn pause(what: &str, error: &io::Error) {
-    tracing::warn!("{what} accepts no connection: {error}");
+async fn pause(what: &str, error: &io::Error, limit: &LogLimit) {
+    let why = format!("{what} accepts no connection: {error}");
+    if limit.admits(None, &why) {
+        tracing::warn!("{why}");
+    }
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }

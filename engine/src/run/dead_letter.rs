@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::stats::NodeStats;
 use crate::batch::Items;
+use crate::log_limit::LogLimit;
 use crate::node::Reject;
 use crate::time::Timestamp;
 
@@ -78,8 +80,15 @@ pub(crate) async fn on_a_thread(
 }
 
 /// A letter of what a source could not understand.
-pub(crate) fn of_reject(address: &Arc<str>, now: Timestamp, reject: Reject) -> DeadLetter {
-    tracing::warn!(node = %address, "{}: {}", reject.origin, reject.reason);
+pub(crate) fn of_reject(
+    address: &Arc<str>,
+    stats: &NodeStats,
+    now: Timestamp,
+    reject: Reject,
+) -> DeadLetter {
+    if stats.letters().admits(Some(address), &reject.reason) {
+        tracing::warn!(node = %address, "{}: {}", reject.origin, reject.reason);
+    }
     let (address, reason) = (address.clone(), reject.reason.clone());
     DeadLetter { address, time: now, reason, content: DeadContent::Raw(reject) }
 }
@@ -88,13 +97,30 @@ pub(crate) fn of_reject(address: &Arc<str>, now: Timestamp, reject: Reject) -> D
 pub(crate) fn bury_rejects(
     dead: &dyn DeadLetters,
     address: &Arc<str>,
+    stats: &NodeStats,
     now: Timestamp,
     rejects: Vec<Reject>,
 ) {
     for reject in rejects {
-        if let Err(error) = dead.put(&of_reject(address, now, reject)) {
-            tracing::error!(node = %address, "a dead letter could not be kept: {error}");
+        if let Err(error) = dead.put(&of_reject(address, stats, now, reject)) {
+            say_lost(stats.untaken(), address, &error);
         }
+    }
+}
+
+/// Says that a letter is lost.
+pub(crate) fn say_lost(limit: &LogLimit, address: &Arc<str>, error: &io::Error) {
+    let why = format!("a dead letter could not be kept: {error}");
+    if limit.admits(Some(address), &why) {
+        tracing::error!(node = %address, "{why}");
+    }
+}
+
+/// Says that the disk does not take a letter now.
+pub(crate) fn say_waits(limit: &LogLimit, address: &Arc<str>, error: &io::Error) {
+    let why = format!("a dead letter is not kept yet: {error}");
+    if limit.admits(Some(address), &why) {
+        tracing::warn!(node = %address, "{why}");
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::FutureExt;
 
 use super::command::Wires;
-use super::dead_letter::DeadLetters;
+use super::dead_letter::{DeadLetters, say_lost};
 use super::exits::Outbox;
 use super::queue::Giver;
 use crate::batch::Batch;
+use crate::log_limit::LogLimit;
 
 /// One way out.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ impl WaitsFor {
 pub(crate) struct Outlets {
     pub(crate) sinks: Vec<Outlet>,
     pub(crate) dead: Arc<dyn DeadLetters>,
+    /// Which lines on letters that are not taken the log gets.
+    untaken: LogLimit,
     /// What is being given, while its queue is full.
     held: Option<(usize, Option<Batch>)>,
     pub(crate) waits_for: WaitsFor,
@@ -44,7 +47,8 @@ pub(crate) struct Outlets {
 
 impl Outlets {
     pub(crate) fn new(sinks: Vec<Outlet>, dead: Arc<dyn DeadLetters>) -> Outlets {
-        Outlets { sinks, dead, held: None, waits_for: WaitsFor::default() }
+        let (untaken, waits_for) = (LogLimit::default(), WaitsFor::default());
+        Outlets { sinks, dead, untaken, held: None, waits_for }
     }
 
     /// Empties an outbox: to the dead letters first, then to the sinks, in the order of the graph; waits where a queue is full.
@@ -52,7 +56,7 @@ impl Outlets {
     pub(crate) async fn send(&mut self, outbox: &mut Outbox) {
         for letter in outbox.dead.drain(..) {
             if let Err(error) = self.dead.put(&letter) {
-                tracing::error!(node = %letter.address, "a dead letter could not be kept: {error}");
+                say_lost(&self.untaken, &letter.address, &error);
             }
         }
         loop {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::dead_letter::{
-    DeadContent, DeadLetter, DeadLetters, bury_rejects, of_reject, on_a_thread,
+    DeadContent, DeadLetter, DeadLetters, bury_rejects, of_reject, on_a_thread, say_waits,
 };
 use super::inbox::{Entered, Entrance, Given, Reached};
 use super::retry::{Backoff, RetrySpec};
@@ -94,7 +94,9 @@ impl Asked {
             self.stats.add_error();
             let pause = match error {
                 NodeError::Retry(why) | NodeError::Reject(why) => {
-                    tracing::warn!(node = %self.address, "trying again: {why}");
+                    if self.stats.tries().admits(Some(&self.address), &why) {
+                        tracing::warn!(node = %self.address, "trying again: {why}");
+                    }
                     backoff.failed()
                 }
                 NodeError::Fatal(why) => {
@@ -317,7 +319,7 @@ impl SourceRun {
         stats.add_dropped(usize::try_from(dropped).unwrap_or(usize::MAX));
         stats.add_rejected(rejects.len());
         match receipt {
-            None => bury_rejects(&*self.dead, &self.asked.address, at, rejects),
+            None => bury_rejects(&*self.dead, &self.asked.address, &stats, at, rejects),
             // The sender hears of what could not be understood only once that is kept too.
             Some(_) if !self.keep_rejects(at, rejects).await => return false,
             Some(_) => {}
@@ -399,7 +401,10 @@ impl SourceRun {
         let cap = ByteSize(cap);
         let reason =
             format!("larger than the journal, which holds {cap}: give `journal.size` more");
-        tracing::warn!(node = %self.asked.address, "to the dead letters: {reason}");
+        let (node, count) = (&self.asked.address, items.len() as u64);
+        if self.asked.stats.letters().admits_of(Some(node), &reason, count) {
+            tracing::warn!(%node, "to the dead letters: {reason}");
+        }
         let (address, content) = (self.asked.address.clone(), DeadContent::Items(items));
         self.keep_letters(vec![DeadLetter { address, time: given.received, reason, content }]).await
     }
@@ -409,7 +414,7 @@ impl SourceRun {
         if rejects.is_empty() {
             return true;
         }
-        let letter = |reject| of_reject(&self.asked.address, now, reject);
+        let letter = |reject| of_reject(&self.asked.address, &self.asked.stats, now, reject);
         self.keep_letters(rejects.into_iter().map(letter).collect()).await
     }
 
@@ -431,7 +436,7 @@ impl SourceRun {
 
     /// Waits a little before the dead letters are tried again. False when it is time to stop.
     async fn waits_for_the_disk(&mut self, error: &std::io::Error) -> bool {
-        tracing::warn!(node = %self.asked.address, "a dead letter is not kept yet: {error}");
+        say_waits(self.asked.stats.untaken(), &self.asked.address, error);
         tokio::select! {
             biased;
             () = self.stop.cancelled() => false,

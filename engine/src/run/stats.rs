@@ -1,6 +1,7 @@
 //! What each node counted. Written by the engine, once per batch; read by whoever looks.
 
 use super::keep::Fill;
+use crate::log_limit::LogLimit;
 use crate::time::Timestamp;
 use crate::trouble::{Notice, Trouble};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +25,9 @@ pub struct NodeStats {
     said: Mutex<Option<Trouble>>,
     spool: Mutex<Option<(u64, Fill)>>,
     unspooled: AtomicU64,
+    letters: LogLimit,
+    untaken: LogLimit,
+    tries: LogLimit,
 }
 
 impl NodeStats {
@@ -32,6 +36,7 @@ impl NodeStats {
     pub fn new(ports: usize) -> Arc<NodeStats> {
         Arc::new(NodeStats {
             emitted: (0..ports).map(|_| AtomicU64::new(0)).collect(),
+            letters: LogLimit::with_help("`smollama dlq list` shows the latest"),
             ..NodeStats::default()
         })
     }
@@ -100,6 +105,18 @@ impl NodeStats {
     /// How many items wait in memory that would go to the spool.
     pub(crate) fn set_unspooled(&self, items: u64) {
         self.unspooled.store(items, Ordering::Relaxed);
+    }
+    /// Which lines on what goes to the dead letters the log gets.
+    pub(crate) fn letters(&self) -> &LogLimit {
+        &self.letters
+    }
+    /// Which lines on letters that are not taken the log gets.
+    pub(crate) fn untaken(&self) -> &LogLimit {
+        &self.untaken
+    }
+    /// Which lines on what is tried again the log gets.
+    pub(crate) fn tries(&self) -> &LogLimit {
+        &self.tries
     }
     pub(crate) fn set_failed(&self) {
         self.failed.store(1, Ordering::Relaxed);

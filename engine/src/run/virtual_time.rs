@@ -249,7 +249,8 @@ impl VirtualPart {
                         }
                         if recording.skip == 0 {
                             source.stats.add_rejected(rejects.len());
-                            bury_rejects(&*self.outlets.dead, &source.address, at, rejects);
+                            let (dead, stats) = (&*self.outlets.dead, &source.stats);
+                            bury_rejects(dead, &source.address, stats, at, rejects);
                         }
                         recording.take(items, at, position, &self.ledger);
                     }
@@ -374,7 +375,8 @@ impl VirtualPart {
                 if let Ok(Some(SourceBatch { items, rejects, .. })) = read {
                     source.stats.add_rejected(rejects.len());
                     source.stats.add_emitted(0, items.len());
-                    bury_rejects(&*self.outlets.dead, &source.address, clock, rejects);
+                    let (dead, stats) = (&*self.outlets.dead, &source.stats);
+                    bury_rejects(dead, &source.address, stats, clock, rejects);
                     let seq = self.ledger.number();
                     self.island.push(first, clock, Batch { items, received: clock, seq, end: 0 });
                 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use smollama_engine::disk::{Disk, DiskFile, write_atomically};
+use smollama_engine::log_limit::LogLimit;
 use smollama_engine::time::Timestamp;
 
 use super::{FILE_MAX, TAIL_MAX};
@@ -25,6 +26,8 @@ pub(super) struct Appender {
     named: bool,
     /// A call failed so that the file must not be synced any more, or ends in what was not meant to be there.
     suspect: bool,
+    /// Which lines on letters that wait in memory the log gets.
+    waits: LogLimit,
 }
 
 impl Appender {
@@ -39,6 +42,7 @@ impl Appender {
             since: None,
             named: durable > 0,
             suspect: false,
+            waits: LogLimit::default(),
         }
     }
 
@@ -67,7 +71,10 @@ impl Appender {
         self.tail.extend_from_slice(line);
         self.since.get_or_insert(now);
         if let Err(error) = self.write_out(disk) {
-            tracing::warn!(path = %self.path.display(), "a dead letter waits in memory: {error}");
+            let why = error.to_string();
+            if self.waits.admits(None, &why) {
+                tracing::warn!(path = %self.path.display(), "a dead letter waits in memory: {why}");
+            }
         }
         Ok(())
     }
@@ -146,13 +153,14 @@ impl Appender {
         self.persist(disk)?;
         disk.rename(&self.path, old)?;
         // The new file has no name yet: its first sync makes both names durable.
-        *self = Appender::new(self.path.clone(), 0);
+        self.forget(0);
         Ok(())
     }
 
     /// The file was written anew by somebody else.
     pub(super) fn forget(&mut self, durable: u64) {
-        *self = Appender::new(self.path.clone(), durable);
+        let waits = self.waits.clone();
+        *self = Appender { waits, ..Appender::new(self.path.clone(), durable) };
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -16,14 +15,14 @@ use crate::batch::{Batch, ItemKind, Items};
 use crate::clock::Clock;
 use crate::duration::Duration;
 use crate::node::{NodeError, Refused, Sink};
-use crate::run::dead_letter::{DeadContent, DeadLetter, DeadLetters, on_a_thread};
+use crate::run::dead_letter::{
+    DeadContent, DeadLetter, DeadLetters, on_a_thread, say_lost, say_waits,
+};
 use crate::run::retry::{Backoff, RetrySpec};
 use crate::run::slot::{panic_text, too_often};
 use crate::run::stats::NodeStats;
 use crate::time::Timestamp;
 
-/// How often the same trouble is said.
-const SAY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// How often closing is tried at the end.
 const CLOSE_TRIES: u32 = 5;
 
@@ -73,9 +72,6 @@ pub(crate) struct Caller {
     /// Flushes that failed in a row, and how long to wait before the next.
     unflushed: Backoff,
     flush_pause: Duration,
-    /// When it was last said that items go to the dead letters, and how many went since.
-    said: Option<Instant>,
-    buried: usize,
     /// What it buried may not survive a power cut.
     unsure: bool,
     /// Set when its input has ended and what it does not take is safe elsewhere: then nothing is waited for that fails.
@@ -115,8 +111,6 @@ impl Caller {
             broke: (0, 0),
             failures: VecDeque::new(),
             failed: None,
-            said: None,
-            buried: 0,
             unsure: false,
             ending: CancellationToken::new(),
         }
@@ -222,7 +216,10 @@ impl Caller {
                 Err(NodeError::Retry(why)) => match backoff.failed() {
                     Some(pause) if !self.hurries() && !self.ending.is_cancelled() => {
                         let pause = self.pause_of(pause);
-                        tracing::warn!(node = %self.with.address, "trying again in {pause:?}: {why}");
+                        let address = &self.with.address;
+                        if self.with.stats.tries().admits(Some(address), &why) {
+                            tracing::warn!(node = %address, "trying again in {pause:?}: {why}");
+                        }
                         self.with.stats.set_trouble(Some(why));
                         self.pause(pause, Retire::Soon).await;
                     }
@@ -390,7 +387,7 @@ impl Caller {
         match on_a_thread(&self.with.dead, |dead| dead.persist()).await {
             Ok(()) => self.unsure = false,
             Err(error) => {
-                tracing::warn!(node = %self.with.address, "a dead letter is not kept yet: {error}");
+                say_waits(self.with.stats.untaken(), &self.with.address, &error);
             }
         }
         !self.unsure
@@ -403,18 +400,15 @@ impl Caller {
     fn bury_items(&mut self, items: Items, reason: String) {
         self.with.stats.add_rejected(items.len());
         self.unsure = true;
-        // A queue that goes the same way says so once a second, not once a batch.
-        self.buried += items.len();
-        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-            self.said = Some(Instant::now());
-            let buried = std::mem::take(&mut self.buried);
-            tracing::warn!(node = %self.with.address, items = buried, "to the dead letters: {reason}");
+        let (node, count) = (&self.with.address, items.len() as u64);
+        if self.with.stats.letters().admits_of(Some(node), &reason, count) {
+            tracing::warn!(%node, items = count, "to the dead letters: {reason}");
         }
         let content = DeadContent::Items(items);
         let letter =
             DeadLetter { address: self.with.address.clone(), time: self.now(), reason, content };
         if let Err(error) = self.with.dead.put(&letter) {
-            tracing::error!(node = %self.with.address, "a dead letter could not be kept: {error}");
+            say_lost(self.with.stats.untaken(), &self.with.address, &error);
         }
     }
 }

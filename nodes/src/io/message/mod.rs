@@ -18,9 +18,8 @@ mod tests;
 mod times;
 mod value;
 
-use std::time::{Duration, Instant};
-
 use smollama_engine::context::Context;
+use smollama_engine::log_limit::LogLimit;
 use smollama_engine::node::Reject;
 use smollama_engine::reading::{Reading, Value};
 use smollama_engine::registry::Problem;
@@ -37,9 +36,6 @@ pub use fields::{Field, Fields, ValueType};
 pub use settings::{Format, Settings};
 pub use template::{Part, Template};
 
-/// How often a warning comes again.
-const SAY_EVERY: Duration = Duration::from_secs(60);
-
 /// Makes readings of messages.
 pub struct Decoder {
     format: Format,
@@ -49,27 +45,10 @@ pub struct Decoder {
     edge: Option<Box<Edge>>,
     json: Vec<u8>,
     context: Context,
-    lacking_series: Counted,
-    unmatched: Counted,
-}
-
-/// Something that is counted and said at most once a minute.
-#[derive(Debug, Default)]
-struct Counted {
-    count: u64,
-    said: Option<Instant>,
-}
-
-impl Counted {
-    /// One more; the count, if it is time to say it.
-    fn add(&mut self) -> Option<u64> {
-        self.count += 1;
-        let due = self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY);
-        due.then(|| {
-            self.said = Some(Instant::now());
-            self.count
-        })
-    }
+    lacking_series: u64,
+    unmatched: u64,
+    /// Which lines on what is unmatched the log gets.
+    limit: LogLimit,
 }
 
 impl Decoder {
@@ -93,8 +72,9 @@ impl Decoder {
             edge: is_edge.then(|| Box::new(Edge::new(config, zone, context))),
             json: Vec::new(),
             context: context.clone(),
-            lacking_series: Counted::default(),
-            unmatched: Counted::default(),
+            lacking_series: 0,
+            unmatched: 0,
+            limit: LogLimit::default(),
         })
     }
 
@@ -136,8 +116,8 @@ impl Decoder {
         if found.is_nothing() && !is_null(payload) {
             self.note_unmatched(name);
         }
-        if let (Some(reason), true) = (&reason, lacks_series) {
-            self.note_lack(name, reason);
+        if reason.is_some() && lacks_series {
+            self.lacking_series += 1;
         }
         reason
     }
@@ -145,13 +125,13 @@ impl Decoder {
     /// How many messages held none of the wanted fields.
     #[must_use]
     pub fn unmatched(&self) -> u64 {
-        self.unmatched.count
+        self.unmatched
     }
 
     /// How many messages were of series beyond what the node or the host may hold.
     #[must_use]
     pub fn lacking_series(&self) -> u64 {
-        self.lacking_series.count
+        self.lacking_series
     }
 
     #[inline]
@@ -206,17 +186,10 @@ impl Decoder {
 
     #[cold]
     fn note_unmatched(&mut self, topic: &str) {
-        if let Some(messages) = self.unmatched.add() {
-            let node = &self.context.address;
-            tracing::warn!(%node, messages, topic, "messages hold none of the wanted fields");
-        }
-    }
-
-    #[cold]
-    fn note_lack(&mut self, topic: &str, reason: &str) {
-        if let Some(messages) = self.lacking_series.add() {
-            let node = &self.context.address;
-            tracing::warn!(%node, messages, topic, "messages go to the dead letters: {reason}");
+        self.unmatched += 1;
+        let node = &self.context.address;
+        if self.limit.admits(Some(node), "") {
+            tracing::warn!(%node, topic, "a message holds none of the wanted fields");
         }
     }
 }

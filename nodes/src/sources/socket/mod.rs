@@ -21,10 +21,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use smollama_engine::context::Context;
+use smollama_engine::log_limit::LogLimit;
 use smollama_engine::node::{Node, NodeError, Read, Receipt, Source, SourceBatch};
 use smollama_engine::registry::{Claim, NodeConfig, Pace, Problem, Profile, Section};
 use smollama_engine::time::Timestamp;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 use config::Address;
 pub use config::{Mode, SocketConfig};
@@ -37,8 +38,8 @@ use listening::{Held, Listening};
 const ACCEPTED_MAX: usize = 16;
 /// How long nothing is accepted after that failed: mostly there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// How often it is said that lines were torn.
-const SAY_EVERY: Duration = Duration::from_secs(60);
+/// What the log says of a connection that ends where none should.
+const TORN: &str = "a connection ended in the middle of a line, which was discarded";
 
 impl NodeConfig for SocketConfig {
     const SECTION: Section = Section::Sources;
@@ -76,9 +77,8 @@ struct Socket {
     turn: usize,
     /// Nothing is accepted before it is over.
     pause: Option<Pin<Box<Sleep>>>,
-    /// How many lines connections ended in the middle of.
-    torn: u64,
-    said: Option<Instant>,
+    /// Which lines on connections the log gets.
+    limit: LogLimit,
 }
 
 #[async_trait]
@@ -108,8 +108,7 @@ impl Socket {
             began: false,
             turn: 0,
             pause: None,
-            torn: 0,
-            said: None,
+            limit: LogLimit::default(),
         })
     }
 
@@ -123,7 +122,7 @@ impl Socket {
         let mut gathered = Gathered::default();
         let busy = self.gather(&mut held, task, &mut gathered);
         drop(held);
-        self.count_torn(gathered.torn);
+        self.say_torn(gathered.torn);
         if gathered.is_empty() {
             // Lines with nothing in them need no keeping.
             gathered.promises.into_iter().for_each(ledger::Promise::keep);
@@ -168,7 +167,11 @@ impl Socket {
                 // The other side was quicker to leave than this one to look.
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Poll::Ready(Err(error)) => {
-                    tracing::warn!(node = %self.context.address, "cannot accept a connection: {error}");
+                    let node = &self.context.address;
+                    let why = format!("cannot accept a connection: {error}");
+                    if self.limit.admits(Some(node), &why) {
+                        tracing::warn!(%node, "{why}");
+                    }
                     let mut pause = Box::pin(sleep(ACCEPT_PAUSE));
                     let _ = pause.as_mut().poll(task);
                     self.pause = Some(pause);
@@ -201,12 +204,11 @@ impl Socket {
         busy
     }
 
-    fn count_torn(&mut self, torn: u64) {
-        self.torn += torn;
-        if torn > 0 && self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-            self.said = Some(Instant::now());
-            let lines = self.torn;
-            tracing::warn!(node = %self.context.address, lines, "connections ended in the middle of a line, which was discarded");
+    /// Connections ended in the middle of so many lines.
+    fn say_torn(&self, torn: u64) {
+        let node = &self.context.address;
+        if torn > 0 && self.limit.admits_of(Some(node), TORN, torn) {
+            tracing::warn!(%node, "{TORN}");
         }
     }
 }

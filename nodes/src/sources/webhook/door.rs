@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use smollama_engine::lease::Leases;
+use smollama_engine::log_limit::LogLimit;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -149,7 +150,7 @@ impl Door {
 }
 
 async fn accept(listener: TcpListener, door: Weak<Door>, connections: usize) {
-    let room = Arc::new(Semaphore::new(connections));
+    let (room, limit) = (Arc::new(Semaphore::new(connections)), LogLimit::default());
     loop {
         // The semaphore is never closed.
         let Ok(place) = room.clone().acquire_owned().await else { return };
@@ -157,7 +158,10 @@ async fn accept(listener: TcpListener, door: Weak<Door>, connections: usize) {
             Ok(accepted) => accepted,
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
-                tracing::warn!("cannot accept a connection: {error}");
+                let why = format!("cannot accept a connection: {error}");
+                if limit.admits(None, &why) {
+                    tracing::warn!("{why}");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 use smollama_engine::context::Context;
+use smollama_engine::log_limit::LogLimit;
 use smollama_engine::observation::{Evidence, Observation, ObservationKind, Rung};
 use smollama_engine::registry::Problem;
 use smollama_engine::series::{Series, SeriesId};
@@ -67,12 +68,14 @@ pub(super) struct Voice {
     /// `None` for the usual text, so that an alarm without its own holds no engine for templates.
     template: Option<Template>,
     context: Context,
+    /// Which lines on texts that cannot be made the log gets.
+    limit: LogLimit,
 }
 
 impl Voice {
     pub(super) fn new(text: Option<&str>, context: &Context) -> Result<Voice, Problem> {
         let template = text.map(|text| Template::new("text", text)).transpose()?;
-        Ok(Voice { template, context: context.clone() })
+        Ok(Voice { template, context: context.clone(), limit: LogLimit::default() })
     }
 
     pub(super) fn context(&self) -> &Context {
@@ -99,7 +102,10 @@ impl Voice {
                     Ok(()) => String::from_utf8_lossy(&text).into_owned(),
                     Err(error) => {
                         // An alarm is told, whatever its text is worth.
-                        tracing::warn!(node = %self.context.address, "`text` makes nothing of `{}`: {error}", series.source);
+                        let (node, error) = (&self.context.address, error.to_string());
+                        if self.limit.admits(Some(node), &error) {
+                            tracing::warn!(%node, "`text` makes nothing of `{}`: {error}", series.source);
+                        }
                         usual()
                     }
                 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use smollama_engine::context::Context;
+use smollama_engine::log_limit::LogLimit;
 use smollama_engine::series::{Series, SeriesId, SeriesMap};
 use smollama_engine::time::Timestamp;
 
@@ -276,13 +277,17 @@ impl Members {
     ) {
         let mut all: Vec<(SeriesId, &Stored)> = stored.iter().collect();
         all.sort_unstable_by_key(|(_, one)| one.order);
+        let limit = LogLimit::default();
         for (id, one) in all {
             let Stored { last, heard, value, order, .. } = *one;
             // One that was refused may have been alone with its unit since then.
             if same_settings && one.out {
                 self.of.insert(id, Member { last, heard, value, place: Place::Out, order });
             } else if let Err(why) = self.admit(id, &context.series(id), recipe, config) {
-                tracing::warn!(node = %context.address, "`{}` is left out now: {why}", context.series(id).source);
+                let (node, source) = (&context.address, &context.series(id).source);
+                if limit.admits(Some(node), &why) {
+                    tracing::warn!(%node, "`{source}` is left out now: {why}");
+                }
             }
             self.next = self.next.max(order + 1);
             let Some(member) = self.of.get_mut(id) else { continue };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smollama_engine::batch::{Batch, ItemKind};
 use smollama_engine::context::Context;
+use smollama_engine::log_limit::LogLimit;
 use smollama_engine::node::{MAIN, Node, NodeError, Outputs, Reject, State, StateError, Transform};
 use smollama_engine::reading::{Reading, Value};
 use smollama_engine::registry::{Carries, NodeConfig, Problem, Profile, Section};
@@ -269,6 +270,7 @@ impl Transform for Merge {
         let (stored, settings) = state.read_series::<Stored, u64>(STATE_VERSION)?;
         let mut all: Vec<(SeriesId, &Stored)> = stored.iter().collect();
         all.sort_unstable_by_key(|(_, one)| one.order);
+        let limit = LogLimit::default();
         for (id, one) in all {
             let series = self.context.series(id);
             let same_settings = settings == self.settings;
@@ -280,7 +282,10 @@ impl Transform for Merge {
                 continue;
             }
             if let Err(why) = self.admit(id, &series, one.order) {
-                tracing::warn!(node = %self.context.address, "`{}` is left out now: {why}", series.source);
+                let node = &self.context.address;
+                if limit.admits(Some(node), &why) {
+                    tracing::warn!(%node, "`{}` is left out now: {why}", series.source);
+                }
             }
             let Some(member) = self.members.get_mut(id) else { continue };
             (member.last, member.heard) = (one.last, one.heard);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use smollama_engine::batch::{Batch, Items};
 use smollama_engine::context::{Context, Host};
 use smollama_engine::diagnostic::quoted;
+use smollama_engine::log_limit::LogLimit;
 use smollama_engine::node::NodeError;
 use smollama_engine::observation::ObservationKind;
 use smollama_engine::series::SeriesMap;
@@ -56,6 +57,8 @@ pub(super) struct Announcing {
     began: bool,
     /// Since when there are too many, and what is to be said of it.
     full: Option<Full>,
+    /// Which lines on single things the log gets.
+    limit: LogLimit,
 }
 
 /// There are as many entities as there may be.
@@ -97,6 +100,7 @@ impl Announcing {
             waiting: Vec::new(),
             began: false,
             full: None,
+            limit: LogLimit::default(),
         })
     }
 
@@ -210,7 +214,7 @@ impl Announcing {
                 self.keys.insert(entity.subject.key.clone());
                 self.entities.push(entity);
             }
-            Err(why) => tracing::warn!(node = %self.who.node, "no entity is made of {of}: {why}"),
+            Err(why) => self.warn(&format!("no entity is made of {of}: {why}")),
         }
     }
 
@@ -244,7 +248,10 @@ impl Announcing {
             && class != "none"
             && !state.component().takes(class)
         {
-            tracing::warn!(node = %self.who.node, "{} has no device class: Home Assistant has `{class}` for other kinds of values", quoted(&subject.of));
+            self.warn(&format!(
+                "{} has no device class: Home Assistant has `{class}` for other kinds of values",
+                quoted(&subject.of)
+            ));
         }
         Ok(Entity { subject, state_topic, state, name })
     }
@@ -266,7 +273,17 @@ impl Announcing {
         }
         self.waiting.extend(announcements.iter().map(|one| one.topic.clone()));
         for taken in self.outbox.announce(&self.who, announcements) {
-            tracing::warn!(node = %self.who.node, "`{}` is announced by `{}` already, and not once more", taken.topic, taken.by);
+            self.warn(&format!(
+                "`{}` is announced by `{}` already, and not once more",
+                taken.topic, taken.by
+            ));
+        }
+    }
+
+    fn warn(&self, why: &str) {
+        let node = &self.who.node;
+        if self.limit.admits(Some(node), why) {
+            tracing::warn!(%node, "{why}");
         }
     }
 }
