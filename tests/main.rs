@@ -7,6 +7,8 @@ mod api;
 mod backtest;
 mod bad_input;
 #[cfg(test)]
+mod caps;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config_command;
