@@ -333,6 +333,12 @@ pub trait Sink: Send {
         Duration::from_millis(100)
     }
 
+    /// Whether a [`Sink::flush`] does something though all that came before it got through: tidies up, looks after a connection. It is then
+    /// called every five seconds while nothing comes; otherwise the sink sleeps as long as its input.
+    fn tends(&self) -> bool {
+        true
+    }
+
     /// The longest pause that makes sense before a call that failed is tried again, where asking costs nothing. Default: as `retry` says.
     fn longest_pause(&self) -> Option<Duration> {
         None

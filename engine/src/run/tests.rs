@@ -2,6 +2,7 @@
 
 mod applies;
 mod applies_in_a_row;
+mod at_rest;
 mod barriers;
 mod blueprint;
 mod closing;

@@ -63,6 +63,8 @@ pub(crate) struct Caller {
     pub(crate) keeps_position: bool,
     /// [`Sink::reach`].
     pub(crate) reach: u64,
+    /// [`Sink::tends`].
+    pub(crate) tends: bool,
     /// It was made anew, and says it has this much already.
     anew: Option<[u64; 3]>,
     /// The batch that broke the sink last, by its offset, and how often.
@@ -107,6 +109,7 @@ impl Caller {
             latest: Timestamp::MIN,
             keeps_position: false,
             reach: 0,
+            tends: true,
             anew: None,
             broke: (0, 0),
             failures: VecDeque::new(),
@@ -125,14 +128,14 @@ impl Caller {
         let (sink, stream) = (&mut self.with.sink, self.with.stream);
         let asked = catch_unwind(AssertUnwindSafe(|| {
             let own = ItemKind::ALL.map(|kind| sink.position(stream, kind).unwrap_or(0));
-            (own, sink.reach(), sink.keeps_position())
+            (own, sink.reach(), sink.keeps_position(), sink.tends())
         }));
-        let (own, reach, keeps) = asked.unwrap_or_else(|panic| {
+        let (own, reach, keeps, tends) = asked.unwrap_or_else(|panic| {
             self.with.stats.add_error();
             tracing::error!(node = %self.with.address, "it cannot say what it has: it panicked: {}", panic_text(&*panic));
-            ([0; 3], 0, false)
+            ([0; 3], 0, false, true)
         });
-        (self.reach, self.keeps_position) = (reach, keeps);
+        (self.reach, self.keeps_position, self.tends) = (reach, keeps, tends);
         self.with.stats.listen(|| sink.trouble());
         own
     }

@@ -41,6 +41,8 @@ pub(crate) struct DirectSink {
     barrier_until: Option<Instant>,
     /// What comes first just failed.
     pauses: bool,
+    /// All that came was made sure of, and nothing has happened since.
+    at_rest: bool,
 }
 
 enum Next {
@@ -74,6 +76,7 @@ impl DirectSink {
             flushed: Timestamp::MIN,
             barrier_until: None,
             pauses: false,
+            at_rest: false,
         }
     }
 
@@ -102,6 +105,7 @@ impl DirectSink {
                         self.taker = back.taker;
                         self.first = back.unwritten.into_iter().map(Parcel::Batch).collect();
                         self.written = self.sure;
+                        self.at_rest = false;
                         self.caller.reopen();
                     }
                 },
@@ -160,13 +164,18 @@ impl DirectSink {
         if let Some(parcel) = self.first.pop_front() {
             return Next::Parcel(parcel);
         }
-        let pause = if self.unflushed > 0 { self.caller.linger() } else { FLUSH_EVERY };
-        let (headlong, taker) = (self.headlong, &mut self.taker);
+        let pause = match self.unflushed {
+            _ if self.headlong => None,
+            0 if self.at_rest && !self.caller.tends => None,
+            0 => Some(FLUSH_EVERY),
+            _ => Some(self.caller.linger()),
+        };
+        let taker = &mut self.taker;
         let taken = async move {
-            if headlong {
-                return Ok(taker.next().await);
+            match pause {
+                Some(pause) => timeout_at(Instant::now() + pause.to_std(), taker.next()).await,
+                None => Ok(taker.next().await),
             }
-            timeout_at(Instant::now() + pause.to_std(), taker.next()).await
         };
         tokio::select! {
             biased;
@@ -186,6 +195,7 @@ impl DirectSink {
 
     /// Writes a batch. False when there is no more time for what the sink does not take.
     async fn write(&mut self, batch: Batch) -> bool {
+        self.at_rest = false;
         self.ties.telling.before(&batch).await;
         match self.caller.write(&batch).await {
             Wrote::Taken => {
@@ -225,12 +235,11 @@ impl DirectSink {
             false => self.caller.flush().await,
         };
         self.look_after();
-        if flushed && (full || !keeps) {
-            self.is_durable().await;
-        }
+        self.at_rest = flushed && ((keeps && !full) || self.is_durable().await);
     }
 
     async fn let_pass(&mut self, number: u64) {
+        self.at_rest = false;
         let passed = self.caller.checkpoint().await;
         if !passed {
             // One that does not pass in time is cancelled by who waits for it.
@@ -246,7 +255,7 @@ impl DirectSink {
         if passed {
             self.barrier_until = None;
             self.unflushed = 0;
-            self.is_durable().await;
+            self.at_rest = self.is_durable().await;
             self.ties.pass(&self.caller, number);
         }
     }
@@ -267,15 +276,16 @@ impl DirectSink {
         closed
     }
 
-    /// What was written is durable, or lies in the dead letters.
-    async fn is_durable(&mut self) {
+    /// What was written is durable, or lies in the dead letters. False when the disk does not take those.
+    async fn is_durable(&mut self) -> bool {
         if !self.caller.makes_sure_of_letters().await {
-            return;
+            return false;
         }
         self.sure = self.written;
         self.retained.clear();
         self.retained_bytes = 0;
         self.ties.confirm(self.caller.now(), self.written).await;
+        true
     }
 
     /// What a sink had that broke comes again, or goes to the dead letters where it is given up.

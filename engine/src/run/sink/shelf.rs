@@ -334,6 +334,12 @@ impl Shelf {
         self.tail_bytes = 0;
     }
 
+    /// Whether nothing waits, here or on disk.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let here = self.tail.is_empty() && self.flight.is_empty() && self.barriers.is_empty();
+        here && self.spool.is_at_rest()
+    }
+
     /// Whether something waits in memory alone.
     pub(crate) fn is_in_memory(&self) -> bool {
         !self.tail.is_empty() || self.flight.iter().any(|(_, place)| *place == Place::Memory)

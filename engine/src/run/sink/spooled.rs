@@ -103,6 +103,8 @@ impl SpooledSink {
             }
             let linger = self.caller.linger();
             let pause = if self.shelf.flight.is_empty() { FLUSH_EVERY } else { linger };
+            let sleeps =
+                takes && !self.caller.is_unsure() && !self.caller.tends && self.shelf.is_at_rest();
             let (shelf, retires) = (&mut self.shelf, self.caller.retires());
             let ended = shelf.ended;
             tokio::select! {
@@ -111,7 +113,7 @@ impl SpooledSink {
                 () = shelf.gather(), if !retires => {
                     self.let_barriers_pass().await;
                 }
-                () = tokio::time::sleep(pause.to_std()) => return Next::Pause,
+                () = tokio::time::sleep(pause.to_std()), if !sleeps => return Next::Pause,
                 () = self.caller.with.hurry.cancelled(), if ended => {}
             }
         }

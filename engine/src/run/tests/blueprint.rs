@@ -169,6 +169,7 @@ impl Blueprint {
             let What::Sink { kind, spool } = one.what else { continue };
             let (name, words, inputs) = (one.name(one.renamed), one.words(), self.inputs(one));
             let (into, version) = (store(one.id), one.version);
+            let sleeps = one.id % 2 == 0;
             let spool = if spool { "64MiB" } else { "0B" };
             let spool = match kind.contains("sent") {
                 true => format!(", spool: {spool}"),
@@ -176,7 +177,7 @@ impl Blueprint {
             };
             let _ = writeln!(
                 yaml,
-                "  {name}: {{ {words}{inputs}, queue: {{ size: 64KiB{spool} }}, stash: {{ {kind}into: {into}, version: {version} }} }}"
+                "  {name}: {{ {words}{inputs}, queue: {{ size: 64KiB{spool} }}, stash: {{ {kind}sleeps: {sleeps}, into: {into}, version: {version} }} }}"
             );
         }
         graph(&yaml)

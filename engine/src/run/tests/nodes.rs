@@ -420,6 +420,8 @@ pub(super) struct Stash {
     blocks: bool,
     /// It gathers for ten seconds before it is flushed.
     lingers: bool,
+    /// It has nothing to tend.
+    sleeps: bool,
     version: u32,
     broken: bool,
     /// What it alone may hold.
@@ -487,15 +489,18 @@ impl StashSink {
         match self.mode() {
             Mode::Fails => return Err(NodeError::Retry("not now".into())),
             Mode::Hangs => {
-                let into = &self.into;
-                let hangs = |outside: &mut Outside| {
-                    (outside.stores[into].mode != Mode::Hangs).then_some(())
-                };
-                self.world.until(hangs).await;
+                let hangs = |outside: &Outside| outside.stores[&self.into].mode == Mode::Hangs;
+                self.world.until(|outside| (!hangs(outside)).then_some(())).await;
             }
             _ => {}
         }
         Ok(self.world.with_store(&self.into, |store| store.mode))
+    }
+
+    fn panic(&self, left: u32, again: fn(u32) -> Mode) -> ! {
+        let mode = if left > 1 { again(left - 1) } else { Mode::Fine };
+        self.world.with_store(&self.into, |store| store.mode = mode);
+        panic!("{left} more times");
     }
 
     fn put(&mut self, lasts: bool) {
@@ -530,11 +535,7 @@ impl Sink for StashSink {
             Mode::PanicsAt(value) => {
                 assert!(items.iter().all(|item| item.value != value), "not this one");
             }
-            Mode::Panics(left) => {
-                let mode = if left > 1 { Mode::Panics(left - 1) } else { Mode::Fine };
-                self.world.with_store(&self.into, |store| store.mode = mode);
-                panic!("{left} more times");
-            }
+            Mode::Panics(left) => self.panic(left, Mode::Panics),
             Mode::Rejects(value) if items.iter().any(|item| item.value == value) => {
                 return Err(NodeError::Reject("never this one".into()));
             }
@@ -549,11 +550,7 @@ impl Sink for StashSink {
     async fn flush(&mut self, _: Timestamp) -> Result<(), NodeError> {
         match self.behave().await? {
             Mode::FlushFails => return Err(NodeError::Retry("no space left".into())),
-            Mode::FlushPanics(left) => {
-                let mode = if left > 1 { Mode::FlushPanics(left - 1) } else { Mode::Fine };
-                self.world.with_store(&self.into, |store| store.mode = mode);
-                panic!("{left} more times");
-            }
+            Mode::FlushPanics(left) => self.panic(left, Mode::FlushPanics),
             _ => {}
         }
         self.put(false);
@@ -588,6 +585,9 @@ impl Sink for StashSink {
     }
     fn linger(&self) -> Duration {
         if self.config.lingers { Duration::from_secs(10) } else { Duration::from_millis(100) }
+    }
+    fn tends(&self) -> bool {
+        !self.config.sleeps
     }
     fn trouble(&self) -> Option<Trouble> {
         Some(saying(&self.config.says))

@@ -67,8 +67,9 @@ proptest! {
         lingers in any::<bool>(),
         stops in any::<bool>(),
         blocking in any::<bool>(),
+        sleeps in any::<bool>(),
     ) {
-        let graph = posting("", if lingers { ", lingers: true" } else { "" });
+        let graph = posting("", &format!(", lingers: {lingers}, sleeps: {sleeps}"));
         let site = Site::new();
         if blocking {
             site.spools_block();

@@ -112,6 +112,10 @@ impl Sink for ConsoleSink {
         })
     }
 
+    fn tends(&self) -> bool {
+        false
+    }
+
     /// A terminal may be held and a pipe may be full.
     fn blocks(&self) -> bool {
         true

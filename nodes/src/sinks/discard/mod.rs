@@ -37,6 +37,10 @@ impl Sink for Discard {
     async fn write(&mut self, _: &Batch) -> Result<(), NodeError> {
         Ok(())
     }
+
+    fn tends(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]
