@@ -223,7 +223,8 @@ impl Topology {
         let checkpoint = Checkpoint { number, revision, ..self.checkpoint_of(seq, &cuts) };
         let (before, superfluous) = (self.barriers.superfluous, superfluous(&checkpoint));
         let dead = self.options.dead.clone();
-        let written = on_a_thread(move || {
+        let blocks = keep.checkpoints.blocks() || dead.blocks();
+        let written = on_a_thread(blocks, move || {
             // What was refused is nowhere else once the journal is freed.
             dead.persist()?;
             let bytes = keep.checkpoints.write(&checkpoint)?;
@@ -260,7 +261,8 @@ impl Topology {
         let Some((keep, last)) = self.options.keep.clone().zip(self.barriers.last) else { return };
         let mut checkpoint = self.checkpoint_of(last.seq, &self.barriers.cuts);
         checkpoint.number = self.barriers.next_number();
-        let written = on_a_thread(move || keep.checkpoints.write(&checkpoint)).await;
+        let blocks = keep.checkpoints.blocks();
+        let written = on_a_thread(blocks, move || keep.checkpoints.write(&checkpoint)).await;
         if let Err(error) = written {
             tracing::warn!("there is one checkpoint of what runs now, and not two: {error}");
         }
@@ -294,10 +296,14 @@ fn superfluous(checkpoint: &Checkpoint) -> u64 {
     sources.map(|source| source.done).min().unwrap_or(checkpoint.seq)
 }
 
-/// Does what blocks on a thread for that.
+/// Does what may block on a thread for that.
 async fn on_a_thread<T: Send + 'static>(
+    blocks: bool,
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
+    if !blocks {
+        return work();
+    }
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }

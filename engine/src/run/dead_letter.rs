@@ -67,6 +67,11 @@ pub trait DeadLetters: fmt::Debug + Send + Sync {
     /// # Errors
     /// The disk does not take them; they wait.
     fn persist(&self) -> io::Result<()>;
+
+    /// Whether [`DeadLetters::keep`] and [`DeadLetters::persist`] may block their thread. They are then called where that is fine.
+    fn blocks(&self) -> bool {
+        true
+    }
 }
 
 /// Does what may block with the dead letters, on a thread for that.
@@ -74,6 +79,9 @@ pub(crate) async fn on_a_thread(
     dead: &Arc<dyn DeadLetters>,
     work: fn(&dyn DeadLetters) -> io::Result<()>,
 ) -> io::Result<()> {
+    if !dead.blocks() {
+        return work(&**dead);
+    }
     let dead = dead.clone();
     let done = tokio::task::spawn_blocking(move || work(&*dead)).await;
     done.unwrap_or_else(|error| Err(io::Error::other(error)))
@@ -146,5 +154,8 @@ impl DeadLetters for KeptLetters {
     }
     fn persist(&self) -> io::Result<()> {
         Ok(())
+    }
+    fn blocks(&self) -> bool {
+        false
     }
 }

@@ -288,4 +288,9 @@ pub trait Checkpoints: fmt::Debug + Send + Sync {
     /// # Errors
     /// Whatever the disk says; a newer release wrote it.
     fn latest(&self) -> io::Result<Option<Checkpoint>>;
+
+    /// Whether its calls, and the freeing of the journal beside them, may block their thread. They are then made where that is fine.
+    fn blocks(&self) -> bool {
+        true
+    }
 }
