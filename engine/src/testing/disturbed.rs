@@ -1,11 +1,10 @@
 //! Runs a test with faults, and judges what became of it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::faults::Fault;
 use super::judge::Judge;
-use super::lives::{Play, Played};
+use super::lives::{Counted, Play, Played};
 use super::runner::{Run, TestFailure};
 use super::spec::ExpectSpec;
 use super::wanted::Wanted;
@@ -138,18 +137,17 @@ impl Run<'_> {
             let reasons = letters.take(SHOWN_MAX).map(|letter| letter.reason.clone());
             return told("refused", played.dead(address), wanted, reasons.collect());
         }
-        let counts = || (played.counted(address), reference.map(|one| one.counted(address)));
+        let compared = || (played.counted(address), reference.map(|one| one.counted(address)));
         if let Some(wanted) = &expect.lost {
-            let (is, should) = counts();
-            let lost = more(&should.unwrap_or_default(), &is);
+            let (is, should) = compared();
+            let lost = more(&should.unwrap_or_default(), |json| is.get(json).copied().unwrap_or(0));
             return told("lost", lost.len(), wanted, shown(&lost));
         }
         if let Some(wanted) = &expect.doubled {
-            let (is, should) = counts();
+            let (is, should) = compared();
             let should = should.unwrap_or_default();
             // What is there only because of a fault is another item; only its second time counts.
-            let once = is.keys().map(|json| (json.clone(), should.get(json).copied().unwrap_or(1)));
-            let doubled = more(&is, &once.collect());
+            let doubled = more(&is, |json| should.get(json).copied().unwrap_or(1));
             return told("got a second time", doubled.len(), wanted, shown(&doubled));
         }
         let judge = Judge { start: self.case.spec.start, table: &self.host.series };
@@ -158,11 +156,11 @@ impl Run<'_> {
     }
 }
 
-/// What is there more often than in the other, each as often as that, by time.
-fn more(one: &HashMap<String, usize>, other: &HashMap<String, usize>) -> Vec<String> {
+/// What is there more often than it may be, each as often as that, by time.
+fn more(items: &Counted, may: impl Fn(&str) -> usize) -> Vec<String> {
     let mut all = Vec::new();
-    for (json, count) in one {
-        let beyond = count.saturating_sub(other.get(json).copied().unwrap_or(0));
+    for (json, count) in items {
+        let beyond = count.saturating_sub(may(json));
         all.extend(std::iter::repeat_n(json.clone(), beyond));
     }
     // They begin with their time.

@@ -8,7 +8,9 @@ mod stand_in;
 mod witness;
 mod world;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use petgraph::stable_graph::NodeIndex;
@@ -30,6 +32,8 @@ use crate::time::Timestamp;
 
 /// How long the engine waits for a checkpoint where something changed.
 const CHECKPOINT_EVERY: Duration = Duration::from_mins(5);
+/// The same where nothing goes wrong, so that nobody ever begins with one: they only keep the journal small.
+const CHECKPOINT_SELDOM: Duration = Duration::from_days(1);
 /// A checkpoint is given up after that long, so none is begun so shortly before something happens.
 const CHECKPOINT_WITHIN: Duration = Duration::from_secs(11);
 /// What nobody waits for is synced this often.
@@ -73,7 +77,11 @@ pub(super) struct Played {
     pub(super) broke: BTreeSet<Arc<str>>,
     /// What went wrong besides.
     pub(super) trouble: Vec<String>,
+    counted: RefCell<BTreeMap<Arc<str>, Rc<Counted>>>,
 }
+
+/// Items in the JSON form, with how often each is there.
+pub(super) type Counted = HashMap<String, usize>;
 
 /// What happens to the host at some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,16 +91,26 @@ enum Happens {
 }
 
 impl Play {
-    /// The same without anything that goes wrong.
+    /// The same without anything that goes wrong, to compare what reached the sinks.
     pub(super) fn undisturbed(&self) -> Play {
         Play {
             start: self.start,
             end: self.end,
             arrivals: self.arrivals.clone(),
             nodes: self.nodes.clone(),
-            places: self.places.clone(),
             ..Play::default()
         }
+    }
+
+    /// How often a checkpoint is taken.
+    fn checkpoint_every(&self) -> Duration {
+        let Play { jumps, outages, full, breaks, restarts, .. } = self;
+        let is_undisturbed = jumps.is_empty()
+            && outages.is_empty()
+            && full.is_empty()
+            && breaks.is_empty()
+            && restarts.is_empty();
+        if is_undisturbed { CHECKPOINT_SELDOM } else { CHECKPOINT_EVERY }
     }
 
     /// Plays it.
@@ -140,6 +158,7 @@ impl Play {
                 letters: Vec::new(),
                 broke: BTreeSet::new(),
                 trouble: Vec::new(),
+                counted: RefCell::default(),
             },
         };
         site.live()
@@ -205,7 +224,7 @@ impl Site<'_> {
             dead: self.letters.clone(),
             speed: Some(1.0),
             once: false,
-            watch: Some(self.played.witness.clone()),
+            watch: self.played.witness.looks().then(|| self.played.witness.clone() as _),
             keep: Some(keep),
         };
         let latest = self.memory.latest();
@@ -240,7 +259,7 @@ impl Site<'_> {
     async fn pass(&self, topology: &mut Topology, until: Duration) {
         let clock = self.played.world.clock.clone();
         loop {
-            let next = clock.passed().saturating_add(CHECKPOINT_EVERY);
+            let next = clock.passed().saturating_add(self.play.checkpoint_every());
             if next.saturating_add(CHECKPOINT_WITHIN) >= until {
                 return clock.sleep_until(until).await;
             }
@@ -298,8 +317,12 @@ impl Played {
     }
 
     /// The items of a sink in the JSON form, with how often each is there.
-    pub(super) fn counted(&self, sink: &str) -> HashMap<String, usize> {
-        let mut counted = HashMap::new();
+    pub(super) fn counted(&self, sink: &Arc<str>) -> Rc<Counted> {
+        // What is lost and what is doubled are two expectations on one sink.
+        if let Some(counted) = self.counted.borrow().get(sink) {
+            return counted.clone();
+        }
+        let mut counted = Counted::new();
         for items in self.world.items(sink) {
             for index in 0..items.len() {
                 let mut json = Vec::new();
@@ -307,6 +330,8 @@ impl Played {
                 *counted.entry(String::from_utf8_lossy(&json).into_owned()).or_default() += 1;
             }
         }
+        let counted = Rc::new(counted);
+        self.counted.borrow_mut().insert(sink.clone(), counted.clone());
         counted
     }
 }

@@ -18,10 +18,22 @@ pub(super) struct Witness {
 /// What passed a port.
 #[derive(Debug, Default)]
 struct Passed {
-    /// Each by itself, with its JSON form.
-    items: Vec<(Vec<u8>, Items)>,
-    /// How often each passed in earlier lives of the host, as far as that was not repeated.
-    earlier: HashMap<Vec<u8>, u32>,
+    /// Each by itself.
+    items: Vec<Items>,
+    /// How often each passed, by its JSON form.
+    times: HashMap<Vec<u8>, Times>,
+    /// How many lives of the host began.
+    lives: u32,
+}
+
+/// How often an item passed.
+#[derive(Debug, Default, Clone, Copy)]
+struct Times {
+    /// At most in any life.
+    in_all: u32,
+    /// In this life.
+    here: u32,
+    life: u32,
 }
 
 impl Witness {
@@ -38,18 +50,20 @@ impl Witness {
     /// A life of the host begins: what passed may pass again.
     pub(super) fn begin(&self) {
         for passed in self.lock().values_mut() {
-            passed.earlier.clear();
-            for (json, _) in &passed.items {
-                *passed.earlier.entry(json.clone()).or_default() += 1;
-            }
+            passed.lives += 1;
         }
+    }
+
+    /// Whether it looks at any port.
+    pub(super) fn looks(&self) -> bool {
+        !self.lock().is_empty()
     }
 
     /// What passed a port, once.
     pub(super) fn items(&self, address: &Arc<str>, port: usize) -> Vec<Items> {
         let ports = self.lock();
         let passed = ports.get(&(address.clone(), port));
-        passed.iter().flat_map(|passed| &passed.items).map(|(_, item)| item.clone()).collect()
+        passed.map(|passed| passed.items.clone()).unwrap_or_default()
     }
 }
 
@@ -58,12 +72,18 @@ impl Watch for Witness {
         let Port::Output(port) = port else { return };
         let mut ports = self.lock();
         let Some(passed) = ports.get_mut(&(address.clone(), port)) else { return };
+        let Passed { items: all, times, lives } = passed;
         for index in 0..items.len() {
             let mut json = Vec::new();
             write_item(items, index, &self.host.series, &mut json);
-            match passed.earlier.get_mut(&json) {
-                Some(left @ 1..) => *left -= 1,
-                _ => passed.items.push((json, items.slice(index..index + 1))),
+            let times = times.entry(json).or_default();
+            if times.life != *lives {
+                *times = Times { here: 0, life: *lives, ..*times };
+            }
+            times.here += 1;
+            if times.here > times.in_all {
+                times.in_all = times.here;
+                all.push(items.slice(index..index + 1));
             }
         }
     }
