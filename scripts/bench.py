@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import statistics
@@ -415,6 +416,62 @@ def backtest(programs):
         print(f"  {'':22} {'CPU s':>20} {'wall s':>20} {'peak MiB':>22}")
         row("novelty, dedup, pace", [run(command) for _ in range(RUNS)])
 
+# What is given on each day, by pipeline: a source, the rest of its keys, the minutes between two values, and the value by its number.
+DAY = {
+    "freezer": [("probe", 'source: "cold:freezer/temperature"', 5, lambda at: -12 if 144 <= at % 288 < 168 else -18)],
+    "greenhouse": [
+        ("air", 'source: "air:north/temperature", unit: "°C", labels: { bed: north }', 10, lambda at: 1 if 12 <= at % 144 < 18 else 10),
+        ("air", 'source: "air:north/humidity", unit: "%", labels: { bed: north }', 10, lambda at: 60 + at % 20),
+        ("soil", 'source: "soil:north/moisture", unit: "%", labels: { bed: north }', 60, lambda at: 15 if at % 24 > 12 else 40),
+    ],
+    "office-air": [
+        ("desk", 'source: "office:desk/presence"', 60, lambda at: 8 <= at % 24 < 18),
+        ("window", 'source: "office:window/contact"', 60, lambda at: True),
+        ("air", 'source: "office:air/co2", unit: ppm', 10, lambda at: 1300 if 6 <= at % 144 < 12 or 60 <= at % 144 < 66 else 600),
+    ],
+    "camera": [("eye", 'source: "eye:person_count", unit: count', 1, lambda at: int(at % 60 in (10, 11, 30)))],
+    "zigbee": [
+        ("sensors", 'source: "zigbee:bedroom-1/temperature", unit: "°C"', 30, lambda at: 18 + at % 7),
+        ("sensors", 'source: "zigbee:bedroom-2/temperature", unit: "°C"', 30, lambda at: 17 + at % 5),
+        ("sensors", 'source: "zigbee:bedroom-1/battery", unit: "%"', 60, lambda at: 80 if at % 24 < 10 else 12),
+    ],
+}
+# A power cut may repeat what time brought about in the seconds before it, so where a pipeline rings just then it is only killed and stopped.
+RESTARTS = {"office-air": ("kill", "stop"), "camera": ("kill", "stop")}
+
+
+def test_of_days(pipeline, name, span, restarts):
+    """One test of so many days, with so many restarts."""
+    lines = [f"  - name: {name}", "    given:"]
+    for node, series, minutes, value in DAY[pipeline]:
+        values = ", ".join(str(value(at)).lower() for at in range(span * 1440 // minutes))
+        lines.append(f"      - {{ node: {node}, {series}, from: 0m, every: {minutes}m, values: [{values}] }}")
+    lines.append("    faults:")
+    kinds = RESTARTS.get(pipeline, ("kill", "power_cut", "stop"))
+    for at in range(restarts):
+        lines.append(f"      - {{ restart: {kinds[at % len(kinds)]}, at: {(at * span * 86_400) // restarts + 7}s }}")
+    lines += ["    expect:", "      - { node: history, lost: 0 }", "      - { node: history, doubled: 0 }"]
+    return "\n".join(lines) + "\n"
+
+
+def days(programs):
+    """Thirty days of the everyday pipelines on a host that is restarted 31 times, and 1,000 times: a test has 100 faults at most, so that is
+    ten tests of three days."""
+    print(f"days: `smollama test` on thirty days with restarts; medians of {RUNS} runs")
+    print(f"  {'':22} {'CPU s':>20} {'wall s':>20} {'peak MiB':>22}")
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy("pipelines/examples/zigbee-sensors.csv", folder)
+        for pipeline in DAY:
+            with open(f"pipelines/examples/{pipeline}.yaml") as shipped:
+                nodes = shipped.read().split("\ntests:\n")[0]
+            for restarts in (31, 1_000):
+                tests = [("thirty days", 30, restarts)] if restarts <= 100 else [(f"part {at}", 3, restarts // 10) for at in range(10)]
+                path = f"{folder}/{pipeline}-{restarts}.yaml"
+                with open(path, "w") as out:
+                    out.write(f"{nodes}\ntests:\n" + "".join(test_of_days(pipeline, *test) for test in tests))
+                command = [f"{programs}/smollama", "test", path]
+                row(f"{pipeline}, {restarts:,}", [run(command) for _ in range(RUNS)])
+
 
 def size(programs):
     bytes_ = os.path.getsize(f"{programs}/smollama")
@@ -425,4 +482,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "digest":
         print(digest(sys.argv[2], sys.argv[3]))
         sys.exit()
-    {"jobs": jobs, "idle": idle, "size": size, "journal": journal, "apply": apply, "backtest": backtest, "fan": fan}[sys.argv[1]](sys.argv[2])
+    {"jobs": jobs, "idle": idle, "size": size, "journal": journal, "apply": apply, "backtest": backtest, "fan": fan, "days": days}[sys.argv[1]](sys.argv[2])
