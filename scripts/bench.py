@@ -436,8 +436,7 @@ DAY = {
         ("sensors", 'source: "zigbee:bedroom-1/battery", unit: "%"', 60, lambda at: 80 if at % 24 < 10 else 12),
     ],
 }
-# A power cut may repeat what time brought about in the seconds before it, so where a pipeline rings just then it is only killed and stopped.
-RESTARTS = {"office-air": ("kill", "stop"), "camera": ("kill", "stop")}
+RESTARTS = ("kill", "power_cut", "stop")
 
 
 def test_of_days(pipeline, name, span, restarts):
@@ -447,9 +446,8 @@ def test_of_days(pipeline, name, span, restarts):
         values = ", ".join(str(value(at)).lower() for at in range(span * 1440 // minutes))
         lines.append(f"      - {{ node: {node}, {series}, from: 0m, every: {minutes}m, values: [{values}] }}")
     lines.append("    faults:")
-    kinds = RESTARTS.get(pipeline, ("kill", "power_cut", "stop"))
     for at in range(restarts):
-        lines.append(f"      - {{ restart: {kinds[at % len(kinds)]}, at: {(at * span * 86_400) // restarts + 7}s }}")
+        lines.append(f"      - {{ restart: {RESTARTS[at % len(RESTARTS)]}, at: {(at * span * 86_400) // restarts + 7}s }}")
     lines += ["    expect:", "      - { node: history, lost: 0 }", "      - { node: history, doubled: 0 }"]
     return "\n".join(lines) + "\n"
 
