@@ -35,9 +35,10 @@ impl Band {
 }
 
 /// What a series does as long as nothing happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Steady {
     /// Something is under way: each reading matters.
+    #[default]
     No,
     Quiet,
     Rings,

@@ -48,7 +48,8 @@ pub(super) struct Watch {
     last: Timestamp,
     heard: Timestamp,
     value: Value,
-    #[serde(skip, default = "unsettled")]
+    /// What it does as long as nothing happens; noted after each reading and look.
+    #[serde(skip)]
     steady: Steady,
     pub(super) rest: Box<Rest>,
 }
@@ -423,10 +424,6 @@ impl Watch {
         self.rest.remind = rules.remind.filter(|_| more).and_then(|span| after(at, span));
         Some(at)
     }
-}
-
-fn unsettled() -> Steady {
-    Steady::No
 }
 
 /// An instant so much later; `None` where there is none.
