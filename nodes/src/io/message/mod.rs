@@ -116,9 +116,7 @@ impl Decoder {
         if found.is_nothing() && !is_null(payload) {
             self.note_unmatched(name);
         }
-        if reason.is_some() && lacks_series {
-            self.lacking_series += 1;
-        }
+        self.lacking_series += u64::from(lacks_series);
         reason
     }
 
